@@ -1,0 +1,1 @@
+"""Decisions as pure functions of values: standard library only, no I/O."""

@@ -1,0 +1,87 @@
+"""The errors of the product: one base class, one child per thing the caller can do about it."""
+
+
+class DartifactError(Exception):
+    """A fault with a one-line message and, where there is one, the next command to try.
+
+    `retryable` says whether the same call may succeed later without anybody changing anything.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(DartifactError):
+    """The request cannot be honoured as it was put. Change the request or the settings."""
+
+
+class NotFound(UsageError):
+    """A run, dartifact, branch, object or commit of that name does not exist. Look at `dartifact runs`."""
+
+
+class ChecksFailed(DartifactError):
+    """A gate asked and the answer is no. Look at the named branch or dartifact."""
+
+
+class ChecksErrored(DartifactError):
+    """A gate could not ask. Repair what the message names, then run the same command again."""
+
+    retryable = True
+
+
+class SourceUnavailable(ChecksErrored):
+    """The source does not answer. Nothing was claimed or lost; run the same command later."""
+
+
+class SourceMalformed(ChecksErrored):
+    """The source answered something that is not its protocol (HTML, half a page). Run again, or tell its owner."""
+
+
+class LakeUnavailable(ChecksErrored):
+    """The lake does not answer, and the call is known not to have happened. Start it, then run again."""
+
+
+class OutcomeUnknown(ChecksErrored):
+    """A write was sent and no answer came: it may or may not have happened. Repeat the same idempotent call."""
+
+
+class PolicyRefused(DartifactError):
+    """A policy or a missing approval forbids this. Ask for the approval, or change the policy."""
+
+
+class Conflict(DartifactError):
+    """Somebody else moved first. Read again and decide again."""
+
+    retryable = True
+
+
+class Locked(Conflict):
+    """Somebody else is doing this right now. Wait for them, then run again."""
+
+
+class StalePointer(Conflict):
+    """The live pointer's generation is not the expected one. Read it again; go on only if it still asks for this."""
+
+
+class IllegalTransition(DartifactError):
+    """A run, window or dartifact cannot go from its state to the asked one. Show it, then choose another verb."""
+
+
+class LakeRefused(DartifactError):
+    """The lake refused a write because the branch is protected. Protected branches move through the queue only."""
+
+
+class LakeRequestInvalid(DartifactError):
+    """The lake rejected the request itself: a bug here or an incompatible server. Report it with the message."""
+
+
+class NoChanges(DartifactError):
+    """A commit or merge would change nothing. After a repeated merge this means: it is done."""
+
+
+class Aborted(DartifactError):
+    """The operation stopped half-way and what it had done was taken back. The message says why."""

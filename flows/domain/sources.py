@@ -1,0 +1,59 @@
+"""What a source is: the declaration at the head of each source's flow file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+SYSTEM_COLUMNS = ("_run_id", "_seq", "_extracted_at", "_deleted")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`column` of the declaring dataset must name an existing `key` of `dataset`."""
+
+    column: str
+    dataset: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestor:
+    """One named machine that ingests a source or, with several of them, the shard of its position."""
+
+    name: str
+    local_gate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A system data comes from; brings exactly one dataset of the same name.
+
+    `overlap` is read again by each window, so that rows the source published late are not missed; `max_window` caps
+    one window; `start` is where the first window begins; `zone` is the time zone of time stamps that carry none
+    (without it such stamps are refused).
+    """
+
+    name: str
+    key: tuple[str, ...]
+    ingestors: tuple[Ingestor, ...]
+    updated_at: str = "updated_at"
+    references: tuple[Reference, ...] = ()
+    start: datetime = field(default_factory=lambda: datetime(2021, 1, 1, tzinfo=UTC))
+    overlap: timedelta = timedelta(seconds=0)
+    max_window: timedelta = timedelta(days=366)
+    zone: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [self.name, *(ingestor.name for ingestor in self.ingestors)]
+        if not self.key or not self.ingestors or len(set(names[1:])) != len(names) - 1:
+            raise ValueError(f"source {self.name!r} needs a key and ingestors with different names")
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")
+
+    def shard(self, ingestor: str) -> int:
+        """Return the shard of a named ingestor; ValueError when the source has no such ingestor."""
+        return [each.name for each in self.ingestors].index(ingestor)
