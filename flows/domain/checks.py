@@ -42,7 +42,7 @@ class Result:
 
     `check` is stable between runs (waivers and trends name it). `measured` and `threshold` are for people; `condition`
     is an SQL predicate true for each failing row of `dataset`, None for checks that are not about single rows;
-    `failing_rows` is the exact number, 0 where rows are not what is counted. `holds` makes a failure hold instead of fail.
+    `failing_rows` is the exact number, 0 where rows are not what is counted. `holds`: a failure only holds.
     """
 
     check: str

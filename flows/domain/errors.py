@@ -85,3 +85,10 @@ class NoChanges(DartifactError):
 
 class Aborted(DartifactError):
     """The operation stopped half-way and what it had done was taken back. The message says why."""
+
+
+class ServerUnavailable(DartifactError):
+    """A server of this machine cannot be got or started. Do what the hint names, then run again.
+
+    The first line of the message stands alone; further lines say what was tried or how the server's log ends.
+    """
