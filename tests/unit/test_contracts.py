@@ -1,0 +1,256 @@
+"""Contracts are read strictly: what would not be honoured is refused, by name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.adapters.column_types import normalise_type
+from flows.adapters.contracts import checks_of, filter_of, load_contract, parse_contract
+from flows.domain.errors import UsageError
+
+CHECKS = Path(__file__).parents[2] / "checks"
+PATH = Path("checks/things.yml")
+HEAD = "dataset: lake/main/things\n"
+ID_COLUMN = "columns:\n  - {name: id, data_type: bigint, checks: [{missing: }]}\n"
+GOOD = HEAD + ID_COLUMN
+
+
+def with_check(check: str) -> str:
+    return GOOD + f"checks:\n  - {check}\n"
+
+
+def on_column(check: str) -> str:
+    return GOOD.replace("{missing: }", check)
+
+
+@pytest.mark.parametrize(
+    ("file", "columns"),
+    [
+        (
+            "orders.yml",
+            {
+                "order_id": "bigint",
+                "customer_id": "varchar",
+                "status": "varchar",
+                "amount": "decimal(12,2)",
+                "currency": "varchar",
+                "ordered_at": "timestamp with time zone",
+                "updated_at": "timestamp with time zone",
+            },
+        ),
+        (
+            "customers.yml",
+            {
+                "customer_id": "varchar",
+                "name": "varchar",
+                "email": "varchar",
+                "segment": "varchar",
+                "country": "varchar",
+                "updated_at": "timestamp with time zone",
+            },
+        ),
+        (
+            "marts/customer_statistics.yml",
+            {
+                "segment": "varchar",
+                "country": "varchar",
+                "month": "date",
+                "customers": "bigint",
+                "orders": "bigint",
+                "revenue": "decimal(38,2)",
+            },
+        ),
+    ],
+)
+def test_committed_contracts_load_with_their_columns(file: str, columns: dict[str, str]) -> None:
+    contract = load_contract(CHECKS / file)
+    assert contract.dataset == Path(file).stem
+    assert dict(contract.columns) == columns
+    assert contract.text == (CHECKS / file).read_text()
+    assert any(check.kind == "row_count" for check in checks_of(contract))
+
+
+def test_every_committed_contract_is_one_of_the_tested() -> None:
+    assert {path.relative_to(CHECKS).as_posix() for path in CHECKS.rglob("*.yml")} == {
+        "orders.yml",
+        "customers.yml",
+        "marts/customer_statistics.yml",
+    }
+
+
+def test_check_ids_come_from_column_kind_and_name() -> None:
+    text = (
+        HEAD
+        + """
+columns:
+  - name: id
+    data_type: bigint
+    checks:
+      - missing:
+      - duplicate:
+      - invalid: {valid_min: 1}
+      - invalid: {valid_max: 9, qualifier: upper}
+      - aggregate: {function: avg, threshold: {must_be_less_than: 5}}
+      - failed_rows: {name: Not 13!, expression: id = 13}
+  - {name: at, data_type: timestamp with time zone}
+checks:
+  - row_count:
+  - duplicate: {columns: [id, at]}
+  - failed_rows: {name: Before 2000, expression: at < '2000-01-01'}
+  - metric: {name: spread, expression: max(id) - min(id), threshold: {must_be_less_than: 5}}
+  - freshness: {column: at, threshold: {must_be_less_than: 5}}
+"""
+    )
+    assert [check.id for check in checks_of(parse_contract(text, PATH))] == [
+        "things.id.missing",
+        "things.id.duplicate",
+        "things.id.invalid",
+        "things.id.invalid.upper",
+        "things.id.aggregate.avg",
+        "things.id.failed_rows.not_13",
+        "things.row_count",
+        "things.duplicate.id_at",
+        "things.failed_rows.before_2000",
+        "things.metric.spread",
+        "things.freshness.at",
+    ]
+
+
+def test_filter_is_read_and_absent_filter_is_none() -> None:
+    assert filter_of(parse_contract(GOOD, PATH)) is None
+    assert filter_of(parse_contract(GOOD + "filter: id > 3\n", PATH)) == "id > 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "advice"),
+    [
+        (GOOD + "cheks: [{row_count: }]\n", "cheks", "did you mean 'checks'?"),
+        (GOOD.replace("checks", "cheks"), "columns.id.cheks", "did you mean 'checks'?"),
+        (GOOD.replace("data_type", "datatype"), "columns.id.datatype", "did you mean 'data_type'?"),
+        (on_column("{mising: }"), "columns.id.checks.mising", "did you mean 'missing'?"),
+        (with_check("{row_cout: }"), "checks.row_cout", "did you mean 'row_count'?"),
+        (
+            on_column("{missing: {threshold: {must_be_less_then: 5}}}"),
+            "columns.id.checks.missing.threshold.must_be_less_then",
+            "did you mean 'must_be_less_than'?",
+        ),
+        (
+            on_column("{missing: {threshold: {must_be: 0, additional: {levl: warn}}}}"),
+            "columns.id.checks.missing.threshold.additional.levl",
+            "did you mean 'level'?",
+        ),
+        (
+            on_column("{invalid: {valid_format: {regx: a, name: b}}}"),
+            "columns.id.checks.invalid.valid_format.regx",
+            "did you mean 'regex'?",
+        ),
+        (with_check("{missing: }"), "checks.missing", "known here: duplicate, failed_rows, freshness"),
+        (GOOD.replace("bigint", "bigin"), "columns.id.data_type", "unknown type 'bigin': did you mean 'bigint'?"),
+    ],
+)
+def test_typo_is_refused_with_file_key_and_nearest_known_key(text: str, place: str, advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_contract(text, PATH)
+    assert caught.value.message.startswith(f"checks/things.yml: {place}: ")
+    assert advice in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "a contract is a mapping"),
+        ("- a", "a contract is a mapping"),
+        ("dataset: [", "not YAML"),
+        (ID_COLUMN, "'dataset' is a required property"),
+        (GOOD.replace("things", "thongs"), "'lake/main/thongs' has to be 'lake/main/things'"),
+        (HEAD + "columns: []\nchecks: [{row_count: }]\n", "name at least one"),
+        (GOOD.replace(", checks: [{missing: }]", ""), "checks nothing"),
+        (GOOD + "checks: []\n", "should be non-empty"),
+        (GOOD.replace(" data_type: bigint,", ""), "columns.id.data_type: missing: known here: bigint"),
+        (GOOD.replace("bigint", "string"), "unknown type 'string': known here: bigint, boolean, date, decimal(p,s)"),
+        (GOOD.replace("bigint", "'decimal(2,3)'"), "unknown type 'decimal(2,3)'"),
+        (GOOD.replace("name: id", "name: _seq"), "kept for the system"),
+        (GOOD + "  - {name: ID, data_type: bigint}\n", "two columns have this name"),
+        (GOOD + "columns: []\n", "line 4: the key 'columns' stands there twice"),
+        (on_column("{missing: , duplicate: }"), "one check per list item, please; here: missing, duplicate"),
+        (on_column("{}"), "one check per list item, please; here: none"),
+        (on_column("{missing: }, {missing: }"), "things.id.missing: two checks have this name"),
+        (on_column("{invalid: }"), "say what is valid"),
+        (on_column("{invalid: {valid_min: '1'}}"), "valid_min: '1' has to be a number"),
+        (on_column("{invalid: {valid_values: []}}"), "valid_values: name at least one"),
+        (on_column("{invalid: {valid_values: [DE, NO]}}"), "columns.id.checks.invalid.valid_values: False is not"),
+        (on_column("{aggregate: {function: mean, threshold: {must_be: 1}}}"), "'mean' is not one of"),
+        (on_column("{aggregate: {function: avg, threshold: {}}}"), "say what is allowed"),
+        (on_column("{missing: {threshold: {must_be: '0'}}}"), "must_be: '0' has to be a number"),
+        (on_column("{missing: {threshold: {must_be: 0, must_be_less_than: 5}}}"), "one comparison, please"),
+        (on_column("{missing: {threshold: {must_be_between: {less_than: 5}}}}"), "needs one `greater_than…`"),
+        (
+            on_column("{missing: {threshold: {must_be_between: {greater_than: 9, less_than: 5}}}}"),
+            "in this order",
+        ),
+        (
+            on_column("{missing: {threshold: {must_be_not_between: {greater_than: 5, less_than: 9}}}}"),
+            "outside of that range",
+        ),
+        (on_column("{missing: {threshold: {level: warning}}}"), "'warning' is not one of ['warn', 'fail']"),
+        (on_column("{missing: {threshold: {must_be: 0, additional: {must_be: 1}}}}"), "no valid combination"),
+        (with_check("{metric: {name: m, expression: avg(id)}}"), "needs a `threshold`"),
+        (with_check("{row_count: {threshold: {metric: percent, must_be: 1}}}"), "has no percent"),
+        (
+            with_check("{failed_rows: {name: f, query: select 1, threshold: {metric: percent, must_be: 1}}}"),
+            "percent of what?",
+        ),
+        (with_check("{failed_rows: {name: f}}"), "no valid combination"),
+        (with_check("{duplicate: {columns: [id, nope]}}"), "no column 'nope'"),
+        (with_check("{freshness: {column: nope, threshold: {must_be: 1}}}"), "no column 'nope'"),
+        (with_check("{schema: }"), "'schema' is not supported: the schema is always checked"),
+        (on_column("{invalid: {valid_reference_data: {dataset: a, column: b}}}"), "declare a reference at the source"),
+        (GOOD + "variables: {x: {default: 1}}\n", "'variables' is not supported"),
+        (GOOD + "filter: id > ${var.x}\n", "`${` is not supported"),
+        (GOOD.replace("data_type", "optional: true, data_type"), "'optional' is not supported"),
+    ],
+)
+def test_contract_that_would_not_be_honoured_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_contract(text, PATH)
+    assert caught.value.message.startswith("checks/things.yml: ")
+    assert words in caught.value.message
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.yml: the contract cannot be read"):
+        load_contract(tmp_path / "nowhere.yml")
+
+
+def test_free_keys_are_taken_where_the_schema_leaves_them_free() -> None:
+    parse_contract(on_column("{missing: {attributes: {owner: shop, pri-ority: 1}}}"), PATH)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("bigint", "bigint"),
+        ("BIGINT", "bigint"),
+        ("Decimal( 12 , 2 )", "decimal(12,2)"),
+        ("timestamp  WITH time zone", "timestamp with time zone"),
+        ("decimal", None),
+        ("decimal(0,0)", None),
+        ("decimal(39,2)", None),
+        ("timestamp", None),
+        ("text", None),
+    ],
+)
+def test_types_have_one_spelling(text: str, normal: str | None) -> None:
+    assert normalise_type(text) == normal
+
+
+def test_reading_a_contract_imports_neither_soda_nor_duckdb() -> None:
+    code = (
+        "import sys; from pathlib import Path; from flows.adapters.soda_checks import load_contract; "
+        f"load_contract(Path({str(CHECKS / 'orders.yml')!r})); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('soda_core', 'soda_duckdb', 'duckdb', 'pyarrow')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKS.parent)
+    assert result.stdout.strip() == "[]"
