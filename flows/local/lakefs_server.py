@@ -1,0 +1,187 @@
+"""A lakeFS server of this machine: one process per home, shared by all who use that home at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from flows.domain.errors import ServerUnavailable
+from flows.local import lakefs_files as store
+from flows.local.child_process import running_child
+from flows.local.lakefs_binary import find_binary
+from flows.local.lakefs_endpoint import Endpoint, find_fault, is_alive
+from flows.local.locks import describe_users, hold_lock, is_user, registered_user
+
+__all__ = ["Endpoint", "running_lakefs"]
+
+Progress = Callable[[str], None]
+
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_ORPHAN_SECONDS = 10.0
+_LEAVE_POLL_SECONDS = 0.2
+_TRIES = 5
+_RETRY_SECONDS = 0.5
+# Another program took the port between our choice and the bind; the server of a killed owner is still on its way out.
+_PASSING_FAULTS = "address already in use", "Cannot acquire directory lock"
+
+
+@contextlib.contextmanager
+def running_lakefs(home: Path, progress: Progress, *, binary: Path | None = None) -> Iterator[Endpoint]:
+    """Yield the endpoint of the server of this home; start the server if nobody has, else join it.
+
+    Who started it stops it, when nobody else uses it any more; an interrupt of that wait stops it at once. Everything
+    is kept in `home/lakefs`. `binary` is the program to start, else it is found or built. ServerUnavailable when there
+    is no server to be had.
+    """
+    files = store.LakefsFiles(home.resolve() / "lakefs")
+    files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ExitStack() as use:
+        with _deciding(files, progress):
+            endpoint = _join(files, progress, use) or _start(files, progress, use, binary)
+        yield endpoint
+
+
+def choose_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _deciding(files: store.LakefsFiles, progress: Progress) -> AbstractContextManager[None]:
+    """Hold the lock under which a server is joined, started or stopped."""
+    return hold_lock(files.lock, progress, "waiting for another command that is starting or stopping lakeFS")
+
+
+def _join(files: store.LakefsFiles, progress: Progress, use: ExitStack) -> Endpoint | None:
+    """Return the endpoint of the server that runs already, after proof; nothing when one has to be started."""
+    note = store.read_note(files)
+    process = store.find_process(files, note) if note else None
+    if note is None or process is None:
+        return None
+    has_owner = is_user(files.users, note.owner)
+    if not has_owner and sys.platform == "linux":
+        # It was told to end when its owner died; joined now, it would be gone in a moment.
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(_ORPHAN_SECONDS)
+    endpoint = _endpoint(note.url, files)
+    fault = find_fault(endpoint, process, _READY_SECONDS)
+    if has_owner and fault and is_alive(process):
+        raise _unavailable(files, f"the lakeFS server of pid {note.pid} at {note.url} {fault}")
+    if fault:
+        _end(process)
+        return None
+    me = use.enter_context(registered_user(files.users, note.name))
+    if has_owner:
+        progress(f"joined the lakeFS server at {note.url}")
+    else:
+        store.write_note(files, replace(note, owner=me))
+        use.callback(_leave, files, me, progress, process, lambda: _end(process))
+        progress(f"took over the lakeFS server at {note.url}, whose owner has died")
+    return endpoint
+
+
+def _start(files: store.LakefsFiles, progress: Progress, use: ExitStack, binary: Path | None) -> Endpoint:
+    """Start the server, own it, and return its endpoint."""
+    program = binary or find_binary(progress)
+    store.load_secrets(files)
+    files.data.mkdir(mode=0o700, exist_ok=True)
+    store.begin_log(files)
+    # Users belong to this one server: who still uses one that crashed has nothing of this one, and is not waited for.
+    name = uuid.uuid4().hex
+    me = use.enter_context(registered_user(files.users, name))
+    for _ in range(_TRIES):
+        endpoint = _endpoint(f"http://127.0.0.1:{choose_port()}", files)
+        with ExitStack() as starting:
+            process = psutil.Process(starting.enter_context(_running(program, files, endpoint)).pid)
+            store.write_note(files, store.ServerNote(name, process.pid, process.create_time(), endpoint.url, me))
+            fault = find_fault(endpoint, process, _READY_SECONDS)
+            if not fault:
+                use.callback(_leave, files, me, progress, process, starting.pop_all().close)
+                progress(f"lakeFS started at {endpoint.url}")
+                return endpoint
+        if not any(passing in line for passing in _PASSING_FAULTS for line in store.last_lines(files.log)):
+            break
+        time.sleep(_RETRY_SECONDS)
+    files.note.unlink(missing_ok=True)
+    raise _unavailable(files, f"the lakeFS server that was just started {fault}")
+
+
+@contextlib.contextmanager
+def _running(program: Path, files: store.LakefsFiles, endpoint: Endpoint) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server at the endpoint."""
+    store.write_config(files, endpoint.url)
+    # LAKEFS_* would override the file, silently.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LAKEFS_")}
+    command = [str(program), "run", "--config", str(files.config)]
+    with ExitStack() as running:
+        try:
+            with files.log.open("ab") as log:
+                child = running.enter_context(
+                    running_child(command, cwd=files.folder, env=env, output=log, grace=_STOP_SECONDS)
+                )
+        except OSError as error:
+            raise _unavailable(files, f"the lakeFS server cannot be started ({program}: {error.strerror})") from error
+        yield child
+
+
+def _leave(
+    files: store.LakefsFiles, me: str, progress: Progress, process: psutil.Process, stop: Callable[[], None]
+) -> None:
+    """Wait until nobody else uses the server, then stop it; on an interrupt stop it all the same."""
+    told: tuple[str, ...] = ()
+    try:
+        while is_alive(process):
+            # Under the lock: whoever comes now is either counted here or finds the server gone.
+            with _deciding(files, progress):
+                others = describe_users(files.users, me.partition(".")[0], without=me)
+                if not others:
+                    stop()
+                    files.note.unlink(missing_ok=True)
+                    return
+            if others != told:
+                progress(f"lakeFS is still used by {', '.join(others)}: waiting for that to end (Ctrl-C stops it now)")
+                told = others
+            time.sleep(_LEAVE_POLL_SECONDS)
+    finally:
+        stop()
+
+
+def _end(process: psutil.Process) -> None:
+    """End a server that is not our child: TERM, patience, KILL; nothing when it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        try:
+            process.terminate()
+            process.wait(_STOP_SECONDS)
+        except psutil.TimeoutExpired:
+            pass
+        finally:
+            if is_alive(process):
+                process.kill()
+                process.wait(_STOP_SECONDS)
+
+
+def _endpoint(url: str, files: store.LakefsFiles) -> Endpoint:
+    own = store.load_secrets(files)
+    return Endpoint(url, own.access_key_id, own.secret_access_key)
+
+
+def _unavailable(files: store.LakefsFiles, what: str) -> ServerUnavailable:
+    """Return the error with the end of the server's log."""
+    lines = [f"{what}; its log is {files.log}, ending with:", *(f"    {line}" for line in store.last_lines(files.log))]
+    return ServerUnavailable(
+        "\n".join(lines), hint="repair what the log names, or name a running server in DARTIFACT_LAKE_URL"
+    )
