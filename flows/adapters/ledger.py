@@ -1,0 +1,235 @@
+"""The ledger: what happened and what stands, in SQLite or PostgreSQL. Writes go through `Ledger.write()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from flows.adapters import ledger_tables as t
+from flows.adapters.ledger_rows import to_dartifact, to_run, to_window
+from flows.adapters.ledger_writer import Writer
+from flows.domain import errors
+from flows.domain.checks import Report
+from flows.domain.dartifacts import Blame, Dartifact, DartifactState
+from flows.domain.plans import LivePointer, Plan
+from flows.domain.runs import Phase, Run
+from flows.domain.windows import HOLES, Window
+
+_RUN_JOIN = t.runs.join(t.windows, t.runs.c.seq == t.windows.c.seq)
+_RUN_COLUMNS = sa.select(t.runs, t.windows.c.shard, t.windows.c.lo, t.windows.c.hi, t.windows.c.state.label("window"))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact of the past."""
+
+    sequence: int
+    at: datetime
+    type: str
+    actor: str
+    run_id: str | None
+    dartifact_id: str | None
+    operation: str | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What was about to be written to the lake; `outcome` is None while nobody has closed it."""
+
+    operation: str
+    kind: str
+    at: datetime
+    outcome: str | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One plan under execution or executed: `done` steps of it; state is running, done, aborted or superseded."""
+
+    plan: Plan
+    done: int
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class Ledger:
+    """One ledger database; safe to use from several processes at once.
+
+    Raises UsageError where the database cannot be opened or has another schema version.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.url = url
+        self._clock = clock
+        parsed = sa.make_url(url)
+        options: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            options = {"connect_args": {"timeout": 30}}
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = sa.create_engine(url, **options)
+        if parsed.get_backend_name() == "sqlite":
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        try:
+            self._create()
+        except sa.exc.OperationalError as error:
+            raise errors.UsageError(f"the ledger {parsed.render_as_string()} cannot be opened: {error.orig}") from error
+
+    def _create(self) -> None:
+        with self._engine.execution_options(writes=True).begin() as connection:
+            t.metadata.create_all(connection)
+            found = connection.execute(sa.select(t.schema_version.c.version)).scalar()
+            if found is None:
+                connection.execute(t.schema_version.insert().values(version=t.VERSION))
+                body = LivePointer().to_json()
+                connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=body))
+            elif found != t.VERSION:
+                raise errors.UsageError(
+                    f"the ledger has schema version {found}, this dartifact needs {t.VERSION}",
+                    hint="use the dartifact version that wrote it, or another ledger",
+                )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """Open one transaction: everything in the block happens, or nothing."""
+        with self._engine.execution_options(writes=True).begin() as connection:
+            yield Writer(connection, self._clock())
+
+    def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    # Runs and windows
+
+    def run(self, run_id: str) -> Run:
+        """Return one run; NotFound names the verb that lists them."""
+        rows = self._rows(_RUN_COLUMNS.select_from(_RUN_JOIN).where(t.runs.c.run_id == run_id))
+        if not rows:
+            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
+        return to_run(rows[0])
+
+    def runs(
+        self,
+        *,
+        phases: Collection[Phase] | None = None,
+        ingestor: str | None = None,
+        source: str | None = None,
+        most: int | None = None,
+    ) -> tuple[Run, ...]:
+        """Return runs, the newest claim first."""
+        query = _RUN_COLUMNS.select_from(_RUN_JOIN).order_by(t.runs.c.seq.desc())
+        if phases is not None:
+            query = query.where(t.runs.c.phase.in_([phase.value for phase in phases]))
+        if ingestor is not None:
+            query = query.where(t.runs.c.ingestor == ingestor)
+        if source is not None:
+            query = query.where(t.runs.c.source == source)
+        return tuple(to_run(row) for row in self._rows(query.limit(most)))
+
+    def pending_reverts(self) -> tuple[Run, ...]:
+        """Return the runs that wait to be taken out of `main`."""
+        query = _RUN_COLUMNS.select_from(_RUN_JOIN).where(t.runs.c.revert_reason.is_not(None))
+        return tuple(to_run(row) for row in self._rows(query))
+
+    def holes(self) -> tuple[tuple[Window, str], ...]:
+        """Return each hole with the id of the run that left it, in claiming order."""
+        query = _RUN_COLUMNS.select_from(_RUN_JOIN).where(t.windows.c.state.in_([state.value for state in HOLES]))
+        return tuple((to_window(row), row["run_id"]) for row in self._rows(query.order_by(t.runs.c.seq)))
+
+    def windows(self, source: str, shard: int) -> tuple[Window, ...]:
+        """Return all windows of one shard in claiming order."""
+        query = sa.select(t.windows, t.windows.c.state.label("window"))
+        query = query.where(t.windows.c.source == source, t.windows.c.shard == shard).order_by(t.windows.c.seq)
+        return tuple(to_window(row) for row in self._rows(query))
+
+    # Reports, events, intents
+
+    def report(self, digest: str) -> Report | None:
+        """Return one report by its digest."""
+        rows = self._rows(sa.select(t.reports.c.body).where(t.reports.c.digest == digest))
+        return Report.from_json(rows[0]["body"]) if rows else None
+
+    def has_green_report(self, meta_range: str) -> bool:
+        """Say whether the integration gate has passed exactly this content of `main`."""
+        query = sa.select(t.reports.c.digest).where(
+            t.reports.c.meta_range == meta_range, t.reports.c.gate == "integration", t.reports.c.verdict == "pass"
+        )
+        return bool(self._rows(query.limit(1)))
+
+    def events(
+        self, *, run_id: str | None = None, dartifact_id: str | None = None, type: str | None = None, most: int = 200
+    ) -> tuple[Event, ...]:
+        """Return the newest events, oldest of them first."""
+        query = sa.select(t.events).order_by(t.events.c.sequence.desc()).limit(most)
+        for column, value in ((t.events.c.run_id, run_id), (t.events.c.dartifact_id, dartifact_id)):
+            query = query.where(column == value) if value is not None else query
+        if type is not None:
+            query = query.where(t.events.c.type == type)
+        return tuple(Event(**row) for row in reversed(self._rows(query)))
+
+    def open_intents(self) -> tuple[Intent, ...]:
+        """Return the intents nobody has closed, oldest first."""
+        query = sa.select(t.intents).where(t.intents.c.outcome.is_(None)).order_by(t.intents.c.at)
+        return tuple(Intent(**row) for row in self._rows(query))
+
+    # Dartifacts and production
+
+    def dartifact(self, dartifact_id: str) -> Dartifact:
+        """Return one dartifact."""
+        rows = self._rows(sa.select(t.dartifacts).where(t.dartifacts.c.dartifact_id == dartifact_id))
+        if not rows:
+            raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint="dartifact status")
+        return to_dartifact(rows[0])
+
+    def dartifacts(
+        self, *, states: Collection[DartifactState] | None = None, most: int | None = None
+    ) -> tuple[Dartifact, ...]:
+        """Return dartifacts, the newest first."""
+        query = sa.select(t.dartifacts).order_by(t.dartifacts.c.created.desc()).limit(most)
+        if states is not None:
+            query = query.where(t.dartifacts.c.state.in_([state.value for state in states]))
+        return tuple(to_dartifact(row) for row in self._rows(query))
+
+    def pointer(self) -> LivePointer:
+        """Return the live pointer."""
+        return LivePointer.from_json(self._rows(sa.select(t.live_pointer.c.body))[0]["body"])
+
+    def blames(self) -> tuple[Blame, ...]:
+        """Return what rollbacks found guilty."""
+        return tuple(Blame(row["kind"], row["value"]) for row in self._rows(sa.select(t.blames)))
+
+    def promotions(self, *, state: str | None = None, most: int = 50) -> tuple[Promotion, ...]:
+        """Return promotions and rollbacks, the newest first."""
+        query = sa.select(t.promotions).order_by(t.promotions.c.number.desc()).limit(most)
+        if state is not None:
+            query = query.where(t.promotions.c.state == state)
+        return tuple(
+            Promotion(Plan.from_json(row["plan"]), row["done"], row["state"], row["started_at"], row["ended_at"])
+            for row in self._rows(query)
+        )
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A deferred transaction that turns into a write can fail with "database is locked" without waiting.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,54 @@
+"""Rows of the ledger as values of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.domain.checks import Gate
+from flows.domain.dartifacts import Dartifact, DartifactState
+from flows.domain.runs import Phase, Run
+from flows.domain.windows import Window, WindowState
+
+
+def to_window(row: Mapping[str, Any]) -> Window:
+    """Read a window from a row that carries its columns, the state as `window`."""
+    return Window(row["seq"], row["source"], row["shard"], row["lo"], row["hi"], WindowState(row["window"]))
+
+
+def to_run(row: Mapping[str, Any]) -> Run:
+    """Read a run from a row of runs joined with windows."""
+    return Run(
+        run_id=row["run_id"],
+        source=row["source"],
+        ingestor=row["ingestor"],
+        number=row["number"],
+        window=to_window(row),
+        phase=Phase(row["phase"]),
+        created_at=row["created_at"],
+        gate=Gate(row["gate"]) if row["gate"] else None,
+        commit=row["commit_id"],
+        rows=row["rows"],
+        report=row["report"],
+        reasons=tuple(row["reasons"]),
+        attempts=row["attempts"],
+        held_until=row["held_until"],
+        revert_reason=row["revert_reason"],
+    )
+
+
+def to_dartifact(row: Mapping[str, Any]) -> Dartifact:
+    """Read a dartifact from its row."""
+    return Dartifact(
+        dartifact_id=row["dartifact_id"],
+        created=row["created"],
+        state=DartifactState(row["state"]),
+        code_digest=row["code_digest"],
+        main_commit=row["main_commit"],
+        runs=tuple(row["runs"]),
+        created_at=row["created_at"],
+        commit=row["commit_id"],
+        meta_range=row["meta_range"],
+        reasons=tuple(row["reasons"]),
+        passport=row["passport"],
+    )

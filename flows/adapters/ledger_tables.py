@@ -1,0 +1,168 @@
+"""The tables of the ledger. State tables change only together with an event, in one transaction."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+VERSION = 1
+
+metadata = sa.MetaData()
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC times with microseconds on every database (SQLite drops the zone)."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Refuse naive times, store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive time cannot be stored: {value}")
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Return aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("sequence", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("type", sa.String(60), nullable=False),
+    sa.Column("actor", sa.String(120), nullable=False),
+    sa.Column("run_id", sa.String(200)),
+    sa.Column("dartifact_id", sa.String(60)),
+    sa.Column("operation", sa.String(80)),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Index("events_run", "run_id"),
+    sa.Index("events_dartifact", "dartifact_id"),
+    # A lake fact is adopted once, whoever adopts it.
+    sa.Index("events_once", "operation", "type", "run_id", unique=True),
+)
+
+windows = sa.Table(
+    "windows",
+    metadata,
+    sa.Column("seq", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.String(80), nullable=False),
+    sa.Column("shard", sa.Integer, nullable=False),
+    sa.Column("lo", UtcTime, nullable=False),
+    sa.Column("hi", UtcTime, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.UniqueConstraint("source", "shard", "hi"),
+    sa.Index("windows_state", "state"),
+    sqlite_autoincrement=True,
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_id", sa.String(200), primary_key=True),
+    sa.Column("source", sa.String(80), nullable=False),
+    sa.Column("ingestor", sa.String(80), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("seq", _NUMBER, sa.ForeignKey("windows.seq"), nullable=False, unique=True),
+    sa.Column("phase", sa.String(12), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("gate", sa.String(12)),
+    sa.Column("commit_id", sa.String(80)),
+    sa.Column("rows", _NUMBER),
+    sa.Column("report", sa.String(80)),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("held_until", UtcTime),
+    sa.Column("revert_reason", sa.String(500)),
+    sa.UniqueConstraint("ingestor", "number"),
+    sa.Index("runs_phase", "phase"),
+)
+
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("digest", sa.String(80), primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("gate", sa.String(12), nullable=False),
+    sa.Column("commit_id", sa.String(80), nullable=False),
+    sa.Column("meta_range", sa.String(80), nullable=False),
+    sa.Column("verdict", sa.String(8), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Index("reports_meta_range", "meta_range"),
+)
+
+dartifacts = sa.Table(
+    "dartifacts",
+    metadata,
+    sa.Column("created", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("dartifact_id", sa.String(60), nullable=False, unique=True),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("code_digest", sa.String(80), nullable=False),
+    sa.Column("main_commit", sa.String(80), nullable=False),
+    sa.Column("runs", sa.JSON, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("commit_id", sa.String(80)),
+    sa.Column("meta_range", sa.String(80)),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("passport", sa.JSON),
+    sa.Index("dartifacts_state", "state"),
+)
+
+promotions = sa.Table(
+    "promotions",
+    metadata,
+    sa.Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("plan_id", sa.String(80), nullable=False, unique=True),
+    sa.Column("dartifact_id", sa.String(60), nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("ended_at", UtcTime),
+)
+
+live_pointer = sa.Table(
+    "live_pointer",
+    metadata,
+    sa.Column("one", sa.Integer, primary_key=True),
+    sa.Column("generation", _NUMBER, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+)
+
+blames = sa.Table(
+    "blames",
+    metadata,
+    sa.Column("kind", sa.String(12), primary_key=True),
+    sa.Column("value", sa.String(200), primary_key=True),
+)
+
+intents = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("operation", sa.String(80), primary_key=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("outcome", sa.String(12)),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Index("intents_outcome", "outcome"),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("holder", sa.String(120), nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+)

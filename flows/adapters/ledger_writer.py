@@ -1,0 +1,298 @@
+"""One transaction of the ledger: a state change and its event are one call, so that neither exists alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from flows.adapters import ledger_tables as t
+from flows.adapters.ledger_rows import to_run
+from flows.domain import errors, runs
+from flows.domain.checks import Gate, Report, Verdict
+from flows.domain.dartifacts import Blame, DartifactState
+from flows.domain.dartifacts import check_transition as check_dartifact_transition
+from flows.domain.plans import LivePointer, Plan
+from flows.domain.runs import WINDOW_STATE, Phase, Run
+from flows.domain.sources import Source
+
+
+class Writer:
+    """The writing side of one transaction; made by `Ledger.write()`."""
+
+    def __init__(self, connection: sa.Connection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    def append(
+        self,
+        type: str,
+        actor: str,
+        *,
+        run: str | None = None,
+        dartifact: str | None = None,
+        operation: str | None = None,
+        **payload: Any,
+    ) -> None:
+        """Append one event in the past tense."""
+        self._connection.execute(
+            t.events.insert().values(
+                at=self._now,
+                type=type,
+                actor=actor,
+                run_id=run,
+                dartifact_id=dartifact,
+                operation=operation,
+                payload=payload,
+            )
+        )
+
+    # Windows and runs
+
+    def claim_window(
+        self, source: Source, ingestor: str, lo: datetime, hi: datetime, *, after: datetime | None, actor: str
+    ) -> Run:
+        """Claim (lo, hi] for one ingestor: window, run and event.
+
+        `after` is the last claimed hi the decision was made on; Conflict when somebody has claimed since.
+        """
+        shard = source.shard(ingestor)
+        query = sa.select(sa.func.max(t.windows.c.hi)).where(
+            t.windows.c.source == source.name, t.windows.c.shard == shard
+        )
+        if self._connection.execute(query).scalar() != after:
+            raise errors.Conflict(f"another run of {source.name} claimed a window meanwhile", hint="run again")
+        state = WINDOW_STATE[Phase.EXTRACTING].value
+        window = t.windows.insert().values(source=source.name, shard=shard, lo=lo, hi=hi, state=state)
+        seq = self._connection.execute(window.returning(t.windows.c.seq)).scalar_one()
+        last = sa.select(sa.func.max(t.runs.c.number)).where(t.runs.c.ingestor == ingestor)
+        number = self._connection.execute(last).scalar()
+        number = runs.FIRST_NUMBER if number is None else number + 1
+        run_id = runs.run_id(source.name, ingestor, hi, number)
+        self._connection.execute(
+            t.runs.insert().values(
+                run_id=run_id,
+                source=source.name,
+                ingestor=ingestor,
+                number=number,
+                seq=seq,
+                phase=Phase.EXTRACTING.value,
+                created_at=self._now,
+                reasons=[],
+                attempts=0,
+            )
+        )
+        self.append("WindowClaimed", actor, run=run_id, seq=seq, lo=lo.isoformat(), hi=hi.isoformat())
+        return self.run(run_id)
+
+    def run(self, run_id: str) -> Run:
+        """Return a run as it stands inside this transaction."""
+        join = t.runs.join(t.windows, t.runs.c.seq == t.windows.c.seq)
+        columns = (t.runs, t.windows.c.shard, t.windows.c.lo, t.windows.c.hi, t.windows.c.state.label("window"))
+        row = self._connection.execute(
+            sa.select(*columns).select_from(join).where(t.runs.c.run_id == run_id)
+        ).mappings()
+        found = row.first()
+        if found is None:
+            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
+        return to_run(dict(found))
+
+    def move_run(
+        self,
+        run_id: str,
+        to: Phase,
+        event: str,
+        actor: str,
+        *,
+        expect: Phase | None = None,
+        adopt: bool = False,
+        gate: Gate | None = None,
+        operation: str | None = None,
+        changes: dict[str, Any] | None = None,
+        **payload: Any,
+    ) -> Run:
+        """Bring a run into a phase, its window into the state that follows, and append the event.
+
+        `expect` refuses (Conflict) when somebody moved the run meanwhile. `adopt` skips the transition table: what the
+        lake shows is a fact. `changes` are further columns of the run.
+        """
+        old = self.run(run_id)
+        if expect is not None and old.phase is not expect:
+            raise errors.Conflict(f"run {run_id} is {old.phase} by now, not {expect}", hint=f"dartifact show {run_id}")
+        if not adopt:
+            runs.check_transition(run_id, old.phase, to)
+        values: dict[str, Any] = {"phase": to.value, **(changes or {})}
+        if gate is not None:
+            values["gate"] = gate.value
+        self._connection.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(**values))
+        state = WINDOW_STATE[to].value
+        self._connection.execute(t.windows.update().where(t.windows.c.seq == old.window.seq).values(state=state))
+        if gate is not None:
+            payload["gate"] = gate.value
+        self.append(event, actor, run=run_id, operation=operation, **{"from": old.phase.value}, **payload)
+        return self.run(run_id)
+
+    def note_attempt(self, run_id: str, actor: str, reason: str) -> int:
+        """Count one attempt of a run that could not be finished and return how many there were."""
+        attempts = self.run(run_id).attempts + 1
+        update = t.runs.update().where(t.runs.c.run_id == run_id).values(attempts=attempts, reasons=[reason])
+        self._connection.execute(update)
+        self.append("RunErrored", actor, run=run_id, reason=reason, attempt=attempts)
+        return attempts
+
+    def request_revert(self, run_id: str, reason: str, actor: str) -> None:
+        """Put a run that is in `main` into the merge queue to be taken out."""
+        run = self.run(run_id)
+        runs.check_transition(run_id, run.phase, Phase.REVERTED)
+        self._connection.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(revert_reason=reason[:500]))
+        self.append("RevertRequested", actor, run=run_id, reason=reason)
+
+    def mark_served(self, served: Iterable[str], before: Iterable[str]) -> None:
+        """Turn `merged` runs that production now shows into `live` ones, and back those it no longer shows.
+
+        Silent about single runs: the event of the settled dartifact, whose passport names its runs, says it for all.
+        """
+        now, then = set(served), set(before)
+        for names, old, new in ((now - then, Phase.MERGED, Phase.LIVE), (then - now, Phase.LIVE, Phase.MERGED)):
+            for run_id in names:
+                where = (t.runs.c.run_id == run_id) & (t.runs.c.phase == old.value)
+                self._connection.execute(t.runs.update().where(where).values(phase=new.value))
+
+    def save_report(self, report: Report, verdict: Verdict) -> str:
+        """Keep a report under its digest; the same report again is fine."""
+        digest = report.digest
+        known = sa.select(t.reports.c.digest).where(t.reports.c.digest == digest)
+        if self._connection.execute(known).first() is None:
+            self._connection.execute(
+                t.reports.insert().values(
+                    digest=digest,
+                    at=self._now,
+                    gate=report.gate.value,
+                    commit_id=report.commit,
+                    meta_range=report.meta_range,
+                    verdict=verdict.kind.value,
+                    body=report.to_json(),
+                )
+            )
+        return digest
+
+    # Intents
+
+    def open_intent(self, operation: str, kind: str, payload: dict[str, Any]) -> None:
+        """Write down what is about to be written to the lake."""
+        self._connection.execute(
+            t.intents.insert().values(operation=operation, kind=kind, at=self._now, payload=payload)
+        )
+
+    def close_intent(self, operation: str, outcome: str) -> bool:
+        """Close an intent; False when it was closed before: then its facts are in the ledger already."""
+        open_ = (t.intents.c.operation == operation) & t.intents.c.outcome.is_(None)
+        update = t.intents.update().where(open_).values(outcome=outcome)
+        return self._connection.execute(update).rowcount == 1
+
+    # Dartifacts and production
+
+    def add_dartifact(
+        self, dartifact_id: str, *, code_digest: str, main_commit: str, runs: Iterable[str], actor: str
+    ) -> None:
+        """Start a dartifact in state `building`."""
+        self._connection.execute(
+            t.dartifacts.insert().values(
+                dartifact_id=dartifact_id,
+                state=DartifactState.BUILDING.value,
+                code_digest=code_digest,
+                main_commit=main_commit,
+                runs=sorted(runs),
+                created_at=self._now,
+                reasons=[],
+            )
+        )
+        self.append("DartifactStarted", actor, dartifact=dartifact_id, main_commit=main_commit)
+
+    def move_dartifact(
+        self,
+        dartifact_id: str,
+        to: DartifactState,
+        event: str,
+        actor: str,
+        *,
+        operation: str | None = None,
+        changes: dict[str, Any] | None = None,
+        **payload: Any,
+    ) -> None:
+        """Bring a dartifact into a state and append the event."""
+        query = sa.select(t.dartifacts.c.state).where(t.dartifacts.c.dartifact_id == dartifact_id)
+        old = self._connection.execute(query).scalar()
+        if old is None:
+            raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint="dartifact status")
+        check_dartifact_transition(dartifact_id, DartifactState(old), to)
+        where = t.dartifacts.c.dartifact_id == dartifact_id
+        self._connection.execute(t.dartifacts.update().where(where).values(state=to.value, **(changes or {})))
+        self.append(event, actor, dartifact=dartifact_id, operation=operation, **{"from": old}, **payload)
+
+    def swap_pointer(self, old: LivePointer, new: LivePointer, event: str, actor: str, **payload: Any) -> LivePointer:
+        """Replace the live pointer if its generation still is the old one; StalePointer otherwise."""
+        where = t.live_pointer.c.generation == old.generation
+        update = t.live_pointer.update().where(where).values(generation=new.generation, body=new.to_json())
+        if self._connection.execute(update).rowcount != 1:
+            raise errors.StalePointer(
+                f"the live pointer moved past generation {old.generation}", hint="dartifact status"
+            )
+        self.append(event, actor, dartifact=new.live, generation=new.generation, pointer=new.to_json(), **payload)
+        return new
+
+    def start_promotion(self, plan: Plan) -> None:
+        """Write down a plan before its first step."""
+        self._connection.execute(
+            t.promotions.insert().values(
+                plan_id=plan.plan_id,
+                dartifact_id=plan.dartifact,
+                plan=plan.to_json(),
+                done=0,
+                state="running",
+                started_at=self._now,
+            )
+        )
+
+    def move_promotion(self, plan_id: str, *, done: int | None = None, state: str | None = None) -> None:
+        """Count a promotion's finished steps, or end it as done, aborted or superseded."""
+        values: dict[str, Any] = {}
+        if done is not None:
+            values["done"] = done
+        if state is not None:
+            values |= {"state": state, "ended_at": self._now}
+        self._connection.execute(t.promotions.update().where(t.promotions.c.plan_id == plan_id).values(**values))
+
+    def add_blame(self, blame: Blame) -> None:
+        """Remember what later dartifacts must not contain."""
+        where = (t.blames.c.kind == blame.kind) & (t.blames.c.value == blame.value)
+        if self._connection.execute(sa.select(t.blames).where(where)).first() is None:
+            self._connection.execute(t.blames.insert().values(kind=blame.kind, value=blame.value))
+
+    def drop_blame(self, blame: Blame) -> None:
+        """Forget a blame: a fixed run may land again."""
+        where = (t.blames.c.kind == blame.kind) & (t.blames.c.value == blame.value)
+        self._connection.execute(t.blames.delete().where(where))
+
+    # Leases
+
+    def take_lease(self, name: str, holder: str, seconds: float) -> str | None:
+        """Take or renew a lease on the database's clock; return None, or who holds it."""
+        now = self._connection.execute(sa.select(self._database_clock())).scalar_one()
+        row = self._connection.execute(sa.select(t.leases).where(t.leases.c.name == name)).mappings().first()
+        if row is not None and row["holder"] != holder and row["until"] > now:
+            return str(row["holder"])
+        self._connection.execute(t.leases.delete().where(t.leases.c.name == name))
+        self._connection.execute(t.leases.insert().values(name=name, holder=holder, until=now + seconds))
+        return None
+
+    def drop_lease(self, name: str, holder: str) -> None:
+        """Give a lease back if it is still ours."""
+        self._connection.execute(t.leases.delete().where((t.leases.c.name == name) & (t.leases.c.holder == holder)))
+
+    def _database_clock(self) -> sa.ColumnElement[float]:
+        if self._connection.dialect.name == "sqlite":
+            return sa.literal_column("(julianday('now') - 2440587.5) * 86400.0", sa.Float)
+        return sa.cast(sa.extract("epoch", sa.func.now()), sa.Float)

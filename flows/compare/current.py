@@ -1,0 +1,67 @@
+"""SQL over the change records of a dataset: what stands now, what is ambiguous, what refers to nothing.
+
+Pure text. Relations hold the dataset's columns, the system columns and `file_row_number`. The rule of the current row
+(design: max by `_seq`, `updated_at`, row number) stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.domain.sources import SYSTEM_COLUMNS
+
+_HIDDEN = ("file_row_number", *SYSTEM_COLUMNS)
+
+
+def select_current(relation: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the current row of each key, system columns kept, deleted rows left out."""
+    latest = _latest(key, updated_at)
+    return f"SELECT * EXCLUDE (file_row_number) FROM (SELECT * FROM {relation} {latest}) WHERE _deleted IS NOT TRUE"
+
+
+def select_versions(relation: str) -> str:
+    """Select each version of a row once, though overlapping windows may have brought it twice."""
+    return f"SELECT DISTINCT * EXCLUDE ({', '.join(each for each in _HIDDEN if each != '_deleted')}) FROM {relation}"
+
+
+def select_unseen(relation: str, seen: str, columns: Sequence[str]) -> str:
+    """Select the rows of `relation` that are not in `seen`, compared by these columns as text, in the order given.
+
+    Text, because one side may keep a column as it was brought, untyped.
+    """
+    same = " AND ".join(f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)"
+                        for name in _quoted(columns))  # fmt: skip
+    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {seen} s WHERE {same})"
+
+
+def select_ambiguous(relation: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the keys that one run brings twice with one time stamp and different content: (run, key, versions)."""
+    names = ", ".join(_quoted(key))
+    body = f"SELECT DISTINCT * EXCLUDE (file_row_number, _seq, _extracted_at) FROM {relation}"
+    return (
+        f"SELECT _run_id, {names}, count(*) AS versions FROM ({body}) "
+        f'GROUP BY _run_id, {names}, "{updated_at}" HAVING count(*) > 1'
+    )
+
+
+def select_null_keys(relation: str, key: Sequence[str]) -> str:
+    """Select the rows that lack a part of their key."""
+    return f"SELECT _run_id FROM {relation} WHERE {' OR '.join(f'{name} IS NULL' for name in _quoted(key))}"
+
+
+def select_orphans(child: str, column: str, parent: str, parent_key: str) -> str:
+    """Select the current rows of `child` whose reference names no current row of `parent`: (run, reference)."""
+    return (
+        f'SELECT c._run_id, c."{column}" AS reference FROM {child} c '
+        f'ANTI JOIN {parent} p ON c."{column}" = p."{parent_key}" WHERE c."{column}" IS NOT NULL'
+    )
+
+
+def _latest(key: Sequence[str], updated_at: str) -> str:
+    names = ", ".join(_quoted(key))
+    order = f'_seq DESC, "{updated_at}" DESC NULLS LAST, file_row_number DESC'
+    return f"QUALIFY row_number() OVER (PARTITION BY {names} ORDER BY {order}) = 1"
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [f'"{name}"' for name in names]
