@@ -1,0 +1,119 @@
+"""Doctor: look at everything the product needs, and say what to do about what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from flows.adapters.contracts import load_contract
+from flows.adapters.lake import MAIN, PRODUCTION, STAGING, Lake, LakeAccess
+from flows.adapters.ledger import Ledger
+from flows.domain.errors import DartifactError
+
+_LEAST_DISK = 1 << 30
+_PACKAGES = ("prefect", "lakefs-sdk", "soda-core", "dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what, whether it is well, what was found, what to do if not."""
+
+    what: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def examine(
+    *,
+    project: Path,
+    home: Path,
+    ledger_url: str,
+    repository: str,
+    open_access: Callable[[], AbstractContextManager[LakeAccess]],
+    load_sources: Callable[[], Any],
+) -> tuple[Finding, ...]:
+    """Look at Python and packages, disk, contracts, sources, ledger and lake, in this order; nothing is changed."""
+    findings = [
+        _ask("packages", _packages, "uv sync"),
+        _ask("disk", lambda: _disk(home), "make room, or set DARTIFACT_HOME"),
+    ]
+    for path in sorted((project / "checks").rglob("*.yml")):
+        name = f"contract {path.relative_to(project)}"
+        findings.append(_ask(name, partial(_contract, path), "mend the file"))
+    findings.append(_ask("sources", lambda: ", ".join(load_sources()), "see checks/ and flows/"))
+    findings.append(_ask("ledger", lambda: _ledger(ledger_url), "set DARTIFACT_LEDGER_URL"))
+
+    def lake() -> str:
+        with open_access() as access:
+            return _lake(Lake(access, repository))
+
+    findings.append(_ask("lake", lake, "see DARTIFACT_LAKE_URL in README.md"))
+    return tuple(findings)
+
+
+def _ask(what: str, look: Callable[[], str], advice: str) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except DartifactError as error:
+        return Finding(what, False, error.message, error.hint or advice)
+
+
+def _contract(path: Path) -> str:
+    return f"{len(load_contract(path).columns)} columns"
+
+
+class _Unwell(DartifactError):
+    """Something is missing or too small."""
+
+
+def _packages() -> str:
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    return f"Python {sys.version_info.major}.{sys.version_info.minor}, {versions}"
+
+
+def _disk(home: Path) -> str:
+    free = shutil.disk_usage(home).free
+    if not os.access(home, os.W_OK):
+        raise _Unwell(f"{home} cannot be written")
+    if free < _LEAST_DISK:
+        raise _Unwell(f"{free / 1e9:.1f} GB are free at {home}")
+    return f"{free / 1e9:.0f} GB are free at {home}"
+
+
+def _ledger(url: str) -> str:
+    ledger = Ledger(url)
+    try:
+        pointer, intents = ledger.pointer(), ledger.open_intents()
+    finally:
+        ledger.close()
+    if pointer.frozen:
+        raise _Unwell(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
+    if intents:
+        oldest = f"{intents[0].kind} {intents[0].operation}"
+        raise _Unwell(
+            f"{len(intents)} operations were left open, the oldest is {oldest}",
+            hint="dartifact integrate, which finishes or drops them",
+        )
+    return f"{ledger.url.split(':')[0]}, generation {pointer.generation}"
+
+
+def _lake(lake: Lake) -> str:
+    lake.prepare()
+    for branch in (MAIN, STAGING, PRODUCTION):
+        if not lake.is_protected(branch):
+            raise _Unwell(f"branch {branch} is not protected", hint="dartifact status, which sets the rules again")
+    where = "files on this machine" if lake.access.url.startswith("http://127.0.0.1") else lake.access.url
+    return f"repository {lake.repository} on {where}; main, env-staging and production are protected"

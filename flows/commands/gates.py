@@ -1,0 +1,187 @@
+"""The evidence of the local and the integration gate, read by commit id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import duckdb
+
+from flows.adapters import duck
+from flows.adapters.lake import Commit
+from flows.adapters.soda_checks import check_contract
+from flows.commands.stack import Stack
+from flows.compare import current
+from flows.domain.checks import Gate, Outcome, Report, Result
+from flows.domain.runs import Run
+from flows.domain.sources import Reference, Source
+
+_SHOWN_REFERENCES = 200
+
+
+def check_batch(stack: Stack, run: Run, commit: Commit) -> Report:
+    """Check a run's own rows against its contract, at the run's commit."""
+    with duck.connect(stack.lake.access) as connection:
+        results = _check_own_rows(stack, connection, run, commit)
+    return Report(Gate.LOCAL, commit.commit_id, commit.meta_range, results)
+
+
+def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:
+    """Check each run's contract on its own rows, then keys and references on the current tables of the commit."""
+    results: list[Result] = []
+    with duck.connect(stack.lake.access) as connection:
+        tables = _Tables(stack, connection, commit)
+        for run in runs:
+            own = _check_own_rows(stack, connection, run, commit)
+            results.extend(own)
+            if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
+                results.extend(_check_keys(stack.source(run.source), connection, run))
+        if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
+            for source in stack.sources.values():
+                for reference in source.references:
+                    if {source.name, reference.dataset} & {run.source for run in runs}:
+                        results.extend(_check_reference(stack, tables, source, reference, runs))
+        if not results:
+            results.append(
+                Result("main.readable", "main", Outcome.PASSED, f"{tables.count_all()} objects are in place")
+            )
+    return Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, tuple(results))
+
+
+def ask_again(ask: Callable[[], Report], attempts: int) -> Report:
+    """Repeat a check that could not be asked, at most `attempts` times in all."""
+    report = ask()
+    for _ in range(attempts - 1):
+        if all(result.outcome is not Outcome.ERRORED for result in report.results):
+            break
+        report = ask()
+    return report
+
+
+def read_failing_rows(stack: Stack, run: Run, result: Result, most: int = 20) -> tuple[dict[str, Any], ...]:
+    """Return rows of a run for which a failed check's condition is true, at the run's tested commit."""
+    if result.condition is None or run.commit is None:
+        return ()
+    with duck.connect(stack.lake.access) as connection:
+        _view_batch(stack, connection, run, run.commit)
+        query = f"SELECT * EXCLUDE (file_row_number) FROM batch WHERE {result.condition} LIMIT {most}"
+        cursor = connection.execute(query)
+        names = [column[0] for column in cursor.description or ()]
+        return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+
+
+def _check_own_rows(
+    stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit
+) -> tuple[Result, ...]:
+    if not _view_batch(stack, connection, run, commit.commit_id):
+        message = f"{run.run_id}: there is nothing in {run.folder} at {commit.commit_id[:12]}"
+        return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
+    return check_contract(connection, stack.contract(run.source), "batch", run_id=run.run_id)
+
+
+def _view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:
+    objects = stack.lake.list_objects(commit, run.folder)
+    if objects:
+        duck.create_view(connection, "batch", stack.lake.locate(commit, objects), stack.lake.access)
+    return bool(objects)
+
+
+def _check_keys(source: Source, connection: duckdb.DuckDBPyConnection, run: Run) -> tuple[Result, ...]:
+    key = ", ".join(source.key)
+    questions = (
+        ("key.missing", current.select_null_keys("batch", source.key), f"rows without {key}"),
+        (
+            "key.ambiguous",
+            current.select_ambiguous("batch", source.key, source.updated_at),
+            f"values of {key} brought twice with different content and the same {source.updated_at}",
+        ),
+    )
+    results = []
+    for name, query, words in questions:
+        count = _count(connection, query)
+        results.append(
+            Result(
+                check=f"{source.name}.{name}",
+                dataset=source.name,
+                outcome=Outcome.FAILED if count else Outcome.PASSED,
+                message=f"{source.name}: {count:,} {words} (allowed: 0)",
+                run_id=run.run_id,
+                column=source.key[0],
+                measured=count,
+                threshold="0",
+                failing_rows=count,
+            )
+        )
+    return tuple(results)
+
+
+class _Tables:
+    """The current tables of one commit, defined as they are asked for."""
+
+    def __init__(self, stack: Stack, connection: duckdb.DuckDBPyConnection, commit: Commit) -> None:
+        self.stack, self.connection, self.commit = stack, connection, commit
+        self._known: dict[str, bool] = {}
+
+    def define(self, source: Source) -> bool:
+        """Define `current_<dataset>`; False when the dataset has no rows yet."""
+        if source.name not in self._known:
+            objects = self.stack.lake.list_objects(self.commit.commit_id, f"raw/{source.name}/")
+            self._known[source.name] = bool(objects)
+            if objects:
+                urls = self.stack.lake.locate(self.commit.commit_id, objects)
+                duck.create_view(self.connection, f"records_{source.name}", urls, self.stack.lake.access)
+                query = current.select_current(f"records_{source.name}", source.key, source.updated_at)
+                self.connection.execute(f"CREATE TEMP TABLE current_{source.name} AS {query}")
+        return self._known[source.name]
+
+    def count_all(self) -> int:
+        """Count the objects of the commit's raw data."""
+        return len(self.stack.lake.list_objects(self.commit.commit_id, "raw/"))
+
+
+def _check_reference(
+    stack: Stack, tables: _Tables, source: Source, reference: Reference, runs: Sequence[Run]
+) -> tuple[Result, ...]:
+    if not tables.define(source):
+        return ()
+    parent = f"current_{reference.dataset}"
+    if not tables.define(stack.source(reference.dataset)):
+        parent = f"(SELECT NULL::VARCHAR AS {duck.quote(reference.key)} WHERE false)"
+    query = current.select_orphans(f"current_{source.name}", reference.column, parent, reference.key)
+    rows = tables.connection.execute(query).fetchall()
+    check = f"{source.name}.{reference.column}.reference"
+    own = {run.run_id: run for run in runs if run.source == source.name}
+    counts = Counter(run_id if run_id in own else None for run_id, _ in rows)
+    results = []
+    for run_id, count in counts.items():
+        names = sorted({str(value) for owner, value in rows if (owner if owner in own else None) == run_id})
+        words = f"{source.name}.{reference.column}: {count:,} rows name no row of {reference.dataset}, e.g. {names[0]}"
+        common: dict[str, Any] = {"check": check, "dataset": source.name, "column": reference.column, "measured": count,
+                  "threshold": "0", "failing_rows": count}  # fmt: skip
+        if run_id is None:
+            # Rows that were there before, or lost their parent to a revert or a deletion: shown, never a reason to
+            # stop what repairs them.
+            results.append(Result(outcome=Outcome.WARNED, message=f"{words} (in main before)", **common))
+            continue
+        waits = stack.clock() < own[run_id].created_at + stack.policy.orphan_grace
+        listed = ", ".join(duck.literal(name) for name in names[:_SHOWN_REFERENCES])
+        results.append(
+            Result(
+                outcome=Outcome.FAILED,
+                message=words + (" (waiting for them)" if waits else " (the grace time is over)"),
+                run_id=run_id,
+                condition=f"CAST({duck.quote(reference.column)} AS VARCHAR) IN ({listed})",
+                holds=waits,
+                **common,
+            )
+        )
+    if not results:
+        message = f"{source.name}.{reference.column}: every row names a row of {reference.dataset}"
+        results.append(Result(check, source.name, Outcome.PASSED, message, column=reference.column, measured=0))
+    return tuple(results)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    return int(row[0]) if row else 0

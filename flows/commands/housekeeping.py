@@ -1,0 +1,81 @@
+"""Housekeeping: finish or drop what a killed process left, bring branches in line with the live pointer."""
+
+from __future__ import annotations
+
+from flows.adapters.lake import PRODUCTION
+from flows.adapters.ledger import Intent
+from flows.commands import moves
+from flows.commands.stack import Stack
+from flows.domain import errors, plans
+
+
+def finish_open_intents(stack: Stack, actor: str) -> tuple[str, ...]:
+    """Repeat each open intent's own write and adopt what the lake says; return what was found, in words.
+
+    Safe while the writer of an intent is still alive: the lake lets one of the two merges through, and the ledger lets
+    one of the two close the intent.
+    """
+    found = []
+    for intent in stack.ledger.open_intents():
+        finish = moves.finish_advance if intent.kind == "advance" else moves.finish_publication
+        if _is_outdated(stack, intent):
+            # An older publication must not bring back what production has left; the pointer publishes anew. If its
+            # writer is alive and wins, `reconcile` sees production differ from `settled`.
+            with stack.ledger.write() as tx:
+                tx.close_intent(intent.operation, "dropped")
+            stack.lake.delete_branch(f"publish-{intent.operation}")
+            found.append(f"publish {intent.operation}: dropped, the live pointer has moved on")
+            continue
+        try:
+            finish(stack, intent.operation, intent.payload)
+            found.append(f"{intent.kind} {intent.operation}: finished")
+        except errors.Conflict as error:
+            found.append(f"{intent.kind} {intent.operation}: {error.message}")
+        except errors.NotFound:
+            # Its helper branch is gone and its commit never reached a branch: nothing of it is in the lake.
+            with stack.ledger.write() as tx:
+                tx.close_intent(intent.operation, "dropped")
+            found.append(f"{intent.kind} {intent.operation}: dropped, its commit is gone")
+    return tuple(found)
+
+
+def _is_outdated(stack: Stack, intent: Intent) -> bool:
+    is_production = intent.kind == "publish" and intent.payload["branch"].startswith(PRODUCTION)
+    return is_production and bool(intent.payload["generation"] < stack.ledger.pointer().generation)
+
+
+def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
+    """Bring the lake in line with the ledger after anything; return what was repaired, in words."""
+    found = list(finish_open_intents(stack, actor))
+    pointer = stack.ledger.pointer()
+    shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, moves.PUBLISHED_FENCE)
+    if shown and shown["generation"] > pointer.generation and not pointer.frozen:
+        reason = f"production was published at generation {shown['generation']}, the ledger stands at "
+        reason += f"{pointer.generation}: was the ledger restored from a copy?"
+        with stack.ledger.write() as tx:
+            tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
+        return (*found, reason)
+    if pointer.settled and not (shown and shown["generation"] > pointer.generation):
+        published = show_settled(stack, actor)
+        if published:
+            found.append(f"production shows {pointer.live} again")
+    return tuple(found)
+
+
+def show_settled(stack: Stack, actor: str) -> bool:
+    """Publish what the live pointer calls settled on `production`; False when it is shown already."""
+    for _ in range(5):
+        pointer = stack.ledger.pointer()
+        if pointer.settled is None or pointer.live is None:
+            return False
+        head = stack.lake.head(PRODUCTION)
+        wanted = stack.lake.commit_of(pointer.settled)
+        try:
+            commit = moves.publish(
+                stack, PRODUCTION, wanted, dartifact=pointer.live, generation=pointer.generation, actor=actor
+            )
+        except errors.Conflict:
+            continue  # another publisher won: read the pointer again
+        if stack.ledger.pointer().settled == pointer.settled:
+            return commit != head.commit_id
+    raise errors.Conflict("production kept moving while it was published", hint="dartifact status")

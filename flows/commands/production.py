@@ -1,0 +1,259 @@
+"""Production: promote a dartifact, resolve what a reader should read. Rolling back stands in `rollback.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from flows.adapters import duck
+from flows.adapters.lake import PRODUCTION
+from flows.adapters.soda_checks import check_contract
+from flows.commands import moves
+from flows.commands.housekeeping import reconcile, show_settled
+from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
+from flows.domain import errors, plans
+from flows.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
+from flows.domain.dartifacts import Dartifact, DartifactState, find_blamed
+from flows.domain.plans import LivePointer, Plan, Step, StepKind
+
+_WAITING = (DartifactState.GREEN, DartifactState.APPROVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a reader should read now: a commit id, the only repeatable read."""
+
+    consumer: str | None
+    slot: str
+    branch: str
+    dartifact: str
+    commit: str
+    generation: int
+
+
+def resolve(stack: Stack, consumer: str | None = None) -> Resolution:
+    """Say which commit a named consumer, or a plain reader of `production`, reads now. Needs the ledger only."""
+    pointer = stack.ledger.pointer()
+    slot = pointer.active if consumer is None else plans.choose_slot(pointer, consumer)
+    if slot is None:
+        raise errors.NotFound("nothing is live yet", hint="dartifact promote")
+    shown = pointer.slots[slot]
+    branch = f"{PRODUCTION}-{slot}" if consumer else PRODUCTION
+    return Resolution(consumer, slot, branch, shown.dartifact or "", shown.commit or "", pointer.generation)
+
+
+def choose_promotion(stack: Stack, dartifact: str | None = None) -> Dartifact | None:
+    """Choose what would be promoted: the named dartifact, else the newest green one; None when nothing waits.
+
+    Raises PolicyRefused while promotions are frozen or the dartifact contains what a rollback blamed.
+    """
+    pointer = stack.ledger.pointer()
+    if pointer.frozen:
+        raise errors.PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
+    if dartifact is not None:
+        chosen = stack.ledger.dartifact(dartifact)
+        if chosen.state not in _WAITING:
+            raise errors.IllegalTransition(
+                f"dartifact {dartifact} is {chosen.state}, not green", hint="dartifact status"
+            )
+    else:
+        chosen = next(iter(stack.ledger.dartifacts(states=_WAITING, most=1)), None)  # type: ignore[assignment]
+    if chosen is None or chosen.dartifact_id == pointer.live:
+        return None
+    blamed = find_blamed(chosen, stack.ledger.blames())
+    if blamed:
+        message = f"dartifact {chosen.dartifact_id} contains what was rolled back: {blamed[0]}"
+        raise errors.PolicyRefused(message, hint="dartifact integrate, then dartifact stage")
+    return chosen
+
+
+def promote(stack: Stack, dartifact: str | None = None, *, actor: str, run: Runner = run_plainly) -> Plan | None:
+    """Bring the newest green dartifact (or the named one) live; None when nothing waits.
+
+    A promotion that was killed half-way is gone on with first. Raises PolicyRefused, Aborted when the smoke test or a
+    rollback ended it (production is as it was), Locked, ChecksErrored when it could not be finished: run it again.
+    """
+    with hold_lease(stack.ledger, "promote"):
+        reconcile(stack, actor)
+        pointer = stack.ledger.pointer()
+        for left in stack.ledger.promotions(state="running"):
+            is_ours = pointer.plan == left.plan.plan_id or _is_settled(pointer, left.plan)
+            if left.done and left.plan.kind == "promotion" and is_ours:
+                execute(stack, left.plan, left.done, actor, run)
+                return left.plan
+            with stack.ledger.write() as tx:
+                if pointer.plan == left.plan.plan_id:
+                    # A rollback killed while it warmed a slot: its blame died with it, so a person asks again.
+                    abandoned = plans.abandon(pointer, left.plan.slot, left.plan.plan_id)
+                    pointer = tx.swap_pointer(pointer, abandoned, "SlotAbandoned", actor, slot=left.plan.slot)
+                tx.move_promotion(left.plan.plan_id, state="aborted")
+        chosen = choose_promotion(stack, dartifact)
+        if chosen is None:
+            return None
+        plan = plans.plan_promotion(pointer, chosen.dartifact_id, plan_id=new_operation(), weights=stack.policy.weights)
+        with stack.ledger.write() as tx:
+            if chosen.state is DartifactState.GREEN:
+                tx.move_dartifact(chosen.dartifact_id, DartifactState.APPROVED, "DartifactApproved", "policy:promote")
+            for older in stack.ledger.dartifacts(states=_WAITING):
+                if older.created < chosen.created:
+                    tx.move_dartifact(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
+            tx.start_promotion(plan)
+        execute(stack, plan, 0, actor, run)
+        return plan
+
+
+def execute(stack: Stack, plan: Plan, done: int, actor: str, run: Runner) -> None:
+    """Carry out the steps of a plan from the first one not done; each is one swap of the live pointer at most."""
+    for number, step in enumerate(plan.steps[done:], start=done + 1):
+        try:
+            run(str(step), partial(perform, stack, plan, step, number, actor))
+        except errors.StalePointer as error:
+            with stack.ledger.write() as tx:
+                tx.move_promotion(plan.plan_id, state="aborted")
+                tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(step), reason=error.message)
+            raise errors.Aborted(f"the {plan.kind} stopped before «{step}»: {error.message}") from error
+
+
+def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
+    """Carry out one step: the lake's part first, then one transaction with the pointer's swap and the step's event."""
+    ledger = stack.ledger
+    match step.kind:
+        case StepKind.CLAIM:
+            pointer = ledger.pointer()
+            _swap(stack, plan, number, pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
+                  "SlotClaimed", actor, slot=step.slot)  # fmt: skip
+        case StepKind.PUBLISH:
+            _publish_slot(stack, plan, step, number, actor)
+        case StepKind.SMOKE:
+            _smoke(stack, plan, step, number, actor)
+        case StepKind.SHIFT:
+            pointer = ledger.pointer()
+            _swap(stack, plan, number, pointer, plans.shift(pointer, step.slot, step.weight, plan.plan_id),
+                  "TrafficShifted", actor, slot=step.slot, weight=step.weight)  # fmt: skip
+        case StepKind.SETTLE:
+            _settle(stack, plan, step, number, actor)
+        case StepKind.PUBLISH_PRODUCTION:
+            show_settled(stack, actor)
+            with ledger.write() as tx:
+                tx.move_promotion(plan.plan_id, done=number, state="done")
+                tx.append("PromotionFinished", actor, dartifact=plan.dartifact, plan=plan.plan_id)
+
+
+def smoke_test(stack: Stack, commit: str, against: str | None) -> Report:
+    """Test a slot's commit: contracts on its marts, and their row counts against the commit that is served now."""
+    access = stack.lake.access
+    results: list[Result] = []
+    counts: dict[str, dict[str, int]] = {}
+    with duck.connect(access) as connection:
+        for side, where in (("candidate", commit), ("active", against)):
+            if where is None:
+                continue
+            connection.execute(f"CREATE SCHEMA {side}")
+            for each in stack.lake.list_objects(where, "marts/"):
+                mart = each.path.removeprefix("marts/").removesuffix(".parquet")
+                duck.create_view(connection, f"{side}.{mart}", stack.lake.locate(where, [each]), access)
+                row = connection.execute(f"SELECT count(*) FROM {side}.{mart}").fetchone()
+                counts.setdefault(side, {})[mart] = row[0] if row else 0
+        for contract in stack.mart_contracts():
+            if contract.dataset in counts.get("candidate", {}):
+                # The mart's file carries no bookkeeping of ours but the reader's row number.
+                mart = f"candidate.{contract.dataset}"
+                connection.execute(f"CREATE TEMP VIEW smoked AS SELECT * EXCLUDE (file_row_number) FROM {mart}")
+                results.extend(check_contract(connection, contract, "smoked"))
+                connection.execute("DROP VIEW smoked")
+    for mart, before in counts.get("active", {}).items():
+        results.append(
+            _compare_rows(mart, before, counts.get("candidate", {}).get(mart), stack.policy.smoke_least_share)
+        )
+    return Report(Gate.SMOKE, commit, stack.lake.commit_of(commit).meta_range, tuple(results))
+
+
+def _compare_rows(mart: str, before: int, now: int | None, least_share: float) -> Result:
+    check = f"smoke.{mart}.rows"
+    if now is None:
+        return Result(check, mart, Outcome.FAILED, f"{mart} is missing; production has it with {before:,} rows")
+    fails = now < before * least_share
+    message = f"{mart}: {now:,} rows, production shows {before:,} (at least {least_share:.0%} must remain)"
+    outcome = Outcome.FAILED if fails else Outcome.PASSED
+    return Result(check, mart, outcome, message, measured=now, threshold=f">= {before * least_share:.0f}")
+
+
+def _is_settled(pointer: LivePointer, plan: Plan) -> bool:
+    return pointer.plan is None and pointer.live == plan.dartifact and pointer.active == plan.slot
+
+
+def _swap(
+    stack: Stack,
+    plan: Plan,
+    number: int,
+    old: LivePointer,
+    new: LivePointer,
+    event: str,
+    actor: str,
+    **payload: object,
+) -> None:
+    with stack.ledger.write() as tx:
+        tx.swap_pointer(old, new, event, actor, plan=plan.plan_id, **payload)
+        tx.move_promotion(plan.plan_id, done=number)
+
+
+def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
+    dartifact = stack.ledger.dartifact(plan.dartifact)
+    if dartifact.commit is None:
+        raise errors.IllegalTransition(f"dartifact {plan.dartifact} was never built", hint="dartifact stage")
+    wanted = stack.lake.commit_of(dartifact.commit)
+    for _ in range(5):
+        pointer = stack.ledger.pointer()
+        if pointer.plan != plan.plan_id:
+            raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
+        try:
+            commit = moves.publish(stack, f"{PRODUCTION}-{step.slot}", wanted, dartifact=plan.dartifact,
+                                   generation=pointer.generation, actor=actor)  # fmt: skip
+        except errors.StalePointer:
+            raise
+        except errors.Conflict:
+            continue  # another publisher won: go on only while the pointer still asks for this
+        _swap(stack, plan, number, pointer, plans.record(pointer, step.slot, commit, plan.plan_id),
+              "SlotPublished", actor, slot=step.slot, commit=commit)  # fmt: skip
+        return
+    raise errors.Conflict(f"slot {step.slot} kept moving while it was published", hint="dartifact promote")
+
+
+def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
+    pointer = stack.ledger.pointer()
+    commit = pointer.slots[step.slot].commit
+    if pointer.plan != plan.plan_id or commit is None:
+        raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
+    report = smoke_test(stack, commit, pointer.settled)
+    verdict = judge(report.results)
+    if any(result.outcome is Outcome.ERRORED for result in report.results):
+        raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint="dartifact promote")
+    with stack.ledger.write() as tx:
+        tx.save_report(report, verdict)
+        if verdict.kind is VerdictKind.PASS:
+            tx.move_promotion(plan.plan_id, done=number)
+            tx.append(
+                "SlotSmoked", actor, dartifact=plan.dartifact, slot=step.slot, commit=commit, report=report.digest
+            )
+            return
+        reasons = list(verdict.reasons)
+        tx.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), "SlotAbandoned", actor,
+                        slot=step.slot, reasons=reasons)  # fmt: skip
+        tx.move_promotion(plan.plan_id, state="aborted")
+        tx.move_dartifact(plan.dartifact, DartifactState.BAD, "DartifactBad", actor,
+                          changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
+    raise errors.Aborted(f"the smoke test of {plan.dartifact} on {step.slot} is red: {verdict.reasons[0]}")
+
+
+def _settle(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
+    pointer = stack.ledger.pointer()
+    new = plans.settle(pointer, step.slot, plan.plan_id)
+    served = stack.ledger.dartifact(plan.dartifact).runs
+    before = stack.ledger.dartifact(pointer.live).runs if pointer.live else ()
+    with stack.ledger.write() as tx:
+        tx.swap_pointer(pointer, new, "ProductionSettled", actor, plan=plan.plan_id, slot=step.slot)
+        tx.move_promotion(plan.plan_id, done=number)
+        if pointer.live:
+            tx.move_dartifact(pointer.live, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
+        tx.move_dartifact(plan.dartifact, DartifactState.LIVE, "DartifactLive", actor, commit=new.settled)
+        tx.mark_served(served, before)
