@@ -1,0 +1,343 @@
+"""The command line: verbs over `flows.commands`. Documents go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.domain import errors
+
+if TYPE_CHECKING:
+    from flows.commands.stack import Stack
+    from flows.settings import Settings
+
+# Checked against README by a test.
+EXIT_CODES = {
+    0: "ok",
+    1: "usage or internal error",
+    2: "there are differences",
+    3: "checks failed",
+    4: "checks could not run",
+    5: "policy or approval missing",
+    6: "conflict or locked: retry",
+    7: "aborted and rolled back",
+}
+_EXIT_BY_ERROR: tuple[tuple[type[errors.DartifactError], int], ...] = (
+    (errors.ChecksFailed, 3),
+    (errors.ChecksErrored, 4),
+    (errors.ServerUnavailable, 4),
+    (errors.PolicyRefused, 5),
+    (errors.LakeRefused, 5),
+    (errors.Conflict, 6),
+    (errors.Aborted, 7),
+)
+
+app = typer.Typer(
+    help="Deliver data the way good teams deliver software: branches, gates, staging, blue/green, instant rollback.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+class Output(StrEnum):
+    """How a verb answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or json: one document on stdout")]
+
+
+def main() -> None:
+    """Run the command line; a fault is one line that names the thing and the next command."""
+    import click  # noqa: PLC0415
+
+    try:
+        code = app(standalone_mode=False)
+    except errors.DartifactError as error:
+        _tell_fault(error)
+        sys.exit(exit_code(error))
+    except click.ClickException as error:
+        # click's own exit code for usage is 2, which here means "there are differences".
+        error.show()
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted; nothing is lost, run the same command again", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def exit_code(error: errors.DartifactError) -> int:
+    """Return the exit code of an error."""
+    return next((code for kind, code in _EXIT_BY_ERROR if isinstance(error, kind)), 1)
+
+
+def _tell_fault(error: errors.DartifactError) -> None:
+    print(f"dartifact: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"      try: {error.hint}", file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _stack(*, lake: bool = True, sources: bool = True) -> Iterator[tuple[Settings, Stack]]:
+    from flows.settings import read_settings  # noqa: PLC0415
+    from flows.wiring import open_stack  # noqa: PLC0415
+
+    settings = read_settings()
+    with open_stack(settings, _say, lake=lake, sources=sources) as stack:
+        yield settings, stack
+
+
+def _answer(document: Any, output: Output, text: str) -> None:
+    if output is Output.JSON:
+        import json  # noqa: PLC0415
+
+        print(json.dumps(document, indent=2, default=str))
+    else:
+        print(text)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="play the story once and end")] = False,
+    orders: Annotated[int, typer.Option(help="orders in each five minutes of the story", min=10)] = 10_000,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Play the story of the product on a real lake: a good day, a bad chunk, it breaks anyway."""
+    if not once:
+        raise errors.UsageError("a demo that keeps running does not exist yet", hint="dartifact demo --once")
+    from flows.demo.play import play_once  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+
+    story = play_once(read_settings(), orders, as_json=output is Output.JSON)
+    if not story.ok:
+        raise typer.Exit(3)
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Argument(help="a source, e.g. orders")],
+    ingestor: Annotated[str, typer.Option(help="which of its ingestors; default the first")] = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring the next window of a source to its own branch, check it there, request the merge."""
+    from flows import cli_views  # noqa: PLC0415
+    from flows.commands.ingest import ingest as bring  # noqa: PLC0415
+    from flows.domain.runs import Phase  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+    from flows.wiring import load_source, open_source_url, open_stack  # noqa: PLC0415
+
+    settings = read_settings()
+    module = load_source(source, settings.project)
+    names = [each.name for each in module.SOURCE.ingestors]
+    ingestor = ingestor or names[0]
+    if ingestor not in names:
+        raise errors.UsageError(f"{source} has no ingestor {ingestor}; it has {', '.join(names)}")
+    with open_stack(settings, _say) as stack, open_source_url(settings, source, _say) as url:
+        runs = bring(stack, module.SOURCE, module.extract(url), ingestor, actor=f"ingestor:{ingestor}")
+        described = [cli_views.describe_run(run) for run in runs]
+    _answer(described, output, cli_views.tell_runs_brought(runs))
+    if any(run.phase is Phase.FAILED for run in runs):
+        raise typer.Exit(3)
+    if any(run.phase is Phase.HELD for run in runs):
+        raise typer.Exit(4)
+
+
+@app.command()
+def integrate(output: OutputOption = Output.TEXT) -> None:
+    """Test what waits in the merge queue as it will be merged, and advance main."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from flows import cli_views  # noqa: PLC0415
+    from flows.commands import queue  # noqa: PLC0415
+
+    with _stack() as (settings, stack):
+        done = queue.integrate(stack, actor=settings.person)
+    _answer(asdict(done), output, cli_views.tell_integration(done))
+    if done.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def stage(output: OutputOption = Output.TEXT) -> None:
+    """Build main's head with dbt, test it, pack it as a dartifact, show it on env-staging."""
+    from flows import cli_views  # noqa: PLC0415
+    from flows.commands import staging  # noqa: PLC0415
+    from flows.domain.dartifacts import DartifactState  # noqa: PLC0415
+
+    with _stack() as (settings, stack):
+        dartifact = staging.stage(stack, actor=settings.person)
+    _answer(cli_views.describe_dartifact(dartifact), output, cli_views.tell_dartifact(dartifact))
+    if dartifact.state is DartifactState.RED:
+        raise typer.Exit(3)
+
+
+@app.command()
+def promote(
+    dartifact: Annotated[str, typer.Argument(help="a green dartifact; default the newest")] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="show the steps, do nothing")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring a green dartifact live: idle slot, smoke test, shift, settle."""
+    from flows import cli_views  # noqa: PLC0415
+    from flows.commands import production  # noqa: PLC0415
+    from flows.domain.plans import plan_promotion  # noqa: PLC0415
+
+    with _stack(lake=not plan, sources=False) as (settings, stack):
+        if plan:
+            chosen = production.choose_promotion(stack, dartifact or None)
+            weights = stack.policy.weights
+            pointer = stack.ledger.pointer()
+            steps = None
+            if chosen:
+                steps = plan_promotion(pointer, chosen.dartifact_id, plan_id="-", weights=weights)
+        else:
+            steps = production.promote(stack, dartifact or None, actor=settings.person, run=cli_views.run_aloud)
+        pointer = stack.ledger.pointer()
+    document = {"plan": steps.to_json() if steps else None, "production": cli_views.describe_production(pointer)}
+    _answer(document, output, cli_views.tell_promotion(steps, pointer, planned=plan))
+
+
+@app.command()
+def rollback(
+    to: Annotated[str, typer.Option(help="a dartifact that served before; default the last one free of blame")] = "",
+    blame: Annotated[list[str] | None, typer.Option(help="a run id, runs, code or unknown; may be repeated")] = None,
+    reason: Annotated[str, typer.Option(help="why; kept in the ledger")] = "",
+    preview: Annotated[bool, typer.Option("--preview", help="show what it would do, do nothing")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring back a dartifact that served before, at once; then take blamed runs out of main."""
+    from flows import cli_views  # noqa: PLC0415
+    from flows.commands import queue  # noqa: PLC0415
+    from flows.commands import rollback as command  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+    from flows.wiring import declared_sources, open_stack_surely  # noqa: PLC0415
+
+    guilty = tuple(blame or ("unknown",))
+    if preview:
+        with _stack(lake=False, sources=False) as (_, stack):
+            shown = command.preview_rollback(stack, to or None, guilty)
+        _answer(cli_views.describe_rollback(shown), output, cli_views.tell_rollback(shown, done=False))
+        return
+    settings = read_settings()
+    with open_stack_surely(settings, _say) as stack:
+        done = command.roll_back(stack, to or None, guilty, reason=reason or "no reason given", actor=settings.person)
+        _say(f"{done.returns} is live again; resolve answers {done.commit}")
+        out: list[str] = []
+        if done.reverts and done.published:
+            from dataclasses import replace  # noqa: PLC0415
+
+            full = replace(stack, sources=declared_sources(settings.project))
+            out = queue.integrate(full, actor=settings.person).reverted
+    document = {**cli_views.describe_rollback(done), "reverted": out}
+    _answer(document, output, cli_views.tell_rollback(done, done=True, reverted=tuple(out)))
+
+
+@app.command()
+def unfreeze(reason: Annotated[str, typer.Option(help="why promotions may go on; kept in the ledger")]) -> None:
+    """Allow promotions again after a rollback with unknown blame."""
+    from flows.commands.rollback import unfreeze as command  # noqa: PLC0415
+
+    with _stack(lake=False, sources=False) as (settings, stack):
+        command(stack, reason=reason, actor=settings.person)
+    _say("promotions are allowed")
+
+
+@app.command()
+def resolve(
+    consumer: Annotated[str, typer.Option(help="a named reader; without it, plain readers of production")] = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say which commit a reader should read now."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from flows.commands.production import resolve as command  # noqa: PLC0415
+
+    with _stack(lake=False, sources=False) as (_, stack):
+        answer = command(stack, consumer or None)
+    _answer(asdict(answer), output, answer.commit)
+
+
+@app.command()
+def status(output: OutputOption = Output.TEXT) -> None:
+    """Say where main, the queue, staging and production stand, and what is missing."""
+    from flows import cli_views  # noqa: PLC0415
+
+    with _stack(sources=False) as (_, stack):
+        document = cli_views.describe_status(stack)
+    _answer(document, output, cli_views.tell_status(document) if output is Output.TEXT else "")
+
+
+@app.command()
+def runs(
+    phase: Annotated[str, typer.Option(help="only runs in this phase")] = "",
+    source: Annotated[str, typer.Option(help="only runs of this source")] = "",
+    most: Annotated[int, typer.Option(help="how many, the newest first", min=1)] = 50,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List runs, the newest first."""
+    from flows import cli_views  # noqa: PLC0415
+    from flows.domain.runs import Phase  # noqa: PLC0415
+
+    known = [each.value for each in Phase]
+    if phase and phase not in known:
+        raise errors.UsageError(f"there is no phase {phase}; there are {', '.join(known)}")
+    with _stack(lake=False, sources=False) as (_, stack):
+        found = stack.ledger.runs(phases=(Phase(phase),) if phase else None, source=source or None, most=most)
+    document = [cli_views.describe_run(run) for run in found]
+    _answer(document, output, cli_views.tell_runs(found) if output is Output.TEXT else "")
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="a run id (or its branch) or a dartifact id")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show one run with its checks, failing rows and events, or one dartifact with its passport."""
+    from flows import cli_views  # noqa: PLC0415
+
+    with _stack(sources=False) as (_, stack):
+        document = cli_views.describe_one(stack, id)
+    _answer(document, output, cli_views.tell_one(document) if output is Output.TEXT else "")
+
+
+@app.command()
+def doctor(output: OutputOption = Output.TEXT) -> None:
+    """Look at everything dartifact needs and say what to do about what is wrong."""
+    from flows import cli_views  # noqa: PLC0415
+    from flows.commands.doctor import examine  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+    from flows.wiring import declared_sources, open_access, prepare_home  # noqa: PLC0415
+
+    settings = read_settings()
+    prepare_home(settings.home)
+    findings = examine(
+        project=settings.project,
+        home=settings.home,
+        ledger_url=settings.ledger,
+        repository=settings.repository,
+        open_access=lambda: open_access(settings, _say),
+        load_sources=lambda: declared_sources(settings.project),
+    )
+    _answer([each.to_json() for each in findings], output, cli_views.tell_findings(findings))
+    if not all(each.ok for each in findings):
+        raise typer.Exit(4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Shows the story in a terminal, or as one JSON document, while it is played."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+
+from flows.commands.stack import hold_lease
+from flows.demo.server import simulated_sources
+from flows.demo.story import INGESTORS, Story, first_state
+from flows.settings import Settings
+from flows.wiring import load_source, open_stack
+
+T = TypeVar("T")
+
+
+class TerminalNarrator:
+    """Tells the story with a spinner for what runs and a line for what happened."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def chapter(self, title: str) -> None:
+        """Begin a chapter."""
+        self._console.print()
+        self._console.rule(f"[bold]{escape(title)}", align="left")
+
+    def say(self, line: str) -> None:
+        """Say what happened."""
+        self._console.print(escape(line), highlight=False)
+
+    def step(self, name: str, step: Callable[[], T], /) -> T:
+        """Run a step under a spinner and leave one line with its time."""
+        started = time.monotonic()
+        with self._console.status(escape(name)):
+            result = step()
+        self._console.print(f"  [dim]{escape(name)}  {time.monotonic() - started:.2f} s[/dim]", highlight=False)
+        return result
+
+    def expect(self, what: str, *, holds: bool) -> None:
+        """Show something that must hold."""
+        mark = "[green]✓ holds[/green]" if holds else "[bold red]✗ DOES NOT HOLD[/bold red]"
+        self._console.print(f"  {mark}  {escape(what)}", highlight=False)
+
+
+def play_once(settings: Settings, orders_per_tick: int, *, as_json: bool) -> Story:
+    """Play the story once in the home of the settings; Locked while another demo plays there."""
+    console = Console(stderr=as_json)
+    narrator = TerminalNarrator(console)
+    with ExitStack() as owned:
+        console.print("[bold]dartifact[/bold] plays its story on a real lakeFS server, with real Soda checks and dbt.")
+        progress = lambda line: console.print(f"[dim]{escape(line)}[/dim]", highlight=False)  # noqa: E731
+        stack = owned.enter_context(open_stack(settings, progress))
+        owned.enter_context(hold_lease(stack.ledger, "demo"))
+        state_file = settings.home / "demo" / "company.json"
+        initial = None if state_file.exists() else first_state(orders_per_tick)
+        company = owned.enter_context(simulated_sources(state_file, initial=initial))
+        modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
+        story = Story(stack, company, narrator, modules)
+        story.play()
+    if as_json:
+        print(json.dumps(describe(story), indent=2))
+        sys.stdout.flush()
+    else:
+        _end(console, story)
+    return story
+
+
+def describe(story: Story) -> dict[str, Any]:
+    """Return the story as plain JSON values."""
+    return {
+        "ok": story.ok,
+        "chapters": [
+            {
+                "name": chapter.name,
+                "ok": chapter.ok,
+                "seconds": chapter.seconds,
+                "expectations": [{"what": what, "holds": holds} for what, holds in chapter.expectations],
+            }
+            for chapter in story.chapters
+        ],
+        "figures": story.figures,
+        "runs": story.names,
+    }
+
+
+def _end(console: Console, story: Story) -> None:
+    figures = story.figures
+    console.print()
+    console.rule("[bold]What happened", align="left")
+    for chapter in story.chapters:
+        mark = "[green]✓[/green]" if chapter.ok else "[bold red]✗[/bold red]"
+        console.print(f"  {mark} {chapter.name}  [dim]{chapter.seconds:.1f} s[/dim]", highlight=False)
+    if story.ok:
+        stations = ", ".join(f"{name} {figures[name]:.1f} s" for name in ("check", "integrate", "stage", "promote"))
+        console.print(
+            f"\n  One batch of {story.company.state.orders_per_tick:,} orders, from the end of extract to production: "
+            f"{figures['extract_to_production']:.1f} s ({stations})\n"
+            f"  The lake's share of it, from branch to merged: {figures['lake_branch_to_merged'] * 1000:.0f} ms\n"
+            f"  Rollback, until readers are sent to the old commit: {figures['rollback'] * 1000:.0f} ms",
+            highlight=False,
+        )
+    console.print()
+    console.rule("[bold]Try next", align="left")
+    failed = story.names.get("failed_run", "RUN")
+    for command, why in (
+        ("dartifact status", "where everything stands"),
+        ("dartifact runs", "every run with its phase and branch"),
+        (f"dartifact show {failed}", "why the bad chunk was stopped, with failing rows"),
+        ("dartifact ingest orders", "bring the next five minutes"),
+        ("dartifact rollback --preview", "what the rollback button would do now"),
+    ):
+        console.print(f"  uv run {command:<52} [dim]{why}[/dim]", highlight=False, soft_wrap=True)

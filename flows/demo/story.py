@@ -1,0 +1,304 @@
+"""The story of the product in chapters, played on the real systems, each ending with what must hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
+
+from flows.adapters import duck
+from flows.adapters.lake import MAIN, Commit
+from flows.commands.gates import read_failing_rows
+from flows.commands.ingest import ingest
+from flows.commands.production import promote, resolve
+from flows.commands.queue import Integration, integrate
+from flows.commands.rollback import preview_rollback, roll_back
+from flows.commands.stack import Stack
+from flows.commands.staging import stage
+from flows.demo.company import CompanyState
+from flows.demo.server import DEFAULT, SimulatedSources
+from flows.domain.dartifacts import Dartifact
+from flows.domain.plans import LivePointer
+from flows.domain.runs import Phase, Run, run_folder
+
+T = TypeVar("T")
+
+ANALYST = "person:analyst"
+INGESTORS = (("customers", "dana"), ("orders", "dan"))
+
+
+class Narrator(Protocol):
+    """Who shows the story while it is played."""
+
+    def chapter(self, title: str) -> None:
+        """Begin a chapter."""
+
+    def say(self, line: str) -> None:
+        """Say what happened."""
+
+    def step(self, name: str, step: Callable[[], T], /) -> T:
+        """Run a named step, showing that it runs and what it took."""
+
+    def expect(self, what: str, *, holds: bool) -> None:
+        """Show something that must hold at the end of a chapter."""
+
+
+@dataclass
+class Chapter:
+    """One chapter as it ended: `expectations` are (what must hold, whether it does)."""
+
+    name: str
+    seconds: float = 0.0
+    expectations: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the chapter ended as it must."""
+        return bool(self.expectations) and all(holds for _, holds in self.expectations)
+
+
+@dataclass
+class Story:
+    """The story under way and, afterwards, what came of it. `figures` are seconds by name."""
+
+    stack: Stack
+    company: SimulatedSources
+    narrator: Narrator
+    modules: Mapping[str, ModuleType]
+    chapters: list[Chapter] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Say whether all chapters ended as they must."""
+        return bool(self.chapters) and all(chapter.ok for chapter in self.chapters)
+
+    def play(self) -> None:
+        """Play the chapters in order; a chapter that ends differently does not stop the ones after it."""
+        self.stack.dbt.warm()
+        self._catch_up()
+        for title, chapter in (
+            ("A good day", self._good_day),
+            ("A bad chunk", self._bad_chunk),
+            ("It breaks anyway", self._breaks_anyway),
+        ):
+            self.narrator.chapter(f"{len(self.chapters) + 1}. {title}")
+            with self._chapter(title):
+                chapter()
+
+    @contextmanager
+    def _chapter(self, name: str) -> Iterator[None]:
+        chapter = Chapter(name)
+        self.chapters.append(chapter)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            chapter.seconds = round(time.monotonic() - started, 3)
+
+    def _expect(self, what: str, holds: bool) -> None:
+        self.chapters[-1].expectations.append((what, holds))
+        self.narrator.expect(what, holds=holds)
+
+    # Chapters
+
+    def _good_day(self) -> None:
+        self.company.advance()
+        self.narrator.say(f"It is {self.company.now:%Y-%m-%d %H:%M} for the company; five minutes of data are waiting.")
+        dana, dan = (self._bring(*each) for each in INGESTORS)
+        self._show_merge_requests(dana, dan)
+        done, dartifact = self._deliver()
+        self._expect("both runs are in main", {dana.run_id, dan.run_id} <= set(done.merged))
+        answer = resolve(self.stack)
+        self._expect("production shows the new dartifact", answer.dartifact == dartifact.dartifact_id)
+        rows = sum(mart["rows"] for mart in (dartifact.passport or {}).get("marts", {}).values())
+        self._expect(f"customer_statistics has rows ({rows:,})", rows > 0)
+        self.names["good_run"] = dan.run_id
+
+    def _bad_chunk(self) -> None:
+        before, pointer = self._main(), self.stack.ledger.pointer()
+        self.company.add_fault("orders", "negative_amounts")
+        self.company.advance()
+        self.narrator.say("The orders system sends a chunk in which one order in ten has a negative amount.")
+        bad = self._bring("orders", "dan")
+        self.names["failed_run"] = bad.run_id
+        self._expect(f"run {bad.number} is stopped at its local gate", bad.phase is Phase.FAILED)
+        for reason in bad.reasons[:3]:
+            self.narrator.say(f"  why: {reason}")
+        self._expect(f"its branch {bad.branch} is there to look at", self.stack.lake.has_branch(bad.branch))
+        rows = self._failing_rows(bad)
+        self._expect("its failing rows can be read", bool(rows))
+        if rows:
+            self.narrator.say("  e.g. " + ", ".join(f"{name}={value}" for name, value in list(rows[0].items())[:4]))
+        self._integrate()
+        self._expect("main is what it was", self._main().meta_range == before.meta_range)
+        self._expect("production is what it was", _commits(self.stack.ledger.pointer()) == _commits(pointer))
+
+        self.narrator.say("Five minutes later the next chunk comes, and flows past.")
+        self.company.advance()
+        self._bring("customers", "dana")
+        lake_before = self.stack.lake.seconds
+        started = time.monotonic()
+        good = self._bring("orders", "dan")
+        # What extracting took is not what this product adds; the stations after it are.
+        self.figures["check"] = round(time.monotonic() - started - self.figures.pop("extract", 0.0), 3)
+        started = time.monotonic()
+        done = self._integrate()
+        self.figures["integrate"] = round(time.monotonic() - started, 3)
+        self.figures["lake_branch_to_merged"] = round(self.stack.lake.seconds - lake_before, 3)
+        self._expect(f"run {good.number} is in main", good.run_id in done.merged)
+        started = time.monotonic()
+        dartifact = self._stage()
+        self.figures["stage"] = round(time.monotonic() - started, 3)
+        started = time.monotonic()
+        self._promote()
+        self.figures["promote"] = round(time.monotonic() - started, 3)
+        stations = ("check", "integrate", "stage", "promote")
+        self.figures["extract_to_production"] = round(sum(self.figures[each] for each in stations), 3)
+        self._expect("production shows it", resolve(self.stack).dartifact == dartifact.dartifact_id)
+
+    def _breaks_anyway(self) -> None:
+        old = resolve(self.stack, "dashboard")
+        revenue = self._revenue(old.commit)
+        self.company.add_fault("orders", "amounts_divided_by_100")
+        self.company.advance()
+        self.narrator.say(
+            "A release of the orders system sends amounts 100 times too small. Each one is a valid amount."
+        )
+        self._bring("customers", "dana")
+        guilty = self._bring("orders", "dan")
+        self.names["blamed_run"] = guilty.run_id
+        self._deliver()
+        now = resolve(self.stack, "dashboard")
+        self._expect("it passed all gates and is live", now.commit != old.commit and self._holds(guilty, MAIN))
+        self.narrator.say(
+            f"An analyst sees it: {revenue:,.0f} EUR of revenue before, "
+            f"{self._revenue(now.commit):,.0f} EUR with {self.company.state.orders_per_tick:,} more orders."
+        )
+        shown = preview_rollback(self.stack, blame=(guilty.run_id,))
+        self.narrator.say(f"The preview: {shown.returns} comes back, {len(shown.reverts)} run leaves main.")
+        started = time.monotonic()
+        reason = "amounts are 100 times too small"
+
+        def press() -> None:
+            roll_back(
+                self.stack, blame=(guilty.run_id,), reason=reason, actor=ANALYST, run=self._timing(started, old.commit)
+            )
+
+        self.narrator.step("roll back", press)
+        self._expect("resolve answers the old commit", resolve(self.stack, "dashboard").commit == old.commit)
+        self.narrator.say(f"  after {self.figures['rollback'] * 1000:.0f} ms")
+        done = self._integrate()
+        self._expect("the blamed run is reverted", guilty.run_id in done.reverted)
+        self._expect("its folder is gone from main", not self._holds(guilty, MAIN))
+        dartifact = self._stage()
+        self._promote()
+        live = resolve(self.stack)
+        self._expect("what is promoted next is without it", guilty.run_id not in dartifact.runs
+                     and live.dartifact == dartifact.dartifact_id)  # fmt: skip
+
+    # Moves
+
+    def _catch_up(self) -> None:
+        """Bring what an earlier, interrupted story left, whatever becomes of it."""
+        if self.company.now > self.company.state.start:
+            for each in INGESTORS:
+                self._bring(*each, quietly=True)
+            self._deliver()
+
+    def _bring(self, dataset: str, ingestor: str, *, quietly: bool = False) -> Run:
+        module = self.modules[dataset]
+
+        def run(name: str, step: Callable[[], T]) -> T:
+            started = time.monotonic()
+            try:
+                return self.narrator.step(name, step)
+            finally:
+                if name.startswith("extract"):
+                    self.figures["extract"] = time.monotonic() - started
+
+        runs = ingest(
+            self.stack, module.SOURCE, module.extract(self.company.url), ingestor, actor=f"ingestor:{ingestor}", run=run
+        )
+        last = runs[-1] if runs else self.stack.ledger.runs(ingestor=ingestor, most=1)[0]
+        if not quietly:
+            self.narrator.say(f"  {ingestor.title()}: {last.rows or 0:,} rows of {dataset}, now {last.phase}")
+        return last
+
+    def _deliver(self) -> tuple[Integration, Dartifact]:
+        done = self._integrate()
+        dartifact = self._stage()
+        self._promote()
+        return done, dartifact
+
+    def _integrate(self) -> Integration:
+        done = integrate(self.stack, actor="policy:integrate", run=self.narrator.step)
+        if done.merged or done.reverted:
+            self.narrator.say(f"  main advances: {len(done.merged)} in, {len(done.reverted)} out")
+        return done
+
+    def _stage(self) -> Dartifact:
+        dartifact = stage(self.stack, actor="policy:stage", run=self.narrator.step)
+        checks = (dartifact.passport or {}).get("checks", {})
+        self.narrator.say(
+            f"  dartifact {dartifact.dartifact_id} is {dartifact.state}; {checks.get('passed', 0)} checks passed"
+        )
+        return dartifact
+
+    def _promote(self) -> None:
+        plan = promote(self.stack, actor="policy:promote", run=self.narrator.step)
+        if plan is not None:
+            self.narrator.say(f"  {plan.dartifact} is live on {plan.slot}")
+
+    def _timing(self, started: float, wanted: str) -> Callable[[str, Callable[[], T]], T]:
+        def run(_: str, step: Callable[[], T]) -> T:
+            result = step()
+            if "rollback" not in self.figures and resolve(self.stack, "dashboard").commit == wanted:
+                self.figures["rollback"] = round(time.monotonic() - started, 4)
+            return result
+
+        return run
+
+    # Looks
+
+    def _show_merge_requests(self, *runs: Run) -> None:
+        for run in runs:
+            events = {event.type: event.actor for event in self.stack.ledger.events(run_id=run.run_id)}
+            if "MergeRequested" in events:
+                self.narrator.say(
+                    f"  merge of {run.branch}: requested, approved by {events.get('MergeApproved', 'nobody')}"
+                )
+
+    def _main(self) -> Commit:
+        return self.stack.lake.head(MAIN)
+
+    def _holds(self, run: Run, branch: str) -> bool:
+        return bool(self.stack.lake.list_objects(f"{branch}@", run_folder(run.source, run.run_id)))
+
+    def _failing_rows(self, run: Run) -> tuple[dict[str, Any], ...]:
+        report = self.stack.ledger.report(run.report) if run.report else None
+        for result in report.results if report else ():
+            if result.failing_rows:
+                return read_failing_rows(self.stack, run, result)
+        return ()
+
+    def _revenue(self, commit: str) -> float:
+        objects = self.stack.lake.list_objects(commit, "marts/customer_statistics")
+        with duck.connect(self.stack.lake.access) as connection:
+            duck.create_view(connection, "mart", self.stack.lake.locate(commit, objects), self.stack.lake.access)
+            row = connection.execute("SELECT sum(revenue) FROM mart").fetchone()
+        return float(row[0] or 0) if row else 0.0
+
+
+def first_state(orders_per_tick: int) -> CompanyState:
+    """Return the company the story is played with."""
+    customers = max(DEFAULT.customers, orders_per_tick // 5)
+    return CompanyState(DEFAULT.seed, DEFAULT.start, DEFAULT.start, orders_per_tick, customers)
+
+
+def _commits(pointer: LivePointer) -> tuple[Any, ...]:
+    return pointer.settled, tuple(slot.commit for slot in pointer.slots.values()), tuple(pointer.weights.values())

@@ -1,0 +1,84 @@
+"""The settings: `[tool.dartifact]` in `pyproject.toml`, overridden by `DARTIFACT_*`; nothing else reads them."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    PyprojectTomlConfigSettingsSource,
+    SettingsConfigDict,
+)
+
+from flows.domain.errors import UsageError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Everything that may be set; each field is also the variable `DARTIFACT_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DARTIFACT_", extra="forbid", pyproject_toml_table_header=("tool", "dartifact")
+    )
+
+    project: Path = Field(PROJECT, description="the folder that holds `checks/` and `dbt/`")
+    home: Path = Field(PROJECT / ".dartifact", description="where the local lake, the ledger and secrets are kept")
+    repository: str = Field("dartifact", pattern=r"^[a-z0-9][a-z0-9-]{2,62}$", description="the lakeFS repository")
+    storage_namespace: str | None = Field(None, description="where a new repository keeps its objects, `s3://...`")
+    lake_url: str | None = Field(None, description="a lakeFS server of yours; without it one is started in `home`")
+    lake_access_key_id: str = Field("", description="key of that server")
+    lake_secret_access_key: SecretStr = Field(SecretStr(""), description="secret of that key; environment only")
+    lake_gateway_only: bool = Field(False, description="read through the S3 gateway even where files lie here")
+    ledger_url: str | None = Field(None, description="SQLAlchemy URL of the ledger; default SQLite in `home`")
+    actor: str = Field("", description="who is recorded for what the CLI does; default the OS user")
+    source_urls: dict[str, str] = Field({}, description='JSON, `{"orders": "https://..."}`; default the demo sources')
+    batch_size: int = Field(16, ge=1, le=256, description="runs tested together at the integration gate")
+    attempts: int = Field(3, ge=1, le=20, description="tries of a run that cannot be finished before it is held")
+    orphan_grace_seconds: float = Field(3600, ge=0, description="how long a row may wait for the row it refers to")
+    smoke_least_share: float = Field(0.5, ge=0, le=1, description="share of rows a mart must keep to be promoted")
+    build_timeout_seconds: float = Field(1800, gt=0, description="longest dbt build")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let arguments win over the environment, and that over `pyproject.toml`."""
+        toml = PyprojectTomlConfigSettingsSource(settings_cls, PROJECT / "pyproject.toml")
+        return init_settings, env_settings, toml
+
+    @property
+    def ledger(self) -> str:
+        """Return the ledger's URL."""
+        return self.ledger_url or f"sqlite:///{self.home.resolve() / 'ledger.db'}"
+
+    @property
+    def person(self) -> str:
+        """Return the actor of this process: `DARTIFACT_ACTOR`, else the OS user, who is not proven."""
+        if self.actor:
+            return self.actor
+        try:
+            return f"person:{getpass.getuser()} (not proven)"
+        except (KeyError, OSError):
+            return "person:unknown (not proven)"
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the settings; UsageError names the variable that is wrong."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "DARTIFACT_" + "_".join(str(each) for each in first["loc"]).upper()
+        raise UsageError(f"{name}: {first['msg']}", hint="see the settings in README.md") from error
+    except ValueError as error:
+        raise UsageError(f"the settings cannot be read: {error}", hint="see the settings in README.md") from error
