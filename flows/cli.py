@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from flows.domain import errors
 
@@ -58,18 +59,16 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or j
 
 def main() -> None:
     """Run the command line; a fault is one line that names the thing and the next command."""
-    import click  # noqa: PLC0415
-
     try:
         code = app(standalone_mode=False)
     except errors.DartifactError as error:
         _tell_fault(error)
         sys.exit(exit_code(error))
-    except click.ClickException as error:
-        # click's own exit code for usage is 2, which here means "there are differences".
-        error.show()
+    except TyperException as error:
+        # typer's own exit code for usage is 2, which here means "there are differences".
+        getattr(error, "show", lambda: _say(str(error)))()
         sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; nothing is lost, run the same command again", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 from flows.adapters.dbt_build import DbtBuilder
-from flows.adapters.lake import Lake, LakeAccess
+from flows.adapters.lake import Lake
+from flows.adapters.lake_calls import LakeAccess
 from flows.adapters.ledger import Ledger
 from flows.commands.stack import Policy, Stack
 from flows.domain.errors import ChecksErrored, ServerUnavailable, UsageError

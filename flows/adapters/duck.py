@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from flows.adapters.lake import LakeAccess
+from flows.adapters.lake_calls import LakeAccess
 from flows.domain.errors import ChecksErrored
 
 

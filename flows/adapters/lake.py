@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lakefs_sdk
-import urllib3
-from lakefs_sdk import models
-from lakefs_sdk.client import LakeFSClient
-from lakefs_sdk.exceptions import ApiException
-
-from flows.adapters.lake_errors import translate
+from flows.adapters.lake_calls import LakeAccess, LakeCalls
 from flows.domain import errors
 
 MAIN = "main"
@@ -24,7 +18,6 @@ PRODUCTION = "production"
 PROTECTED = (MAIN, STAGING, "production*")
 SERVED = (STAGING, PRODUCTION, f"{PRODUCTION}-blue", f"{PRODUCTION}-green")
 
-_TRIES = 3
 _PAGE = 1000
 
 
@@ -58,37 +51,23 @@ class Change:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class LakeAccess:
-    """Where the lake answers and with which key; the secret stays out of every repr.
-
-    `gateway_only` reads through the S3 gateway even where the store's files lie on this machine.
-    """
-
-    url: str
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    gateway_only: bool = False
-
-
 class Lake:
     """One lakeFS repository.
 
     Every method may raise the errors of `lake_errors.translate`. Reads and repeatable writes are tried three times;
     commits and merges once, because only the protocol above knows how to repeat them. Calls are independent of each
-    other; `seconds` adds up the time spent in them, for reports of what a run costs.
+    other. The SDK, slow to import, is loaded at the first call.
     """
 
     def __init__(self, access: LakeAccess, repository: str, *, timeout: tuple[float, float] = (3.0, 30.0)) -> None:
-        configuration = lakefs_sdk.Configuration(
-            host=f"{access.url.rstrip('/')}/api/v1", username=access.access_key_id, password=access.secret_access_key
-        )
-        configuration.retries = urllib3.Retry(total=0, connect=0, read=0, redirect=0, status=0, other=0)
         self.access = access
         self.repository = repository
-        self.seconds = 0.0
-        self._timeout = timeout
-        self._client = LakeFSClient(configuration, pool_threads=4)
+        self._calls = LakeCalls(access, repository, timeout)
+
+    @property
+    def seconds(self) -> float:
+        """Return the time spent in calls so far."""
+        return self._calls.seconds
 
     # Setting up
 
@@ -100,11 +79,13 @@ class Lake:
         created = not self._has_repository()
         if created:
             namespace = storage_namespace or f"local://{self.repository}-{time.time_ns():x}"
-            body = models.RepositoryCreation(
+            body = self._calls.models.RepositoryCreation(
                 name=self.repository, storage_namespace=namespace, default_branch=MAIN, sample_data=False
             )
             try:
-                self._write(f"create repository {self.repository}", self._repositories.create_repository, body)
+                self._calls.write(
+                    f"create repository {self.repository}", self._calls.repositories_api.create_repository, body
+                )
             except errors.Conflict:
                 created = False  # another process created it between the look and the call
         self.protect()
@@ -119,11 +100,13 @@ class Lake:
 
     def protect(self, *, wait: float = 30.0) -> None:
         """Set the protection rules and wait until they are seen to bite (the server caches them for seconds)."""
-        set_rules = self._repositories.set_branch_protection_rules
-        rules = [models.BranchProtectionRule(pattern=pattern) for pattern in PROTECTED]
-        present = self._read(f"rules of {self.repository}", self._repositories.get_branch_protection_rules)
+        set_rules = self._calls.repositories_api.set_branch_protection_rules
+        rules = [self._calls.models.BranchProtectionRule(pattern=pattern) for pattern in PROTECTED]
+        present = self._calls.read(
+            f"rules of {self.repository}", self._calls.repositories_api.get_branch_protection_rules
+        )
         if {rule.pattern for rule in present} != set(PROTECTED):
-            self._write(f"protect {self.repository}", set_rules, rules, repeatable=True)
+            self._calls.write(f"protect {self.repository}", set_rules, rules, repeatable=True)
         end = time.monotonic() + wait
         while not self.is_protected(MAIN):
             if time.monotonic() > end:
@@ -133,8 +116,8 @@ class Lake:
     def is_protected(self, branch: str) -> bool:
         """Ask whether writes to a branch are refused; harmless where they are not (resets nothing staged)."""
         try:
-            body = models.ResetCreation(type="reset")
-            self._write(f"reset {branch}", self._client.branches_api.reset_branch, branch, body)
+            body = self._calls.models.ResetCreation(type="reset")
+            self._calls.write(f"reset {branch}", self._calls.branches_api.reset_branch, branch, body)
         except errors.LakeRefused:
             return True
         return False
@@ -147,22 +130,22 @@ class Lake:
 
     def commit_of(self, ref: str) -> Commit:
         """Return the commit a reference names."""
-        got = self._read(f"commit {ref}", self._client.commits_api.get_commit, ref)
+        got = self._calls.read(f"commit {ref}", self._calls.commits_api.get_commit, ref)
         return _commit(got)
 
     def has_branch(self, branch: str) -> bool:
         """Say whether a branch exists."""
         try:
-            self._read(f"branch {branch}", self._client.branches_api.get_branch, branch)
+            self._calls.read(f"branch {branch}", self._calls.branches_api.get_branch, branch)
         except errors.NotFound:
             return False
         return True
 
     def list_branches(self, prefix: str) -> tuple[str, ...]:
         """Name the branches with a prefix, hidden ones too."""
-        pages = self._pages(
+        pages = self._calls.pages(
             f"branches {prefix}*",
-            self._client.branches_api.list_branches_with_http_info,
+            self._calls.branches_api.list_branches_with_http_info,
             prefix=prefix,
             show_hidden=True,
         )
@@ -170,8 +153,8 @@ class Lake:
 
     def list_objects(self, ref: str, prefix: str = "") -> tuple[LakeObject, ...]:
         """List all objects of a commit below a prefix, by path."""
-        pages = self._pages(
-            f"objects of {ref}:{prefix}", self._client.objects_api.list_objects_with_http_info, ref, prefix=prefix
+        pages = self._calls.pages(
+            f"objects of {ref}:{prefix}", self._calls.objects_api.list_objects_with_http_info, ref, prefix=prefix
         )
         return tuple(
             LakeObject(item["path"], item["checksum"], item.get("size_bytes", 0), item["physical_address"])
@@ -181,17 +164,17 @@ class Lake:
     def diff(self, left: str, right: str, *, since_merge_base: bool = False) -> tuple[Change, ...]:
         """List the objects that differ between two commits, or that `right` changed since the two parted."""
         kind = "three_dot" if since_merge_base else "two_dot"
-        pages = self._pages(
-            f"diff {left}..{right}", self._client.refs_api.diff_refs_with_http_info, left, right, type=kind
+        pages = self._calls.pages(
+            f"diff {left}..{right}", self._calls.refs_api.diff_refs_with_http_info, left, right, type=kind
         )
         return tuple(Change(item["path"], item["type"]) for item in pages)
 
     def log(self, ref: str, *, stop_at: str | None = None, most: int = 1000) -> Iterator[Commit]:
         """Walk the first-parent history from a reference, newest first, at most to `stop_at` (inclusive)."""
         extra = {"stop_at": stop_at} if stop_at else {}
-        pages = self._pages(
+        pages = self._calls.pages(
             f"log of {ref}",
-            self._client.refs_api.log_commits_with_http_info,
+            self._calls.refs_api.log_commits_with_http_info,
             ref,
             first_parent=True,
             page=100,
@@ -222,8 +205,8 @@ class Lake:
 
     def read_bytes(self, ref: str, path: str) -> bytes:
         """Read one object whole."""
-        get = self._client.objects_api.get_object
-        return bytes(self._read(f"read {ref}:{path}", get, ref, path))
+        get = self._calls.objects_api.get_object
+        return bytes(self._calls.read(f"read {ref}:{path}", get, ref, path))
 
     def read_json(self, ref: str, path: str) -> Any:
         """Read one JSON object; None where the object is missing."""
@@ -236,23 +219,23 @@ class Lake:
 
     def create_branch(self, name: str, source: str, *, hidden: bool = True) -> None:
         """Create a branch at a commit; Conflict when the name is taken."""
-        body = models.BranchCreation(name=name, source=source, hidden=hidden)
-        self._write(f"create branch {name}", self._client.branches_api.create_branch, body)
+        body = self._calls.models.BranchCreation(name=name, source=source, hidden=hidden)
+        self._calls.write(f"create branch {name}", self._calls.branches_api.create_branch, body)
 
     def delete_branch(self, name: str) -> None:
         """Delete a branch; a missing one is fine."""
         try:
-            delete = self._client.branches_api.delete_branch
-            self._write(f"delete branch {name}", delete, name, repeatable=True)
+            delete = self._calls.branches_api.delete_branch
+            self._calls.write(f"delete branch {name}", delete, name, repeatable=True)
         except errors.NotFound:
             return
 
     def upload(self, branch: str, path: str, content: bytes | Path) -> None:
         """Stage one object on a branch."""
         data = content.read_bytes() if isinstance(content, Path) else content
-        self._write(
+        self._calls.write(
             f"upload {branch}:{path}",
-            self._client.objects_api.upload_object,
+            self._calls.objects_api.upload_object,
             branch,
             path,
             content=data,
@@ -262,9 +245,9 @@ class Lake:
     def delete_objects(self, branch: str, paths: Sequence[str]) -> None:
         """Stage the deletion of objects on a branch, however many."""
         for start in range(0, len(paths), _PAGE):
-            body = models.PathList(paths=list(paths[start : start + _PAGE]))
+            body = self._calls.models.PathList(paths=list(paths[start : start + _PAGE]))
             what = f"delete {len(paths)} objects of {branch}"
-            answer = self._write(what, self._client.objects_api.delete_objects, branch, body, repeatable=True)
+            answer = self._calls.write(what, self._calls.objects_api.delete_objects, branch, body, repeatable=True)
             if answer.errors:
                 raise errors.OutcomeUnknown(f"{what}: {answer.errors[0].path}: {answer.errors[0].message}")
 
@@ -272,9 +255,9 @@ class Lake:
         self, branch: str, message: str, metadata: Mapping[str, str], *, source_metarange: str | None = None
     ) -> Commit:
         """Commit what is staged, or the exact content of another commit's meta-range; NoChanges when nothing is."""
-        body = models.CommitCreation(message=message, metadata=dict(metadata))
+        body = self._calls.models.CommitCreation(message=message, metadata=dict(metadata))
         extra: dict[str, Any] = {"source_metarange": source_metarange} if source_metarange else {}
-        return _commit(self._write(f"commit on {branch}", self._client.commits_api.commit, branch, body, **extra))
+        return _commit(self._calls.write(f"commit on {branch}", self._calls.commits_api.commit, branch, body, **extra))
 
     def merge(
         self, commit: str, into: str, message: str, metadata: Mapping[str, str] | None = None, *, squash: bool = False
@@ -283,77 +266,26 @@ class Lake:
 
         Conflict: both sides changed one path (or the branch moved). NoChanges: the content is there already.
         """
-        body = models.Merge(message=message, metadata=dict(metadata or {}), squash_merge=squash)
-        merge = self._client.refs_api.merge_into_branch
-        return str(self._write(f"merge {commit[:12]} into {into}", merge, commit, into, body).reference)
+        body = self._calls.models.Merge(message=message, metadata=dict(metadata or {}), squash_merge=squash)
+        merge = self._calls.refs_api.merge_into_branch
+        return str(self._calls.write(f"merge {commit[:12]} into {into}", merge, commit, into, body).reference)
 
     def tag(self, name: str, commit: str) -> None:
         """Tag a commit; the same tag on the same commit again is fine, elsewhere a Conflict."""
         try:
-            body = models.TagCreation(id=name, ref=commit)
-            self._write(f"tag {name}", self._client.tags_api.create_tag, body)
+            body = self._calls.models.TagCreation(id=name, ref=commit)
+            self._calls.write(f"tag {name}", self._calls.tags_api.create_tag, body)
         except errors.Conflict:
-            got = self._read(f"tag {name}", self._client.tags_api.get_tag, name)
+            got = self._calls.read(f"tag {name}", self._calls.tags_api.get_tag, name)
             if got.commit_id != commit:
                 raise
 
-    # Calls
-
-    @property
-    def _repositories(self) -> Any:
-        return self._client.repositories_api
-
     def _has_repository(self) -> bool:
         try:
-            self._read(f"repository {self.repository}", self._repositories.get_repository)
+            self._calls.read(f"repository {self.repository}", self._calls.repositories_api.get_repository)
         except errors.NotFound:
             return False
         return True
-
-    def _read(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        return self._call(what, call, args, options, write=False, tries=_TRIES)
-
-    def _write(self, what: str, call: Callable[..., Any], *args: Any, repeatable: bool = False, **options: Any) -> Any:
-        return self._call(what, call, args, options, write=True, tries=_TRIES if repeatable else 1)
-
-    def _call(
-        self,
-        what: str,
-        call: Callable[..., Any],
-        args: tuple[Any, ...],
-        options: dict[str, Any],
-        *,
-        write: bool,
-        tries: int,
-    ) -> Any:
-        # A repository is created by body alone; every other call names it first.
-        names_repository = call.__name__ != "create_repository"
-        full = (self.repository, *args) if names_repository else args
-        for attempt in range(1, tries + 1):
-            started = time.perf_counter()
-            try:
-                return call(*full, _request_timeout=self._timeout, **options)
-            except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                ours = translate(error, what, write=write)
-                if not ours.retryable or isinstance(ours, errors.Conflict) or attempt == tries:
-                    raise ours from error
-                time.sleep(0.1 * 3 ** (attempt - 1))
-            finally:
-                self.seconds += time.perf_counter() - started
-        raise AssertionError("unreachable")
-
-    def _pages(
-        self, what: str, call: Callable[..., Any], *args: Any, page: int = _PAGE, **options: Any
-    ) -> Iterator[dict[str, Any]]:
-        # Raw JSON instead of the SDK's models: three times faster, and pages of diffs and listings are large.
-        after = ""
-        while True:
-            answer = self._read(what, call, *args, amount=page, after=after, _preload_content=False, **options)
-            body = json.loads(answer.raw_data if hasattr(answer, "raw_data") else answer.data)
-            yield from body["results"]
-            if not body["pagination"]["has_more"]:
-                return
-            after = body["pagination"]["next_offset"]
 
 
 def _commit(got: Any) -> Commit:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.adapters.contracts import load_contract
-from flows.adapters.lake import MAIN, PRODUCTION, STAGING, Lake, LakeAccess
+from flows.adapters.lake import MAIN, PRODUCTION, STAGING, Lake
+from flows.adapters.lake_calls import LakeAccess
 from flows.adapters.ledger import Ledger
 from flows.domain.errors import DartifactError
 
