@@ -185,7 +185,7 @@ def export_marts(build_dir: Path, out_dir: Path) -> dict[str, Path]:
         for (name,) in connection.execute(tables).fetchall():
             files[name] = out_dir / f"{name}.parquet"
             place = str(files[name]).replace("'", "''")
-            rows = f'select * from marts."{name}"'
+            rows = f'select * from marts."{name}" order by all'
             connection.execute(f"copy ({rows}) to '{place}' (format parquet, compression zstd)")
     return files
 

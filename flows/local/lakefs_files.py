@@ -17,7 +17,7 @@ import psutil
 from flows.domain.errors import ServerUnavailable
 from flows.local.lakefs_endpoint import is_alive
 
-_SAME_TIME_SECONDS = 1.0
+_SAME_TIME_SECONDS = 2.0  # it counts from the start of the system, which is known to the second only
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,13 @@ def find_process(files: LakefsFiles, note: ServerNote) -> psutil.Process | None:
     """Return the process the note is about; nothing when it has ended, also when its pid is another's now."""
     try:
         process = psutil.Process(note.pid)
-        # When the system's clock is set, create times move with it; the command line tells all the same.
-        same = abs(process.create_time() - note.created) < _SAME_TIME_SECONDS or str(files.config) in process.cmdline()
-        return process if same and is_alive(process) else None
+        # A create time moves when the system's clock is set; the command line tells all the same.
+        same = abs(process.create_time() - note.created) < _SAME_TIME_SECONDS
+        if same or process.cmdline()[-1:] == [str(files.config)]:
+            return process if is_alive(process) else None
     except psutil.Error:
-        return None
+        pass
+    return None
 
 
 def begin_log(files: LakefsFiles) -> None:

@@ -350,8 +350,9 @@ def test_database_that_is_none_could_not_be_asked(builder: DbtBuilder, tmp_path:
 
 
 def test_project_may_be_read_only_and_damaged_parse_is_harmless(
-    builder: DbtBuilder, project: Path, work_dir: Path, tmp_path: Path
+    builder: DbtBuilder, good: tuple[Path, BuildResult], project: Path, work_dir: Path, tmp_path: Path
 ) -> None:
+    assert good[1].green
     kept = list(work_dir.glob("parse-*.bin"))
     assert kept
     for path in kept:

@@ -264,7 +264,8 @@ def test_a_crashed_server_is_replaced_while_its_owner_lives_on(home: Path, binar
 
 def test_a_note_with_a_recycled_pid_is_ignored(home: Path, binary: Path) -> None:
     with running_lakefs(home, ignore, binary=binary):
-        stale = note(home)
+        hour_ago = note(home)["created"] - 3600
+        stale = note(home) | {"created": hour_ago}
     with running_child(["sleep", "600"], cwd=home, env=os.environ, output=subprocess.DEVNULL) as innocent:
         (home / "lakefs" / "server.json").write_text(json.dumps(stale | {"pid": innocent.pid}))
         said: list[str] = []
