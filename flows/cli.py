@@ -66,7 +66,7 @@ def main() -> None:
         sys.exit(exit_code(error))
     except TyperException as error:
         # typer's own exit code for usage is 2, which here means "there are differences".
-        getattr(error, "show", lambda: _say(str(error)))()
+        error.show()
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted; nothing is lost, run the same command again", file=sys.stderr)
