@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.exceptions import TyperException
@@ -66,7 +66,7 @@ def main() -> None:
         sys.exit(exit_code(error))
     except TyperException as error:
         # typer's own exit code for usage is 2, which here means "there are differences".
-        error.show()
+        cast("Any", error).show()
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted; nothing is lost, run the same command again", file=sys.stderr)

@@ -56,7 +56,14 @@ def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
             tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
         return (*found, reason)
     if pointer.settled and not (shown and shown["generation"] > pointer.generation):
-        published = show_settled(stack, actor)
+        try:
+            published = show_settled(stack, actor)
+        except errors.NotFound:
+            reason = f"the lake lacks {pointer.settled[:12]}, which production should show"
+            if not pointer.frozen:
+                with stack.ledger.write() as tx:
+                    tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
+            return (*found, f"{reason}: dartifact rollback")
         if published:
             found.append(f"production shows {pointer.live} again")
     return tuple(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -34,20 +33,17 @@ class TerminalNarrator:
 
     def say(self, line: str) -> None:
         """Say what happened."""
-        self._console.print(escape(line), highlight=False)
+        self._console.print(escape(line), highlight=False, soft_wrap=True)
 
     def step(self, name: str, step: Callable[[], T], /) -> T:
-        """Run a step under a spinner and leave one line with its time."""
-        started = time.monotonic()
+        """Run a step under a spinner that names it."""
         with self._console.status(escape(name)):
-            result = step()
-        self._console.print(f"  [dim]{escape(name)}  {time.monotonic() - started:.2f} s[/dim]", highlight=False)
-        return result
+            return step()
 
     def expect(self, what: str, *, holds: bool) -> None:
         """Show something that must hold."""
         mark = "[green]✓ holds[/green]" if holds else "[bold red]✗ DOES NOT HOLD[/bold red]"
-        self._console.print(f"  {mark}  {escape(what)}", highlight=False)
+        self._console.print(f"  {mark}  {escape(what)}", highlight=False, soft_wrap=True)
 
 
 def play_once(settings: Settings, orders_per_tick: int, *, as_json: bool) -> Story:
@@ -55,7 +51,7 @@ def play_once(settings: Settings, orders_per_tick: int, *, as_json: bool) -> Sto
     console = Console(stderr=as_json)
     narrator = TerminalNarrator(console)
     with ExitStack() as owned:
-        console.print("[bold]dartifact[/bold] plays its story on a real lakeFS server, with real Soda checks and dbt.")
+        console.print("[bold]dartifact[/bold]: the story, on a real lakeFS server, with real Soda checks and real dbt")
         progress = lambda line: console.print(f"[dim]{escape(line)}[/dim]", highlight=False)  # noqa: E731
         stack = owned.enter_context(open_stack(settings, progress))
         owned.enter_context(hold_lease(stack.ledger, "demo"))
@@ -117,4 +113,4 @@ def _end(console: Console, story: Story) -> None:
         ("dartifact ingest orders", "bring the next five minutes"),
         ("dartifact rollback --preview", "what the rollback button would do now"),
     ):
-        console.print(f"  uv run {command:<52} [dim]{why}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"  uv run {command:<47} [dim]{why}[/dim]", highlight=False, soft_wrap=True)

@@ -123,7 +123,9 @@ class Story:
         before, pointer = self._main(), self.stack.ledger.pointer()
         self.company.add_fault("orders", "negative_amounts")
         self.company.advance()
-        self.narrator.say("The orders system sends a chunk in which one order in ten has a negative amount.")
+        self.narrator.say(
+            "Five minutes later. The orders system sends a chunk in which one order in ten has a negative amount."
+        )
         bad = self._bring("orders", "dan")
         self.names["failed_run"] = bad.run_id
         self._expect(f"run {bad.number} is stopped at its local gate", bad.phase is Phase.FAILED)
@@ -226,7 +228,9 @@ class Story:
         )
         last = runs[-1] if runs else self.stack.ledger.runs(ingestor=ingestor, most=1)[0]
         if not quietly:
-            self.narrator.say(f"  {ingestor.title()}: {last.rows or 0:,} rows of {dataset}, now {last.phase}")
+            self.narrator.say(
+                f"  {ingestor.title()} brings {last.rows or 0:,} rows of {dataset} on {last.branch}: {last.phase}"
+            )
         return last
 
     def _deliver(self) -> tuple[Integration, Dartifact]:
@@ -238,7 +242,9 @@ class Story:
     def _integrate(self) -> Integration:
         done = integrate(self.stack, actor="policy:integrate", run=self.narrator.step)
         if done.merged or done.reverted:
-            self.narrator.say(f"  main advances: {len(done.merged)} in, {len(done.reverted)} out")
+            self.narrator.say(
+                f"  checked again on the merged result; main advances: {len(done.merged)} in, {len(done.reverted)} out"
+            )
         return done
 
     def _stage(self) -> Dartifact:
@@ -252,7 +258,9 @@ class Story:
     def _promote(self) -> None:
         plan = promote(self.stack, actor="policy:promote", run=self.narrator.step)
         if plan is not None:
-            self.narrator.say(f"  {plan.dartifact} is live on {plan.slot}")
+            self.narrator.say(
+                f"  smoke-tested on the idle slot, then promoted: {plan.dartifact} is live on {plan.slot}"
+            )
 
     def _timing(self, started: float, wanted: str) -> Callable[[str, Callable[[], T]], T]:
         def run(_: str, step: Callable[[], T]) -> T:
