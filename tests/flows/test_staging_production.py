@@ -1,0 +1,380 @@
+"""Staging and production on real systems: dartifacts, promotion, resolve, rollback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from flows.adapters import duck
+from flows.adapters.lake import PRODUCTION, STAGING, Lake
+from flows.adapters.lake_calls import LakeAccess
+from flows.commands import moves, production, staging
+from flows.commands.housekeeping import reconcile
+from flows.commands.production import promote, resolve
+from flows.commands.rollback import preview_rollback, roll_back, unfreeze
+from flows.commands.staging import stage
+from flows.domain import errors
+from flows.domain.dartifacts import Dartifact, DartifactState
+from flows.domain.plans import StepKind
+from flows.domain.runs import Phase, Run
+from tests.conftest import PROJECT
+from tests.support.sources import customer, order
+from tests.support.world import World
+
+FENCE = "_dartifact/published.json"
+
+
+def deliver(world: World, *amounts: int) -> tuple[Run, Dartifact]:
+    """Land one run of orders with these amounts, stage and promote it."""
+    first = 1 + sum(run.rows or 0 for run in world.stack.ledger.runs(source="orders"))
+    rows = [order(number, amount=Decimal(amount)) for number, amount in enumerate(amounts, start=first)]
+    run = world.land("orders", *rows)
+    dartifact = stage(world.stack, actor="test")
+    assert dartifact.state is DartifactState.GREEN, dartifact.reasons
+    assert promote(world.stack, actor="test") is not None
+    return world.run(run), world.stack.ledger.dartifact(dartifact.dartifact_id)
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    """Return a world in which one customer is in `main`."""
+    world.land("customers", customer(1))
+    return world
+
+
+def revenue(world: World, commit: str) -> Decimal:
+    """Sum the revenue that a commit of production shows."""
+    objects = world.lake.list_objects(commit, "marts/customer_statistics")
+    with duck.connect(world.lake.access) as connection:
+        duck.create_view(connection, "mart", world.lake.locate(commit, objects), world.lake.access)
+        row = connection.execute("SELECT sum(revenue) FROM mart").fetchone()
+    assert row is not None
+    return Decimal(row[0])
+
+
+def test_an_empty_main_cannot_be_staged(world: World) -> None:
+    with pytest.raises(errors.UsageError, match="no data yet"):
+        stage(world.stack, actor="test")
+
+
+def test_a_dartifact_carries_its_passport_marts_and_code(shop: World) -> None:
+    run = shop.land("orders", order(1))
+    dartifact = stage(shop.stack, actor="test")
+    assert dartifact.state is DartifactState.GREEN
+    head = shop.lake.head(STAGING).commit_id
+    paths = {each.path for each in shop.lake.list_objects(head)}
+    assert paths == {FENCE, "_dartifact/passport.json", "_dartifact/code.tar", "marts/customer_statistics.parquet"}
+    passport = shop.lake.read_json(head, "_dartifact/passport.json")
+    assert passport["dartifact"] == dartifact.dartifact_id
+    assert run.run_id in passport["runs"]
+    assert passport["main"]["commit"] == shop.head.commit_id
+    assert passport["marts"]["customer_statistics"]["rows"] == 1
+    assert shop.lake.read_json(head, FENCE)["wanted"] == dartifact.commit
+
+
+def test_the_same_inputs_are_the_same_dartifact_and_are_not_built_again(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land("orders", order(1))
+    first = stage(shop.stack, actor="test")
+    head = shop.lake.head(STAGING)
+    monkeypatch.setattr(shop.stack.dbt, "build", lambda _: pytest.fail("it was built again"))
+    assert stage(shop.stack, actor="test") == first
+    assert shop.lake.head(STAGING) == head
+
+
+def test_a_changed_model_is_another_dartifact_without_new_data(shop: World, tmp_path: Path) -> None:
+    shop.land("orders", order(1))
+    first = stage(shop.stack, actor="test")
+    changed = copy_project(tmp_path)
+    model = changed / "checks" / "integration" / "one_more.sql"
+    model.write_text("-- nothing is wrong\nselect 1 where false\n")
+    second = stage(replace(shop.stack, project=changed), actor="test")
+    assert second.dartifact_id != first.dartifact_id
+    assert second.main_commit == first.main_commit
+    assert second.state is DartifactState.GREEN
+
+
+def test_a_failing_integration_test_makes_a_red_dartifact_that_is_not_promoted(shop: World, tmp_path: Path) -> None:
+    shop.land("orders", order(1))
+    broken = copy_project(tmp_path)
+    (broken / "checks" / "integration" / "never.sql").write_text("-- there are no orders\nselect * from raw.orders\n")
+    stack = replace(shop.stack, project=broken)
+    before = shop.lake.head(STAGING)
+    dartifact = stage(stack, actor="test")
+    assert dartifact.state is DartifactState.RED
+    assert any("there are no orders" in reason or "never" in reason for reason in dartifact.reasons)
+    assert shop.lake.head(STAGING) == before
+    assert promote(stack, actor="test") is None
+
+
+def test_code_that_changes_during_the_build_is_refused(
+    shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land("orders", order(1))
+    project = copy_project(tmp_path)
+    build = shop.stack.dbt.build
+
+    def edit_meanwhile(folder: Path) -> object:
+        (project / "checks" / "integration" / "late.sql").write_text("-- late\nselect 1 where false\n")
+        return build(folder)
+
+    monkeypatch.setattr(shop.stack.dbt, "build", edit_meanwhile)
+    stack = replace(shop.stack, project=project)
+    with pytest.raises(errors.Conflict, match="changed during the build"):
+        stage(stack, actor="test")
+    monkeypatch.undo()
+    assert stage(stack, actor="test").state is DartifactState.GREEN
+
+
+def test_a_build_killed_before_it_was_recorded_is_finished_by_the_next(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land("orders", order(1))
+    tag = shop.lake.tag
+    monkeypatch.setattr(shop.lake, "tag", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        stage(shop.stack, actor="test")
+    monkeypatch.setattr(shop.lake, "tag", tag)
+    (left,) = shop.stack.ledger.dartifacts()
+    assert left.state is DartifactState.BUILDING
+    assert stage(shop.stack, actor="test").state is DartifactState.GREEN
+
+
+def test_promotion_moves_readers_and_runs_become_live(shop: World) -> None:
+    run, dartifact = deliver(shop, 10, 20)
+    assert run.phase is Phase.LIVE
+    assert dartifact.state is DartifactState.LIVE
+    plain, named = resolve(shop.stack), resolve(shop.stack, "dashboard")
+    assert plain.commit == named.commit
+    assert revenue(shop, plain.commit) == 30
+    shown = shop.lake.head(PRODUCTION)
+    assert shop.lake.read_json(shown.commit_id, FENCE)["wanted"] == plain.commit
+    assert moves.is_snapshot(shop.stack, shown)
+
+
+def test_promotion_alternates_slots_and_supersedes(shop: World) -> None:
+    _, first = deliver(shop, 10)
+    _, second = deliver(shop, 20)
+    pointer = shop.stack.ledger.pointer()
+    assert {name: slot.dartifact for name, slot in pointer.slots.items()} == {
+        "blue": first.dartifact_id,
+        "green": second.dartifact_id,
+    }
+    assert pointer.active == "green"
+    assert dict(pointer.weights) == {"blue": 0, "green": 100}
+    assert shop.stack.ledger.dartifact(first.dartifact_id).state is DartifactState.SUPERSEDED
+    assert promote(shop.stack, actor="test") is None
+
+
+@pytest.mark.parametrize("kind", list(StepKind))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
+    shop: World, monkeypatch: pytest.MonkeyPatch, kind: StepKind, when: str
+) -> None:
+    deliver(shop, 10)
+    shop.land("orders", order(2, amount=Decimal(20)))
+    dartifact = stage(shop.stack, actor="test")
+    original = production.perform
+
+    def die(stack: object, plan: object, step: object, number: int, actor: str) -> None:
+        if step.kind is kind and when == "before":  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        original(stack, plan, step, number, actor)  # type: ignore[arg-type]
+        if step.kind is kind:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(production, "perform", die)
+    with pytest.raises(KeyboardInterrupt):
+        promote(shop.stack, actor="test")
+    monkeypatch.undo()
+    reader = resolve(shop.stack).commit
+    assert revenue(shop, reader) in (10, 30)  # never half of it
+
+    promote(shop.stack, actor="test")
+    pointer = shop.stack.ledger.pointer()
+    assert pointer.live == dartifact.dartifact_id
+    assert pointer.plan is None
+    assert revenue(shop, resolve(shop.stack).commit) == 30
+    assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == pointer.settled
+    assert shop.stack.ledger.promotions(state="running") == ()
+    assert shop.stack.ledger.open_intents() == ()
+
+
+def test_a_red_smoke_test_leaves_production_alone_and_makes_the_dartifact_bad(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(shop, 10)
+    before = resolve(shop.stack)
+    shop.land("orders", order(2))
+    dartifact = stage(shop.stack, actor="test")
+    shop.with_policy(smoke_least_share=99.0)  # the new mart would have to be 99 times as long
+    with pytest.raises(errors.Aborted, match="smoke test"):
+        promote(shop.stack, actor="test")
+    after = resolve(shop.stack)
+    assert (after.commit, after.slot) == (before.commit, before.slot)
+    assert shop.stack.ledger.dartifact(dartifact.dartifact_id).state is DartifactState.BAD
+    assert shop.stack.ledger.pointer().plan is None
+    assert promote(shop.stack, actor="test") is None
+
+
+def test_rollback_answers_the_old_commit_and_takes_the_blamed_run_out_of_main(shop: World) -> None:
+    deliver(shop, 10)
+    old = resolve(shop.stack, "dashboard")
+    guilty, bad = deliver(shop, 1000)
+    shown = preview_rollback(shop.stack, blame=(guilty.run_id,))
+    assert (shown.leaves, shown.commit, shown.warm) == (bad.dartifact_id, old.commit, True)
+    assert shown.runs_out == shown.reverts == (guilty.run_id,)
+    assert resolve(shop.stack, "dashboard").commit != old.commit  # a preview does nothing
+
+    done = roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    assert done.published
+    assert resolve(shop.stack, "dashboard").commit == old.commit
+    assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == old.commit
+    assert shop.stack.ledger.dartifact(bad.dartifact_id).state is DartifactState.BAD
+    assert shop.integrate().reverted == [guilty.run_id]
+    assert guilty.run_id not in shop.runs_in_main()
+    assert shop.run(guilty).phase is Phase.REVERTED
+    assert [run_id for _, run_id in shop.stack.ledger.holes()] == [guilty.run_id]
+
+
+def test_after_a_rollback_the_same_content_is_known_and_new_data_goes_on_without_the_blamed_run(shop: World) -> None:
+    deliver(shop, 10)
+    guilty, _ = deliver(shop, 1000)
+    roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    shop.integrate()
+    again = stage(shop.stack, actor="test")
+    assert again.dartifact_id == shop.stack.ledger.pointer().live  # main's rows are those that are live
+    assert promote(shop.stack, actor="test") is None
+    deliver(shop, 5)
+    assert revenue(shop, resolve(shop.stack).commit) == 15
+
+
+def test_a_dartifact_that_contains_a_blamed_run_is_refused(shop: World) -> None:
+    deliver(shop, 10)
+    guilty, _ = deliver(shop, 1000)
+    shop.land("orders", order(7))
+    waiting = stage(shop.stack, actor="test")
+    assert guilty.run_id in waiting.runs
+    roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    with pytest.raises(errors.PolicyRefused, match=guilty.run_id):
+        promote(shop.stack, actor="test")
+
+
+def test_unknown_blame_freezes_promotions_until_a_person_says(shop: World) -> None:
+    deliver(shop, 10)
+    deliver(shop, 20)
+    roll_back(shop.stack, reason="something is odd", actor="person:test")
+    shop.land("orders", order(9))
+    stage(shop.stack, actor="test")
+    with pytest.raises(errors.PolicyRefused, match="something is odd"):
+        promote(shop.stack, actor="test")
+    unfreeze(shop.stack, reason="it was the weather", actor="person:test")
+    assert promote(shop.stack, actor="test") is not None
+
+
+def test_blamed_code_is_refused_and_other_code_is_not(shop: World, tmp_path: Path) -> None:
+    deliver(shop, 10)
+    changed = copy_project(tmp_path)
+    (changed / "checks" / "integration" / "extra.sql").write_text("-- nothing\nselect 1 where false\n")
+    stack = replace(shop.stack, project=changed)
+    stage(stack, actor="test")
+    promote(stack, actor="test")
+    roll_back(stack, blame=("code",), reason="wrong formula", actor="person:test")
+    shop.land("orders", order(9))
+    stage(stack, actor="test")
+    with pytest.raises(errors.PolicyRefused, match="code"):
+        promote(stack, actor="test")
+    stage(shop.stack, actor="test")
+    assert promote(shop.stack, actor="test") is not None
+
+
+def test_a_cold_rollback_publishes_the_older_dartifact_first(shop: World) -> None:
+    _, first = deliver(shop, 10)
+    deliver(shop, 20)
+    deliver(shop, 40)
+    done = roll_back(shop.stack, first.dartifact_id, reason="back to the start", actor="person:test")
+    assert not done.warm
+    assert revenue(shop, resolve(shop.stack).commit) == 10
+    assert shop.stack.ledger.pointer().live == first.dartifact_id
+
+
+def test_a_rollback_ends_a_promotion_under_way(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(shop, 10)
+    old = resolve(shop.stack)
+    deliver(shop, 20)
+    shop.land("orders", order(5))
+    stage(shop.stack, actor="test")
+    original = production.smoke_test
+
+    def roll_back_meanwhile(*args: object) -> object:
+        monkeypatch.undo()
+        roll_back(shop.stack, blame=("runs",), reason="now", actor="person:test")
+        return original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(production, "smoke_test", roll_back_meanwhile)
+    # The slot that holds the old dartifact was claimed by the promotion, so this rollback is a cold one.
+    with pytest.raises(errors.Aborted, match="stopped before"):
+        promote(shop.stack, actor="test")
+    assert shop.stack.ledger.pointer().live == old.dartifact
+    assert revenue(shop, resolve(shop.stack).commit) == 10
+
+
+def test_rollback_moves_readers_with_the_lake_down_and_production_follows_later(shop: World) -> None:
+    deliver(shop, 10)
+    old = resolve(shop.stack)
+    deliver(shop, 20)
+    down = replace(shop.stack, lake=Lake(LakeAccess("http://127.0.0.1:9", "k", "s"), shop.lake.repository))
+    done = roll_back(down, blame=("runs",), reason="now", actor="person:test")
+    assert not done.published
+    assert "when the lake answers" in done.note
+    assert resolve(down).commit == old.commit
+    assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] != old.commit
+    reconcile(shop.stack)
+    assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == old.commit
+
+
+def test_nothing_to_roll_back_to_is_said(shop: World) -> None:
+    with pytest.raises(errors.UsageError, match="nothing is live"):
+        preview_rollback(shop.stack)
+    deliver(shop, 10)
+    with pytest.raises(errors.UsageError, match="no dartifact that served before"):
+        preview_rollback(shop.stack)
+    with pytest.raises(errors.UsageError, match="is not in production"):
+        preview_rollback(shop.stack, blame=("orders-dan-20210101T0005Z-999",))
+
+
+def test_staging_reads_through_the_gateway_when_the_store_is_elsewhere(shop: World) -> None:
+    shop.land("orders", order(1, amount=Decimal(7)))
+    access = replace(shop.lake.access, gateway_only=True)
+    remote = replace(shop.stack, lake=Lake(access, shop.lake.repository))
+    dartifact = stage(remote, actor="test")
+    assert dartifact.state is DartifactState.GREEN
+    assert promote(remote, actor="test") is not None
+    assert revenue(shop, resolve(remote).commit) == 7
+
+
+def test_two_builds_of_the_same_inputs_are_byte_identical(shop: World, make_lake: Callable[[], Lake]) -> None:
+    shop.land("orders", order(1), order(2))
+    first = stage(shop.stack, actor="test")
+    objects = shop.lake.list_objects(shop.head.commit_id, "raw/")
+    digests = {"raw": "again", "code": staging.digest_code(PROJECT)}
+    with shop.stack.ledger.write() as tx:
+        tx.add_dartifact("dagain", code_digest="x", main_commit=shop.head.commit_id, runs=(), actor="test")
+    staging._build(shop.stack, "dagain", shop.head, objects, digests, "test", lambda _, step: step())
+    again = shop.stack.ledger.dartifact("dagain")
+    assert json.dumps((again.passport or {})["marts"]) == json.dumps((first.passport or {})["marts"])
+
+
+def copy_project(tmp_path: Path) -> Path:
+    """Copy what the code of a dartifact is."""
+    project = tmp_path / "project"
+    for folder in ("checks", "dbt"):
+        shutil.copytree(PROJECT / folder, project / folder)
+    return project
