@@ -153,7 +153,10 @@ def smoke_test(stack: Stack, commit: str, against: str | None) -> Report:
                 mart = each.path.removeprefix("marts/").removesuffix(".parquet")
                 duck.create_view(connection, f"{side}.{mart}", stack.lake.locate(where, [each]), access)
                 row = connection.execute(f"SELECT count(*) FROM {side}.{mart}").fetchone()
-                counts.setdefault(side, {})[mart] = row[0] if row else 0
+                counts.setdefault(side, {})[mart] = rows = row[0] if row else 0
+                if side == "candidate":
+                    readable = f"{mart} can be read: {rows:,} rows"
+                    results.append(Result(f"smoke.{mart}.readable", mart, Outcome.PASSED, readable, measured=rows))
         for contract in stack.mart_contracts():
             if contract.dataset in counts.get("candidate", {}):
                 # The mart's file carries no bookkeeping of ours but the reader's row number.
