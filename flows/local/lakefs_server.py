@@ -31,6 +31,7 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _ORPHAN_SECONDS = 10.0
 _LEAVE_POLL_SECONDS = 0.2
+_END_POLL_SECONDS = 0.02
 _TRIES = 5
 _RETRY_SECONDS = 0.5
 # Another program took the port between our choice and the bind; the server of a killed owner is still on its way out.
@@ -75,8 +76,7 @@ def _join(files: store.LakefsFiles, progress: Progress, use: ExitStack) -> Endpo
     has_owner = is_user(files.users, note.owner)
     if not has_owner and sys.platform == "linux":
         # It was told to end when its owner died; joined now, it would be gone in a moment.
-        with contextlib.suppress(psutil.TimeoutExpired):
-            process.wait(_ORPHAN_SECONDS)
+        _wait_for_end(process, _ORPHAN_SECONDS)
     endpoint = _endpoint(note.url, files)
     fault = find_fault(endpoint, process, _READY_SECONDS)
     if has_owner and fault and is_alive(process):
@@ -165,13 +165,18 @@ def _end(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         try:
             process.terminate()
-            process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            pass
+            _wait_for_end(process, _STOP_SECONDS)
         finally:
             if is_alive(process):
                 process.kill()
-                process.wait(_STOP_SECONDS)
+                _wait_for_end(process, _STOP_SECONDS)
+
+
+def _wait_for_end(process: psutil.Process, patience: float) -> None:
+    # Not psutil's wait: in a container nobody may reap the dead, and that waits until they are reaped.
+    deadline = time.monotonic() + patience
+    while is_alive(process) and time.monotonic() < deadline:
+        time.sleep(_END_POLL_SECONDS)
 
 
 def _endpoint(url: str, files: store.LakefsFiles) -> Endpoint:

@@ -51,7 +51,7 @@ def test_with_nothing_at_hand_the_error_names_every_way_and_what_to_do(cache: Pa
         "no lakeFS 1.86.0 server was found, and none could be built",
         "PATH: there is no `lakefs`",
         f"cache: {published(cache)} does not exist",
-        "go build: there is no `go` on PATH",
+        "go build: there is no `go` on PATH, and no `uv` that could bring it",
     ]
     for way_out in ("Go >= 1.26.4", "lakefs 1.86.0 on PATH", "DARTIFACT_LAKE_URL"):
         assert way_out in raised.value.hint

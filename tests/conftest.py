@@ -1,0 +1,126 @@
+"""Fixtures on a real lakeFS server, SQLite, DuckDB, Soda and dbt.
+
+One server per test process, started when the first test asks for it; a fresh repository and ledger per test.
+
+- `lakefs`: the server's LakeAccess. `lake`: a prepared, empty repository on it. `make_lake()`: another one.
+- `ledger`: SQLite in `tmp_path`, on `clock`. `clock`: stands still until moved (`tests.support.world.Clock`).
+- `sources`: the declarations that the stack knows; override it in a module for others (names need contracts in checks/).
+- `dbt`: one DbtBuilder for the session on the checkout's project; its process starts with the first build.
+- `stack`: all of these as a Stack; project = the checkout, home in `tmp_path`.
+- `world`: the stack with sources that remember, and helpers to bring, integrate and look (`tests.support.world.World`).
+- `proxy`: an HTTP proxy in front of the server that breaks what it is told to (`tests.support.proxy`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.adapters.dbt_build import DbtBuilder
+from flows.adapters.lake import Lake, LakeAccess
+from flows.adapters.ledger import Ledger
+from flows.commands.stack import Stack
+from flows.domain.sources import Source
+from flows.local.lakefs_server import running_lakefs
+from tests.support.proxy import Proxy, running_proxy
+from tests.support.sources import CUSTOMERS, ORDERS, RememberingSource
+from tests.support.world import Clock, World
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Nothing phones home, and nothing a developer has set reaches a test.
+_QUIET = {
+    "SODA_CORE_TELEMETRY_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+_numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before anything is imported by a test module."""
+    os.environ.update(_QUIET)
+    for name in [each for each in os.environ if each.startswith(("DARTIFACT_", "LAKEFS_"))]:
+        if not name.startswith("DARTIFACT_TEST_"):  # these are for the tests themselves
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def lakefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeAccess]:
+    """Run one lakeFS server for this test process."""
+    with running_lakefs(tmp_path_factory.mktemp("lakefs"), print) as endpoint:
+        yield LakeAccess(endpoint.url, endpoint.access_key_id, endpoint.secret_access_key)
+
+
+@pytest.fixture
+def make_lake(lakefs: LakeAccess) -> Callable[[], Lake]:
+    """Return what makes a prepared, empty repository with a name of its own."""
+
+    def make() -> Lake:
+        lake = Lake(lakefs, f"test-{os.getpid()}-{next(_numbers)}")
+        assert lake.prepare()
+        return lake
+
+    return make
+
+
+@pytest.fixture
+def lake(make_lake: Callable[[], Lake]) -> Lake:
+    """Return a fresh repository."""
+    return make_lake()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock at 2021-01-01T00:00Z that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    """Return an empty ledger."""
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(scope="session")
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtBuilder]:
+    """Return the builder of the checkout's dbt project; nothing is started before the first build."""
+    work = tmp_path_factory.mktemp("dbt")
+    with DbtBuilder(PROJECT / "dbt", work, timeout=240) as builder:
+        yield builder
+
+
+@pytest.fixture
+def sources() -> dict[str, Source]:
+    """Return the declared sources: customers by dana, orders by dan."""
+    return {source.name: source for source in (CUSTOMERS, ORDERS)}
+
+
+@pytest.fixture
+def stack(
+    lake: Lake, ledger: Ledger, dbt: DbtBuilder, sources: dict[str, Source], clock: Clock, tmp_path: Path
+) -> Stack:
+    """Return a complete stack on a fresh repository and ledger."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Stack(lake=lake, ledger=ledger, dbt=dbt, sources=dict(sources), project=PROJECT, home=home, clock=clock)
+
+
+@pytest.fixture
+def world(stack: Stack, clock: Clock) -> World:
+    """Return the stack with in-memory sources and the helpers that play with them."""
+    return World(stack, clock, {name: RememberingSource(name) for name in stack.sources})
+
+
+@pytest.fixture
+def proxy(lakefs: LakeAccess) -> Iterator[Proxy]:
+    """Run a proxy in front of the server; it forwards everything until it is told otherwise."""
+    with running_proxy(lakefs.url) as proxy:
+        yield proxy
