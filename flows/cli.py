@@ -93,12 +93,18 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _stack(*, lake: bool = True, sources: bool = True) -> Iterator[tuple[Settings, Stack]]:
+def _stack(*, lake: bool = True, sources: bool = True, tells: bool = False) -> Iterator[tuple[Settings, Stack]]:
+    """Open the stack; with `tells`, people are told at the end what a gate has stopped."""
+    from contextlib import nullcontext  # noqa: PLC0415
+
     from flows.settings import read_settings  # noqa: PLC0415
-    from flows.wiring import open_stack  # noqa: PLC0415
+    from flows.wiring import open_stack, telling  # noqa: PLC0415
 
     settings = read_settings()
-    with open_stack(settings, _say, lake=lake, sources=sources) as stack:
+    with (
+        open_stack(settings, _say, lake=lake, sources=sources) as stack,
+        telling(settings, stack, _say) if tells else nullcontext(),
+    ):
         yield settings, stack
 
 
@@ -113,19 +119,47 @@ def _answer(document: Any, output: Output, text: str) -> None:
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="play the story once and end")] = False,
+    once: Annotated[bool, typer.Option("--once", help="play the story once, without Prefect, and end")] = False,
     orders: Annotated[int, typer.Option(help="orders in each five minutes of the story", min=10)] = 10_000,
+    every: Annotated[int, typer.Option(help="without --once: seconds between ingests after the story")] = 10,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Play the story of the product on a real lake: a good day, a bad chunk, it breaks anyway."""
-    if not once:
-        raise errors.UsageError("a demo that keeps running does not exist yet", hint="dartifact demo --once")
-    from flows.demo.play import play_once  # noqa: PLC0415
+    """Play the story of the product on a real lake: a good day, a bad chunk, it breaks anyway; then keep going."""
+    from flows.demo.play import play_on, play_once  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
 
+    if not once:
+        if output is Output.JSON:
+            raise errors.UsageError("a demo that goes on has no one document", hint="dartifact demo --once -o json")
+        going = play_on(read_settings(ingest_seconds=every), orders)
+        if going is not None and not going.ok:
+            raise typer.Exit(3)
+        return
     story = play_once(read_settings(), orders, as_json=output is Output.JSON)
     if not story.ok:
         raise typer.Exit(3)
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="return once everything is up")] = False,
+    every: Annotated[int | None, typer.Option(help="seconds between ingests; default 300")] = None,
+) -> None:
+    """Run everything on this machine: lakeFS, Prefect, a worker, the sources' schedules, the browser UI."""
+    from flows import up as machines  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+
+    settings = read_settings(**({"ingest_seconds": every} if every is not None else {}))
+    (machines.run_detached if detach else machines.run_up)(settings, _say)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `dartifact up` runs."""
+    from flows import up as machines  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+
+    machines.run_down(read_settings(), _say)
 
 
 @app.command()
@@ -139,7 +173,7 @@ def ingest(
     from flows.commands.ingest import ingest as bring  # noqa: PLC0415
     from flows.domain.runs import Phase  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
-    from flows.wiring import load_source, open_source_url, open_stack  # noqa: PLC0415
+    from flows.wiring import load_source, open_source, open_stack, telling  # noqa: PLC0415
 
     settings = read_settings()
     module = load_source(source, settings.project)
@@ -147,8 +181,12 @@ def ingest(
     ingestor = ingestor or names[0]
     if ingestor not in names:
         raise errors.UsageError(f"{source} has no ingestor {ingestor}; it has {', '.join(names)}")
-    with open_stack(settings, _say) as stack, open_source_url(settings, source, _say) as url:
-        runs = bring(stack, module.SOURCE, module.extract(url), ingestor, actor=f"ingestor:{ingestor}")
+    with (
+        open_stack(settings, _say) as stack,
+        open_source(settings, source, _say) as access,
+        telling(settings, stack, _say),
+    ):
+        runs = bring(stack, module.SOURCE, module.extract(access), ingestor, actor=f"ingestor:{ingestor}")
         described = [cli_views.describe_run(run) for run in runs]
     _answer(described, output, cli_views.tell_runs_brought(runs))
     if any(run.phase is Phase.FAILED for run in runs):
@@ -165,7 +203,7 @@ def integrate(output: OutputOption = Output.TEXT) -> None:
     from flows import cli_views  # noqa: PLC0415
     from flows.commands import queue  # noqa: PLC0415
 
-    with _stack() as (settings, stack):
+    with _stack(tells=True) as (settings, stack):
         done = queue.integrate(stack, actor=settings.person)
     _answer(asdict(done), output, cli_views.tell_integration(done))
     if done.failed:
@@ -179,7 +217,7 @@ def stage(output: OutputOption = Output.TEXT) -> None:
     from flows.commands import staging  # noqa: PLC0415
     from flows.domain.dartifacts import DartifactState  # noqa: PLC0415
 
-    with _stack() as (settings, stack):
+    with _stack(tells=True) as (settings, stack):
         dartifact = staging.stage(stack, actor=settings.person)
     _answer(cli_views.describe_dartifact(dartifact), output, cli_views.tell_dartifact(dartifact))
     if dartifact.state is DartifactState.RED:
@@ -197,7 +235,7 @@ def promote(
     from flows.commands import production  # noqa: PLC0415
     from flows.domain.plans import plan_promotion  # noqa: PLC0415
 
-    with _stack(lake=not plan, sources=False) as (settings, stack):
+    with _stack(lake=not plan, sources=False, tells=not plan) as (settings, stack):
         if plan:
             chosen = production.choose_promotion(stack, dartifact or None)
             weights = stack.policy.weights
@@ -276,9 +314,12 @@ def resolve(
 def status(output: OutputOption = Output.TEXT) -> None:
     """Say where main, the queue, staging and production stand, and what is missing."""
     from flows import cli_views  # noqa: PLC0415
+    from flows.local.note import read_note  # noqa: PLC0415
 
-    with _stack(sources=False) as (_, stack):
+    with _stack(sources=False) as (settings, stack):
         document = cli_views.describe_status(stack)
+        note = read_note(settings.home)
+    document["machines"] = note.to_json() if note else None
     _answer(document, output, cli_views.tell_status(document) if output is Output.TEXT else "")
 
 
@@ -315,16 +356,40 @@ def show(
     _answer(document, output, cli_views.tell_one(document) if output is Output.TEXT else "")
 
 
+@app.command(name="notify-test")
+def notify_test(output: OutputOption = Output.TEXT) -> None:
+    """Send a test message to everybody who is to be told, and say what each answered."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from flows.adapters.notifier import Notifier  # noqa: PLC0415
+    from flows.commands.notifications import send_test  # noqa: PLC0415
+    from flows.settings import read_settings  # noqa: PLC0415
+
+    answers = send_test(Notifier(), [each.get_secret_value() for each in read_settings().notify_urls])
+    lines = [f"{each.target}: {each.problem or 'took the message'}" for each in answers]
+    _answer([asdict(each) for each in answers], output, "\n".join(lines))
+    if any(each.problem for each in answers):
+        raise typer.Exit(4)
+
+
 @app.command()
 def doctor(output: OutputOption = Output.TEXT) -> None:
     """Look at everything dartifact needs and say what to do about what is wrong."""
     from flows import cli_views  # noqa: PLC0415
-    from flows.commands.doctor import examine  # noqa: PLC0415
+    from flows.commands.doctor import Orchestrator, examine  # noqa: PLC0415
+    from flows.local.note import read_note  # noqa: PLC0415
+    from flows.local.prefect_api import POOL, find_pool  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
     from flows.wiring import declared_sources, open_access, prepare_home  # noqa: PLC0415
 
     settings = read_settings()
     prepare_home(settings.home)
+
+    def find_orchestrator() -> Orchestrator | None:
+        note = read_note(settings.home)
+        found = find_pool(note.api_url if note else "", POOL)
+        return Orchestrator(*found) if found else None
+
     findings = examine(
         project=settings.project,
         home=settings.home,
@@ -332,6 +397,8 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
         repository=settings.repository,
         open_access=lambda: open_access(settings, _say),
         load_sources=lambda: declared_sources(settings.project),
+        lake_url=settings.lake_url,
+        find_orchestrator=find_orchestrator,
     )
     _answer([each.to_json() for each in findings], output, cli_views.tell_findings(findings))
     if not all(each.ok for each in findings):

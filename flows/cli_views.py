@@ -248,7 +248,9 @@ def describe_status(stack: Stack) -> Document:
 def tell_status(status: Document) -> str:
     """Say where everything stands."""
     main, staging, production = status["main"], status["staging"], status["production"]
+    up = status.get("machines")
     lines = [
+        f"machines     {'up, pid ' + str(up['pid']) + ', ' + up['api_url'] if up else 'not up: dartifact up'}",
         f"main         {main['commit'][:12]}  {'tested' if main['tested'] else 'NOT TESTED: dartifact integrate'}",
         f"merge queue  {', '.join(status['queue']) or 'empty'}",
         f"staging      {staging['dartifact'] or 'nothing yet'}  {staging['state'] or ''}",
@@ -280,7 +282,11 @@ def describe_one(stack: Stack, name: str) -> Document:
     try:
         run = stack.ledger.run(name.removeprefix("run-"))
     except errors.NotFound:
-        dartifact = stack.ledger.dartifact(name)
+        try:
+            dartifact = stack.ledger.dartifact(name)
+        except errors.NotFound as error:
+            message = f"there is neither a run nor a dartifact {name}"
+            raise errors.NotFound(message, hint="dartifact runs, or dartifact status") from error
         events = stack.ledger.events(dartifact_id=dartifact.dartifact_id)
         return {**describe_dartifact(dartifact), "events": [_event(each) for each in events]}
     report = stack.ledger.report(run.report) if run.report else None

@@ -1,4 +1,4 @@
-"""Customers: a REST source, ingested by Dana."""
+"""Customers: an object in Salesforce, ingested by Dana."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from prefect import flow
 
-from flows.adapters.rest import RestSource
-from flows.domain.sources import Ingestor, Source
-from flows.runner import run_ingest
+from flows.adapters.salesforce import SalesforceSource
+from flows.domain.sources import Ingestor, Source, SourceAccess
+from flows.runner import Ended, ends_in_words, run_ingest
 
 SOURCE = Source(
     name="customers",
@@ -19,12 +19,24 @@ SOURCE = Source(
 )
 
 
-def extract(url: str) -> RestSource:
+OBJECT = "Customer__c"
+FIELDS = {
+    "customer_id": "Customer_Number__c",
+    "name": "Name",
+    "email": "Email__c",
+    "segment": "Segment__c",
+    "country": "Country__c",
+    "updated_at": "SystemModstamp",
+}
+
+
+def extract(access: SourceAccess) -> SalesforceSource:
     """Return what reads the customers."""
-    return RestSource(url, "/customers")
+    return SalesforceSource(access, OBJECT, FIELDS)
 
 
 @flow(name="ingest customers", log_prints=True)
-def ingest_customers(ingestor: str = "dana") -> None:
+@ends_in_words
+def ingest_customers(ingestor: str = "dana") -> Ended:
     """Bring the next window of customers to the merge queue."""
-    run_ingest(SOURCE, extract, ingestor)
+    return run_ingest(SOURCE, extract, ingestor)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.states import Completed
 
 from flows.commands import housekeeping
-from flows.runner import say
+from flows.runner import Ended, ends_in_words, say
 from flows.settings import read_settings
-from flows.wiring import open_stack
+from flows.wiring import open_stack, telling
 
 
 @flow(name="reconcile", log_prints=True)
-def reconcile() -> None:
-    """Bring the lake in line with the ledger."""
-    with open_stack(read_settings(), say, sources=False) as stack:
-        for line in housekeeping.reconcile(stack):
-            say(line)
+@ends_in_words
+def reconcile() -> Ended:
+    """Bring the lake in line with the ledger, and tell people what the stations have stopped."""
+    settings = read_settings()
+    with open_stack(settings, say, sources=False) as stack, telling(settings, stack, say):
+        found = housekeeping.reconcile(stack)
+    return Completed(message="; ".join(found) or "all is well")

@@ -1,4 +1,4 @@
-"""Orders: a REST source, ingested by Dan."""
+"""Orders: a REST source, ingested by Dan and Dave, half of it each."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from datetime import UTC, datetime, timedelta
 from prefect import flow
 
 from flows.adapters.rest import RestSource
-from flows.domain.sources import Ingestor, Reference, Source
-from flows.runner import run_ingest
+from flows.adapters.rest_paging import LinkPaging
+from flows.domain.sources import Ingestor, Reference, Source, SourceAccess
+from flows.runner import Ended, ends_in_words, run_ingest
 
 SOURCE = Source(
     name="orders",
     key=("order_id",),
-    ingestors=(Ingestor("dan"),),
+    ingestors=(Ingestor("dan"), Ingestor("dave")),
     references=(Reference("customer_id", "customers", "customer_id"),),
     start=datetime(2021, 1, 1, tzinfo=UTC),
     overlap=timedelta(seconds=30),
 )
 
 
-def extract(url: str) -> RestSource:
+def extract(access: SourceAccess) -> RestSource:
     """Return what reads the orders."""
-    return RestSource(url, "/orders")
+    return RestSource(access.url, "/orders", paging=LinkPaging(rows="data", link="next"))
 
 
 @flow(name="ingest orders", log_prints=True)
-def ingest_orders(ingestor: str = "dan") -> None:
+@ends_in_words
+def ingest_orders(ingestor: str = "dan") -> Ended:
     """Bring the next window of orders to the merge queue."""
-    run_ingest(SOURCE, extract, ingestor)
+    return run_ingest(SOURCE, extract, ingestor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from flows.domain.errors import UsageError
@@ -23,7 +25,10 @@ class Settings(BaseSettings):
     """Everything that may be set; each field is also the variable `DARTIFACT_<NAME>`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DARTIFACT_", extra="forbid", pyproject_toml_table_header=("tool", "dartifact")
+        env_prefix="DARTIFACT_",
+        env_ignore_empty=True,
+        extra="forbid",
+        pyproject_toml_table_header=("tool", "dartifact"),
     )
 
     project: Path = Field(PROJECT, description="the folder that holds `checks/` and `dbt/`")
@@ -33,15 +38,22 @@ class Settings(BaseSettings):
     lake_url: str | None = Field(None, description="a lakeFS server of yours; without it one is started in `home`")
     lake_access_key_id: str = Field("", description="key of that server")
     lake_secret_access_key: SecretStr = Field(SecretStr(""), description="secret of that key; environment only")
+    lakefs_download_url: str | None = Field(None, description="mirror of the lakeFS release; default GitHub")
     lake_gateway_only: bool = Field(False, description="read through the S3 gateway even where files lie here")
     ledger_url: str | None = Field(None, description="SQLAlchemy URL of the ledger; default SQLite in `home`")
+    notify_urls: list[SecretStr] = Field([], description="JSON list of Apprise URLs to tell; environment only")
     actor: str = Field("", description="who is recorded for what the CLI does; default the OS user")
     source_urls: dict[str, str] = Field({}, description='JSON, `{"orders": "https://..."}`; default the demo sources')
+    salesforce_client_id: str = Field("", description="client id of the connected app that customers are read with")
+    salesforce_client_secret: SecretStr = Field(SecretStr(""), description="secret of that app; environment only")
+    salesforce_ca_file: Path | None = Field(None, description="certificates to trust there, not the well-known ones")
     batch_size: int = Field(16, ge=1, le=256, description="runs tested together at the integration gate")
     attempts: int = Field(3, ge=1, le=20, description="tries of a run that cannot be finished before it is held")
     orphan_grace_seconds: float = Field(3600, ge=0, description="how long a row may wait for the row it refers to")
     smoke_least_share: float = Field(0.5, ge=0, le=1, description="share of rows a mart must keep to be promoted")
     build_timeout_seconds: float = Field(1800, gt=0, description="longest dbt build")
+    ingest_seconds: int = Field(300, description="seconds from one scheduled run of an ingestor to the next")
+    image: str = Field("", description="container image of the flow runs, for work pools that run containers")
 
     @classmethod
     def settings_customise_sources(
@@ -80,5 +92,28 @@ def read_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = "DARTIFACT_" + "_".join(str(each) for each in first["loc"]).upper()
         raise UsageError(f"{name}: {first['msg']}", hint="see the settings in README.md") from error
+    except SettingsError as error:
+        name = re.sub(r'.*field "(\w+)".*', r"DARTIFACT_\1", str(error)).upper()
+        raise UsageError(f"{name}: Input should be valid JSON", hint="see the settings in README.md") from error
     except ValueError as error:
         raise UsageError(f"the settings cannot be read: {error}", hint="see the settings in README.md") from error
+
+
+def read_deploy_values() -> dict[str, Any]:
+    """Return what `prefect.yaml` takes from the settings: `ingest_cron` and, where one is set, `image`."""
+    settings = read_settings()
+    values: dict[str, Any] = {"ingest_cron": write_cron(settings.ingest_seconds)}
+    return values | ({"image": settings.image} if settings.image else {})
+
+
+def write_cron(seconds: int) -> str:
+    """Write a cron expression (with a sixth field for seconds if need be); UsageError for what does not divide."""
+    # `prefect.yaml` takes no variable for an interval, but does for a cron expression.
+    if seconds >= 1 and 60 % seconds == 0 and seconds < 60:
+        return f"* * * * * */{seconds}"
+    if seconds >= 60 and seconds % 60 == 0 and 60 % (seconds // 60) == 0:
+        return f"*/{seconds // 60} * * * *" if seconds < 3600 else "0 * * * *"
+    raise UsageError(
+        f"DARTIFACT_INGEST_SECONDS: {seconds} s do not divide a minute or an hour",
+        hint="e.g. 5, 10, 30, 60, 300, 3600",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -14,8 +15,8 @@ from flows.adapters.lake import Lake
 from flows.adapters.lake_calls import LakeAccess
 from flows.adapters.ledger import Ledger
 from flows.commands.stack import Policy, Stack
-from flows.domain.errors import ChecksErrored, ServerUnavailable, UsageError
-from flows.domain.sources import Source
+from flows.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
+from flows.domain.sources import Source, SourceAccess
 from flows.settings import Settings
 
 Progress = Callable[[str], None]
@@ -52,8 +53,22 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
             ),
         )
         if lake:
-            stack.lake.prepare(settings.storage_namespace)
+            try:
+                stack.lake.prepare(settings.storage_namespace)
+            except (LakeUnavailable, PolicyRefused) as error:
+                raise type(error)(f"{access.url}: {error.message}", hint=error.hint) from error
         yield stack
+
+
+@contextmanager
+def telling(settings: Settings, stack: Stack, progress: Progress) -> Iterator[None]:
+    """Tell, after the block, everybody whom the settings name what a gate has stopped; never fails the block."""
+    from flows.adapters.notifier import Notifier  # noqa: PLC0415
+    from flows.commands.notifications import told  # noqa: PLC0415
+
+    urls = [each.get_secret_value() for each in settings.notify_urls]
+    with told(stack.ledger, Notifier(), urls, progress):
+        yield
 
 
 @contextmanager
@@ -84,8 +99,13 @@ def open_access(settings: Settings, progress: Progress) -> Iterator[LakeAccess]:
         yield LakeAccess(settings.lake_url, settings.lake_access_key_id, secret, settings.lake_gateway_only)
         return
     from flows.local.lakefs_server import running_lakefs  # noqa: PLC0415  (only where a server is started)
+    from flows.local.note import read_note  # noqa: PLC0415
 
-    with running_lakefs(settings.home, progress) as endpoint:
+    # Where the machines are up they alone start a server: one that a short command owns would end with it.
+    up = read_note(settings.home)
+    start = up is None or up.pid == os.getpid()
+    url = settings.lakefs_download_url
+    with running_lakefs(settings.home, progress, download_url=url, start=start) as endpoint:
         key, secret = endpoint.access_key_id, endpoint.secret_access_key
         yield LakeAccess(endpoint.url, key, secret, settings.lake_gateway_only)
 
@@ -111,14 +131,16 @@ def declared_sources(project: Path) -> Mapping[str, Source]:
 
 
 @contextmanager
-def open_source_url(settings: Settings, dataset: str, progress: Progress) -> Iterator[str]:
-    """Yield where a source answers: its setting, else the demo's simulated company, five minutes later each time."""
+def open_source(settings: Settings, dataset: str, progress: Progress) -> Iterator[SourceAccess]:
+    """Yield how to reach a source: its setting, else the demo's simulated company, five minutes later each time."""
     if dataset in settings.source_urls:
-        yield settings.source_urls[dataset]
+        secret = settings.salesforce_client_secret.get_secret_value()
+        url, ca_file = settings.source_urls[dataset], settings.salesforce_ca_file
+        yield SourceAccess(url, settings.salesforce_client_id, secret, ca_file)
         return
     from flows.demo.server import simulated_sources  # noqa: PLC0415  (only where nothing real is set)
 
     with simulated_sources(settings.home / "demo" / "company.json") as company:
         company.advance()
         progress(f"no URL is set for {dataset} (DARTIFACT_SOURCE_URLS): asking the simulated company")
-        yield company.url
+        yield company.access(dataset)

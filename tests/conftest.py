@@ -4,7 +4,7 @@ One server per test process, started when the first test asks for it; a fresh re
 
 - `lakefs`: the server's LakeAccess. `lake`: a prepared, empty repository on it. `make_lake()`: another one.
 - `ledger`: SQLite in `tmp_path`, on `clock`. `clock`: stands still until moved (`tests.support.world.Clock`).
-- `sources`: the declarations that the stack knows; override it in a module for others (names need contracts in checks/).
+- `sources`: the declarations that the stack knows; override it in a module for others (they need contracts in checks/).
 - `dbt`: one DbtBuilder for the session on the checkout's project; its process starts with the first build.
 - `stack`: all of these as a Stack; project = the checkout, home in `tmp_path`.
 - `world`: the stack with sources that remember, and helpers to bring, integrate and look (`tests.support.world.World`).

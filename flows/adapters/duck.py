@@ -14,6 +14,10 @@ from flows.adapters.lake_calls import LakeAccess
 from flows.domain.errors import ChecksErrored
 
 
+class NotParquet(ChecksErrored):
+    """A file can be read, and is no Parquet. Whose file it is tells whether it is a run's fault or a damaged store."""
+
+
 @contextmanager
 def connect(access: LakeAccess, database: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database (in memory without a path) that reads the lake's files, in UTC, and close it afterwards.
@@ -40,7 +44,10 @@ def literal(text: str) -> str:
 
 
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, urls: Sequence[str], access: LakeAccess) -> None:
-    """Define a view over Parquet files, with `file_row_number`; `name` may carry a schema and is taken as written."""
+    """Define a view over Parquet files, with `file_row_number`; `name` may carry a schema and is taken as written.
+
+    ChecksErrored: a file cannot be read; NotParquet: it can, and holds something else.
+    """
     if any(url.startswith("s3://") for url in urls):
         _open_gateway(connection, access)
     files = ", ".join(literal(url) for url in urls)
@@ -51,6 +58,8 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, urls: Sequence
         )
     except duckdb.IOException as error:
         raise ChecksErrored(f"{name}: a file of the lake cannot be read: {str(error).splitlines()[0]}") from error
+    except duckdb.InvalidInputException as error:
+        raise NotParquet(f"{name}: a file of the lake is no Parquet: {str(error).splitlines()[0]}") from error
 
 
 def _open_gateway(connection: duckdb.DuckDBPyConnection, access: LakeAccess) -> None:

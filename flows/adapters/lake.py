@@ -108,10 +108,13 @@ class Lake:
         if {rule.pattern for rule in present} != set(PROTECTED):
             self._calls.write(f"protect {self.repository}", set_rules, rules, repeatable=True)
         end = time.monotonic() + wait
-        while not self.is_protected(MAIN):
-            if time.monotonic() > end:
-                raise errors.LakeRequestInvalid(f"the protection of {MAIN} did not take effect within {wait:.0f} s")
-            time.sleep(0.25)
+        for branch in (MAIN, *SERVED):
+            while not self.is_protected(branch):
+                if time.monotonic() > end:
+                    raise errors.LakeRequestInvalid(
+                        f"the protection of {branch} did not take effect within {wait:.0f} s"
+                    )
+                time.sleep(0.25)
 
     def is_protected(self, branch: str) -> bool:
         """Ask whether writes to a branch are refused; harmless where they are not (resets nothing staged)."""
@@ -248,8 +251,11 @@ class Lake:
             body = self._calls.models.PathList(paths=list(paths[start : start + _PAGE]))
             what = f"delete {len(paths)} objects of {branch}"
             answer = self._calls.write(what, self._calls.objects_api.delete_objects, branch, body, repeatable=True)
-            if answer.errors:
-                raise errors.OutcomeUnknown(f"{what}: {answer.errors[0].path}: {answer.errors[0].message}")
+            if answer.errors:  # inside a 200, each with a status of its own
+                from flows.adapters.lake_errors import translate_status  # noqa: PLC0415
+
+                first = answer.errors[0]
+                raise translate_status(first.status_code, f"{first.path}: {first.message}", what, write=True)
 
     def commit(
         self, branch: str, message: str, metadata: Mapping[str, str], *, source_metarange: str | None = None

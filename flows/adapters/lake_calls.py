@@ -84,11 +84,15 @@ class LakeCalls:
         after = ""
         while True:
             answer = self.read(what, call, *args, amount=page, after=after, _preload_content=False, **options)
-            body = json.loads(answer.raw_data if hasattr(answer, "raw_data") else answer.data)
-            yield from body["results"]
-            if not body["pagination"]["has_more"]:
+            try:
+                body = json.loads(answer.raw_data if hasattr(answer, "raw_data") else answer.data)
+                results, pagination = body["results"], body["pagination"]
+            except (ValueError, LookupError, TypeError) as error:
+                raise errors.LakeRequestInvalid(f"{what}: the answer is not one of lakeFS 1.86") from error
+            yield from results
+            if not pagination["has_more"]:
                 return
-            after = body["pagination"]["next_offset"]
+            after = pagination["next_offset"]
 
     def _call(
         self,
@@ -110,7 +114,7 @@ class LakeCalls:
             started = time.perf_counter()
             try:
                 return call(*full, _request_timeout=self._timeout, **options)
-            except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 ours = translate(error, what, write=write)
                 if not ours.retryable or isinstance(ours, errors.Conflict) or attempt == tries:
                     raise ours from error

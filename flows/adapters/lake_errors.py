@@ -37,18 +37,25 @@ def translate(error: Exception, what: str, *, write: bool) -> errors.DartifactEr
     A write that may have been served is `OutcomeUnknown`; a read, or a write that was never sent, `LakeUnavailable`.
     """
     if isinstance(error, ApiException) and error.status:
-        text = _message(error)
-        kind = _BY_STATUS.get(error.status)
-        if error.status == 400 and any(words in text.lower() for words in _NO_CHANGES):
-            kind = errors.NoChanges
-        if kind is None:
-            kind = errors.OutcomeUnknown if write else errors.LakeUnavailable
-        return kind(f"{what}: the lake says {error.status}: {text}", hint=_HINTS.get(kind, ""))
+        return translate_status(error.status, _message(error), what, write=write)
+    if isinstance(error, ValueError):  # a good status, and a body that is not the lake's: whose server is this?
+        unread = errors.OutcomeUnknown if write else errors.LakeRequestInvalid
+        return unread(f"{what}: the answer is not one of lakeFS 1.86")
     reason = error.reason if isinstance(error, transport.MaxRetryError) and error.reason else error
     if write and not isinstance(reason, _NEVER_SENT):
         return errors.OutcomeUnknown(f"{what}: no answer from the lake ({type(reason).__name__})")
     hint = _HINTS[errors.LakeUnavailable]
     return errors.LakeUnavailable(f"{what}: the lake does not answer ({type(reason).__name__})", hint=hint)
+
+
+def translate_status(status: int, text: str, what: str, *, write: bool) -> errors.DartifactError:
+    """Return our error for an HTTP status with the lake's own words."""
+    kind = _BY_STATUS.get(status)
+    if status == 400 and any(words in text.lower() for words in _NO_CHANGES):
+        kind = errors.NoChanges
+    if kind is None:
+        kind = errors.OutcomeUnknown if write else errors.LakeUnavailable
+    return kind(f"{what}: the lake says {status}: {text}", hint=_HINTS.get(kind, ""))
 
 
 def _message(error: ApiException) -> str:

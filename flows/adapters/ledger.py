@@ -21,6 +21,8 @@ from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import Phase, Run
 from flows.domain.windows import HOLES, Window
 
+_WRITERS = 7_465_697  # the advisory lock of PostgreSQL that writers of the ledger take
+
 _RUN_JOIN = t.runs.join(t.windows, t.runs.c.seq == t.windows.c.seq)
 _RUN_COLUMNS = sa.select(t.runs, t.windows.c.shard, t.windows.c.lo, t.windows.c.hi, t.windows.c.state.label("window"))
 
@@ -70,34 +72,55 @@ class Ledger:
     def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.url = url
         self._clock = clock
-        parsed = sa.make_url(url)
-        options: dict[str, Any] = {}
-        if parsed.get_backend_name() == "sqlite":
-            options = {"connect_args": {"timeout": 30}}
-            if parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self._engine = sa.create_engine(url, **options)
-        if parsed.get_backend_name() == "sqlite":
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
-            sa.event.listen(self._engine, "begin", _begin_sqlite)
         try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise errors.UsageError("the URL of the ledger cannot be read", hint="set DARTIFACT_LEDGER_URL") from error
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        try:
+            if is_sqlite and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            options: dict[str, Any] = (
+                {"connect_args": {"timeout": 30}} if is_sqlite else {"isolation_level": "READ COMMITTED"}
+            )
+            self._engine = sa.create_engine(url, **options)
+            sa.event.listen(self._engine, "begin", _begin_sqlite if is_sqlite else _begin_postgresql)
+            if is_sqlite:
+                sa.event.listen(self._engine, "connect", _prepare_sqlite)
             self._create()
-        except sa.exc.OperationalError as error:
-            raise errors.UsageError(f"the ledger {parsed.render_as_string()} cannot be opened: {error.orig}") from error
+        except (sa.exc.ArgumentError, sa.exc.DatabaseError, ModuleNotFoundError, OSError) as error:
+            raise errors.UsageError(
+                f"the ledger {parsed.render_as_string()} cannot be opened: {_first_line(error)}",
+                hint="repair what the message names, or set DARTIFACT_LEDGER_URL",
+            ) from error
+        sa.event.listen(self._engine, "handle_error", _translate)
 
     def _create(self) -> None:
-        with self._engine.execution_options(writes=True).begin() as connection:
-            t.metadata.create_all(connection)
-            found = connection.execute(sa.select(t.schema_version.c.version)).scalar()
-            if found is None:
-                connection.execute(t.schema_version.insert().values(version=t.VERSION))
-                body = LivePointer().to_json()
-                connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=body))
-            elif found != t.VERSION:
-                raise errors.UsageError(
-                    f"the ledger has schema version {found}, this dartifact needs {t.VERSION}",
-                    hint="use the dartifact version that wrote it, or another ledger",
-                )
+        found = self._find_version()
+        if found is None or found in t.EXTENDABLE:
+            with self._engine.execution_options(writes=True).begin() as connection:
+                t.metadata.create_all(connection)
+                older = t.schema_version.c.version.in_(t.EXTENDABLE)
+                connection.execute(t.schema_version.update().where(older).values(version=t.VERSION))
+                # Whoever was first has written these.
+                if connection.execute(sa.select(t.schema_version.c.version)).first() is None:
+                    connection.execute(t.schema_version.insert().values(version=t.VERSION))
+                    body = LivePointer().to_json()
+                    connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=body))
+            found = self._find_version()
+        if found != t.VERSION:
+            raise errors.UsageError(
+                f"the ledger has schema version {found}, this dartifact needs {t.VERSION}",
+                hint="use the dartifact version that wrote it, or another ledger",
+            )
+
+    def _find_version(self) -> int | None:
+        # A ledger that is there is opened without writing: readers wait for nobody.
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(t.schema_version.name):
+                return None
+            version: int | None = connection.execute(sa.select(t.schema_version.c.version)).scalar()
+            return version
 
     def close(self) -> None:
         """Give the connections back."""
@@ -125,6 +148,7 @@ class Ledger:
     def runs(
         self,
         *,
+        names: Collection[str] | None = None,
         phases: Collection[Phase] | None = None,
         ingestor: str | None = None,
         source: str | None = None,
@@ -132,6 +156,8 @@ class Ledger:
     ) -> tuple[Run, ...]:
         """Return runs, the newest claim first."""
         query = _RUN_COLUMNS.select_from(_RUN_JOIN).order_by(t.runs.c.seq.desc())
+        if names is not None:
+            query = query.where(t.runs.c.run_id.in_(names))
         if phases is not None:
             query = query.where(t.runs.c.phase.in_([phase.value for phase in phases]))
         if ingestor is not None:
@@ -139,6 +165,11 @@ class Ledger:
         if source is not None:
             query = query.where(t.runs.c.source == source)
         return tuple(to_run(row) for row in self._rows(query.limit(most)))
+
+    def count_runs(self) -> dict[Phase, int]:
+        """Return how many runs are in each phase."""
+        query = sa.select(t.runs.c.phase, sa.func.count().label("runs")).group_by(t.runs.c.phase)
+        return {Phase(row["phase"]): row["runs"] for row in self._rows(query)}
 
     def pending_reverts(self) -> tuple[Run, ...]:
         """Return the runs that wait to be taken out of `main`."""
@@ -149,6 +180,12 @@ class Ledger:
         """Return each hole with the id of the run that left it, in claiming order."""
         query = _RUN_COLUMNS.select_from(_RUN_JOIN).where(t.windows.c.state.in_([state.value for state in HOLES]))
         return tuple((to_window(row), row["run_id"]) for row in self._rows(query.order_by(t.runs.c.seq)))
+
+    def last_claim(self, source: str, shard: int) -> datetime | None:
+        """Return the end of the last window that was claimed of one shard: the fetch cursor."""
+        where = (t.windows.c.source == source) & (t.windows.c.shard == shard)
+        last: datetime | None = self._rows(sa.select(sa.func.max(t.windows.c.hi).label("hi")).where(where))[0]["hi"]
+        return last
 
     def windows(self, source: str, shard: int) -> tuple[Window, ...]:
         """Return all windows of one shard in claiming order."""
@@ -180,6 +217,16 @@ class Ledger:
         if type is not None:
             query = query.where(t.events.c.type == type)
         return tuple(Event(**row) for row in reversed(self._rows(query)))
+
+    def events_after(self, sequence: int, types: Collection[str], most: int) -> tuple[Event, ...]:
+        """Return the oldest events of these types that come after a sequence, oldest first."""
+        query = sa.select(t.events).where(t.events.c.sequence > sequence, t.events.c.type.in_(types))
+        return tuple(Event(**row) for row in self._rows(query.order_by(t.events.c.sequence).limit(most)))
+
+    def cursors(self, names: Collection[str]) -> dict[str, int]:
+        """Return how far each of the named cursors is; those that do not exist are missing."""
+        rows = self._rows(sa.select(t.cursors).where(t.cursors.c.name.in_(names)))
+        return {row["name"]: row["sequence"] for row in rows}
 
     def open_intents(self) -> tuple[Intent, ...]:
         """Return the intents nobody has closed, oldest first."""
@@ -233,3 +280,23 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # A deferred transaction that turns into a write can fail with "database is locked" without waiting.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    # One writer at a time, as in SQLite: what a transaction has read stands until it commits.
+    if connection.get_execution_options().get("writes", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
+
+
+def _translate(context: sa.engine.ExceptionContext) -> errors.LedgerUnavailable | None:
+    # Their children (a constraint violated, wrong SQL) are bugs and keep their traceback.
+    if type(context.sqlalchemy_exception) not in (sa.exc.OperationalError, sa.exc.DatabaseError):
+        return None
+    where = context.engine.url.render_as_string() if context.engine else ""
+    reason = _first_line(context.original_exception)
+    return errors.LedgerUnavailable(f"the ledger {where} cannot be used: {reason}", hint="dartifact doctor")
+
+
+def _first_line(error: BaseException) -> str:
+    reason = getattr(error, "orig", None) or error
+    return str(reason).strip().partition("\n")[0]

@@ -7,7 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 1
+VERSION = 2
+EXTENDABLE = frozenset({1})
+"""Older versions that lack whole tables only: these are added when such a ledger is opened."""
 
 metadata = sa.MetaData()
 
@@ -48,8 +50,9 @@ events = sa.Table(
     sa.Column("dartifact_id", sa.String(60)),
     sa.Column("operation", sa.String(80)),
     sa.Column("payload", sa.JSON, nullable=False),
-    sa.Index("events_run", "run_id"),
-    sa.Index("events_dartifact", "dartifact_id"),
+    sa.Index("events_run", "run_id", "type"),
+    sa.Index("events_dartifact", "dartifact_id", "type"),
+    sa.Index("events_type", "type", "sequence"),
     # A lake fact is adopted once, whoever adopts it.
     sa.Index("events_once", "operation", "type", "run_id", unique=True),
 )
@@ -87,7 +90,8 @@ runs = sa.Table(
     sa.Column("held_until", UtcTime),
     sa.Column("revert_reason", sa.String(500)),
     sa.UniqueConstraint("ingestor", "number"),
-    sa.Index("runs_phase", "phase"),
+    sa.Index("runs_phase", "phase", "seq"),
+    sa.Index("runs_ingestor", "ingestor", "seq"),
 )
 
 reports = sa.Table(
@@ -165,4 +169,11 @@ leases = sa.Table(
     sa.Column("name", sa.String(80), primary_key=True),
     sa.Column("holder", sa.String(120), nullable=False),
     sa.Column("until", sa.Float, nullable=False),
+)
+
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("sequence", _NUMBER, nullable=False),
 )

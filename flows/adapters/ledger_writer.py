@@ -12,6 +12,7 @@ from flows.adapters import ledger_tables as t
 from flows.adapters.ledger_rows import to_run
 from flows.domain import errors, runs
 from flows.domain.checks import Gate, Report, Verdict
+from flows.domain.dartifacts import TRANSITIONS as DARTIFACT_TRANSITIONS
 from flows.domain.dartifacts import Blame, DartifactState
 from flows.domain.dartifacts import check_transition as check_dartifact_transition
 from flows.domain.plans import LivePointer, Plan
@@ -123,6 +124,7 @@ class Writer:
             raise errors.Conflict(f"run {run_id} is {old.phase} by now, not {expect}", hint=f"dartifact show {run_id}")
         if not adopt:
             runs.check_transition(run_id, old.phase, to)
+            self._refuse_while_merging(run_id)
         values: dict[str, Any] = {"phase": to.value, **(changes or {})}
         if gate is not None:
             values["gate"] = gate.value
@@ -133,6 +135,12 @@ class Writer:
             payload["gate"] = gate.value
         self.append(event, actor, run=run_id, operation=operation, **{"from": old.phase.value}, **payload)
         return self.run(run_id)
+
+    def _refuse_while_merging(self, run_id: str) -> None:
+        # The merge may be in the lake already, or come true after whoever asked for it has died.
+        query = sa.select(t.intents.c.payload).where(t.intents.c.outcome.is_(None), t.intents.c.kind == "advance")
+        if any(run_id in payload["lands"] for payload in self._connection.execute(query).scalars()):
+            raise errors.Locked(f"run {run_id} is being merged right now", hint="dartifact integrate")
 
     def note_attempt(self, run_id: str, actor: str, reason: str) -> int:
         """Count one attempt of a run that could not be finished and return how many there were."""
@@ -256,14 +264,15 @@ class Writer:
             )
         )
 
-    def move_promotion(self, plan_id: str, *, done: int | None = None, state: str | None = None) -> None:
-        """Count a promotion's finished steps, or end it as done, aborted or superseded."""
+    def move_promotion(self, plan_id: str, *, done: int | None = None, state: str | None = None) -> bool:
+        """Count a promotion's finished steps, or end it as done, aborted or superseded; False when it has ended."""
         values: dict[str, Any] = {}
         if done is not None:
             values["done"] = done
         if state is not None:
             values |= {"state": state, "ended_at": self._now}
-        self._connection.execute(t.promotions.update().where(t.promotions.c.plan_id == plan_id).values(**values))
+        runs = (t.promotions.c.plan_id == plan_id) & (t.promotions.c.state == "running")
+        return self._connection.execute(t.promotions.update().where(runs).values(**values)).rowcount == 1
 
     def add_blame(self, blame: Blame) -> None:
         """Remember what later dartifacts must not contain."""
@@ -271,10 +280,31 @@ class Writer:
         if self._connection.execute(sa.select(t.blames).where(where)).first() is None:
             self._connection.execute(t.blames.insert().values(kind=blame.kind, value=blame.value))
 
-    def drop_blame(self, blame: Blame) -> None:
-        """Forget a blame: a fixed run may land again."""
+    def drop_blame(self, blame: Blame) -> bool:
+        """Forget a blame: a fixed run may land again. False when there was none."""
         where = (t.blames.c.kind == blame.kind) & (t.blames.c.value == blame.value)
-        self._connection.execute(t.blames.delete().where(where))
+        return self._connection.execute(t.blames.delete().where(where)).rowcount == 1
+
+    def spoil_dartifacts(self, run_id: str, actor: str, reason: str) -> None:
+        """Make all dartifacts that hold a run's old rows bad, for good."""
+        built = sa.select(t.dartifacts.c.dartifact_id, t.dartifacts.c.state, t.dartifacts.c.runs)
+        for name, state, held in self._connection.execute(built).all():
+            if run_id in held and DartifactState.BAD in DARTIFACT_TRANSITIONS[DartifactState(state)]:
+                self.move_dartifact(name, DartifactState.BAD, "DartifactBad", actor,
+                                    changes={"reasons": [reason]}, reason=reason)  # fmt: skip
+
+    # Cursors: how far somebody has read the events
+
+    def start_cursor(self, name: str) -> None:
+        """Create a cursor behind the newest event, so that it sees what comes from now on; nothing if it exists."""
+        if self._connection.execute(sa.select(t.cursors).where(t.cursors.c.name == name)).first() is None:
+            newest = self._connection.execute(sa.select(sa.func.max(t.events.c.sequence))).scalar()
+            self._connection.execute(t.cursors.insert().values(name=name, sequence=newest or 0))
+
+    def advance_cursor(self, name: str, to: int) -> None:
+        """Move a cursor behind the event of that sequence; never back."""
+        behind = (t.cursors.c.name == name) & (t.cursors.c.sequence < to)
+        self._connection.execute(t.cursors.update().where(behind).values(sequence=to))
 
     # Leases
 
@@ -295,4 +325,5 @@ class Writer:
     def _database_clock(self) -> sa.ColumnElement[float]:
         if self._connection.dialect.name == "sqlite":
             return sa.literal_column("(julianday('now') - 2440587.5) * 86400.0", sa.Float)
-        return sa.cast(sa.extract("epoch", sa.func.now()), sa.Float)
+        # now() would be the transaction's begin, before it waited for other writers
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flows.adapters.contracts import load_contract
 from flows.adapters.lake import MAIN, PRODUCTION, STAGING, Lake
@@ -37,6 +38,14 @@ class Finding:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Orchestrator:
+    """Where flow runs are started: a Prefect API, and the type of its work pool (None while it has none of ours)."""
+
+    api_url: str
+    pool_type: str | None
+
+
 def examine(
     *,
     project: Path,
@@ -45,8 +54,10 @@ def examine(
     repository: str,
     open_access: Callable[[], AbstractContextManager[LakeAccess]],
     load_sources: Callable[[], Any],
+    lake_url: str | None = None,
+    find_orchestrator: Callable[[], Orchestrator | None] = lambda: None,
 ) -> tuple[Finding, ...]:
-    """Look at Python and packages, disk, contracts, sources, ledger and lake, in this order; nothing is changed."""
+    """Look at Python and packages, disk, contracts, sources, ledger, orchestrator and lake; nothing is changed."""
     findings = [
         _ask("packages", _packages, "uv sync"),
         _ask("disk", lambda: _disk(home), "make room, or set DARTIFACT_HOME"),
@@ -54,8 +65,13 @@ def examine(
     for path in sorted((project / "checks").rglob("*.yml")):
         name = f"contract {path.relative_to(project)}"
         findings.append(_ask(name, partial(_contract, path), "mend the file"))
-    findings.append(_ask("sources", lambda: ", ".join(load_sources()), "see checks/ and flows/"))
+    findings.append(_ask("sources", lambda: _sources(load_sources(), project), "set DARTIFACT_PROJECT"))
     findings.append(_ask("ledger", lambda: _ledger(ledger_url), "set DARTIFACT_LEDGER_URL"))
+
+    def orchestrator() -> str:
+        return _orchestrator(find_orchestrator(), lake_url, ledger_url)
+
+    findings.append(_ask("orchestrator", orchestrator, "see PREFECT_API_URL"))
 
     def lake() -> str:
         with open_access() as access:
@@ -69,7 +85,9 @@ def _ask(what: str, look: Callable[[], str], advice: str) -> Finding:
     try:
         return Finding(what, True, look())
     except DartifactError as error:
-        return Finding(what, False, error.message, error.hint or advice)
+        # Who has come here from another verb's hint must not be sent in a circle.
+        hint = "" if error.hint == "dartifact doctor" else error.hint
+        return Finding(what, False, error.message, hint or advice)
 
 
 def _contract(path: Path) -> str:
@@ -94,6 +112,13 @@ def _disk(home: Path) -> str:
     return f"{free / 1e9:.0f} GB are free at {home}"
 
 
+def _sources(names: Iterable[str], project: Path) -> str:
+    found = ", ".join(names)
+    if not found:
+        raise _Unwell(f"no contract of a source is in {project / 'checks'}")
+    return found
+
+
 def _ledger(url: str) -> str:
     ledger = Ledger(url)
     try:
@@ -111,10 +136,27 @@ def _ledger(url: str) -> str:
     return f"{ledger.url.split(':')[0]}, generation {pointer.generation}"
 
 
+def _orchestrator(found: Orchestrator | None, lake_url: str | None, ledger_url: str) -> str:
+    if found is None:
+        return "no Prefect API is set; `dartifact up` brings one"
+    is_elsewhere = not _is_loopback(found.api_url) or found.pool_type not in (None, "process")
+    told = f"Prefect at {found.api_url}, work pool of type {found.pool_type or 'none yet'}"
+    if is_elsewhere and (lake_url is None or _is_loopback(lake_url)):
+        raise _Unwell(f"{told}: its flow runs cannot reach a lake of this machine", hint="set DARTIFACT_LAKE_URL")
+    if is_elsewhere and ledger_url.startswith("sqlite"):
+        raise _Unwell(f"{told}: its flow runs cannot share a SQLite ledger", hint="set DARTIFACT_LEDGER_URL")
+    return told
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _lake(lake: Lake) -> str:
     lake.prepare()
     for branch in (MAIN, STAGING, PRODUCTION):
         if not lake.is_protected(branch):
             raise _Unwell(f"branch {branch} is not protected", hint="dartifact status, which sets the rules again")
-    where = "files on this machine" if lake.access.url.startswith("http://127.0.0.1") else lake.access.url
+    where = "this machine" if lake.access.url.startswith("http://127.0.0.1") else lake.access.url
     return f"repository {lake.repository} on {where}; main, env-staging and production are protected"

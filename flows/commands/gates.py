@@ -74,7 +74,12 @@ def read_failing_rows(stack: Stack, run: Run, result: Result, most: int = 20) ->
 def _check_own_rows(
     stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit
 ) -> tuple[Result, ...]:
-    if not _view_batch(stack, connection, run, commit.commit_id):
+    try:
+        has_rows = _view_batch(stack, connection, run, commit.commit_id)
+    except duck.NotParquet as error:  # its own file: the run's fault
+        message = f"{run.run_id}: {error.message}"
+        return (Result(f"{run.source}.readable", run.source, Outcome.FAILED, message, run_id=run.run_id),)
+    if not has_rows:
         message = f"{run.run_id}: there is nothing in {run.folder} at {commit.commit_id[:12]}"
         return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
     return check_contract(connection, stack.contract(run.source), "batch", run_id=run.run_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flows.adapters.lake import PRODUCTION
 from flows.adapters.ledger import Intent
 from flows.commands import moves
@@ -49,13 +51,20 @@ def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
     found = list(finish_open_intents(stack, actor))
     pointer = stack.ledger.pointer()
     shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, moves.PUBLISHED_FENCE)
-    if shown and shown["generation"] > pointer.generation and not pointer.frozen:
+    is_ahead = bool(shown) and (
+        shown["generation"] > pointer.generation
+        or (shown["generation"] == pointer.generation and shown["wanted"] != pointer.settled)
+    )
+    if is_ahead and not pointer.frozen:
         reason = f"production was published at generation {shown['generation']}, the ledger stands at "
         reason += f"{pointer.generation}: was the ledger restored from a copy?"
+        # Level with the lake, so that what a person decides next, and only that, is newer than what production shows.
+        frozen = plans.freeze(pointer, reason)
+        frozen = replace(frozen, generation=max(frozen.generation, shown["generation"]))
         with stack.ledger.write() as tx:
-            tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
+            tx.swap_pointer(pointer, frozen, "PromotionsFrozen", actor, reason=reason)
         return (*found, reason)
-    if pointer.settled and not (shown and shown["generation"] > pointer.generation):
+    if pointer.settled and not is_ahead:
         try:
             published = show_settled(stack, actor)
         except errors.NotFound:

@@ -55,7 +55,7 @@ def ingest(
         for each in sorted((*unfinished, *waiting), key=lambda r: r.window.seq):
             finished.append(_carry(stack, source, extractor, each, actor, run))
         now = run("read the source's clock", extractor.read_clock)
-        last = max((window.hi for window in stack.ledger.windows(source.name, shard)), default=None)
+        last = stack.ledger.last_claim(source.name, shard)
         claim = next_window(last, now, start=source.start, overlap=source.overlap, max_window=source.max_window)
         if claim is None:
             return tuple(finished)
@@ -128,9 +128,10 @@ def _extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor
 
 
 def _end_empty(stack: Stack, run: Run, actor: str) -> Run:
-    stack.lake.delete_branch(run.branch)
     with stack.ledger.write() as tx:
-        return tx.move_run(run.run_id, Phase.EMPTY, "RunEmpty", actor, changes={"rows": 0})
+        run = tx.move_run(run.run_id, Phase.EMPTY, "RunEmpty", actor, expect=Phase.EXTRACTING, changes={"rows": 0})
+    stack.lake.delete_branch(run.branch)  # after that: who was slow must not delete what another one has brought
+    return run
 
 
 def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
@@ -158,8 +159,14 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
 
 
 def _locate_batch(stack: Stack, run: Run) -> tuple[str, ...]:
-    commit = run.commit or ""
-    return stack.lake.locate(commit, stack.lake.list_objects(commit, run.folder))
+    # As it was brought, not as a person has corrected it since: the source still tells the old rows.
+    brought = stack.ledger.events(run_id=run.run_id, type="BatchCommitted")
+    commits = {event.payload["commit"] for event in brought}
+    return tuple(
+        url
+        for commit in sorted(commits)
+        for url in stack.lake.locate(commit, stack.lake.list_objects(commit, run.folder))
+    )
 
 
 def _check_locally(stack: Stack, source: Source, run: Run, actor: str) -> Run:

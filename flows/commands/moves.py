@@ -64,10 +64,7 @@ def build_candidate(stack: Stack, batch: Batch, head: Commit) -> Candidate:
     """
     lake, operation = stack.lake, new_operation()
     candidate = f"candidate-{operation}"
-    for run in batch.lands:
-        changes = lake.diff(head.commit_id, _tested(run), since_merge_base=True)
-        if foreign := find_foreign((change.path for change in changes), (run.folder,)):
-            raise RunRefused(run.run_id, foreign)
+    plain = {run.run_id for run in batch.lands if _brings_all_it_holds(stack, run, head)}
     lake.create_branch(candidate, head.commit_id)
     try:
         present = [path for run in (*batch.reverts, *batch.lands) for path in _paths(stack, head, run.folder)]
@@ -77,11 +74,16 @@ def build_candidate(stack: Stack, batch: Batch, head: Commit) -> Candidate:
         for run in batch.lands:
             metadata = {"operation": operation, "run": run.run_id, "tested_commit": _tested(run)}
             try:
-                lake.merge(_tested(run), candidate, f"land {run.run_id}", metadata, squash=True)
+                if run.run_id in plain:
+                    lake.merge(_tested(run), candidate, f"land {run.run_id}", metadata, squash=True)
+                else:
+                    for each in lake.list_objects(_tested(run), run.folder):
+                        lake.upload(candidate, each.path, lake.read_bytes(_tested(run), each.path))
+                    lake.commit(candidate, f"land {run.run_id}", metadata)
             except errors.Conflict as error:
                 raise RunRefused(run.run_id, (str(error),)) from error
             except errors.NoChanges:
-                continue  # its content is there: a folder that was emptied and brought again is caught by the diff
+                continue  # it holds nothing: the gate says so
         fence = {
             "operation": operation,
             "head": head.commit_id,
@@ -93,6 +95,20 @@ def build_candidate(stack: Stack, batch: Batch, head: Commit) -> Candidate:
     except BaseException:
         lake.delete_branch(candidate)
         raise
+
+
+def _brings_all_it_holds(stack: Stack, run: Run, head: Commit) -> bool:
+    """Say whether a merge brings a run's whole folder; RunRefused when it would bring anything else.
+
+    False for a run that somebody once merged by hand: it is an ancestor of `main` for ever, whatever became of its
+    rows, and a merge brings only what is new since. Such a folder is copied.
+    """
+    changes = stack.lake.diff(head.commit_id, _tested(run), since_merge_base=True)
+    # Stricter than for a candidate: a run does not write the fence either.
+    if foreign := tuple(change.path for change in changes if not change.path.startswith(run.folder)):
+        raise RunRefused(run.run_id, foreign)
+    holds = {each.path for each in stack.lake.list_objects(_tested(run), run.folder)}
+    return holds == {change.path for change in changes} and all(change.kind == "added" for change in changes)
 
 
 def build_repair(stack: Stack, tested: Commit, head: Commit) -> Candidate:
@@ -129,8 +145,17 @@ def advance(stack: Stack, candidate: Candidate, report: Report, actor: str) -> s
         "actor": actor,
     }
     with stack.ledger.write() as tx:
-        tx.open_intent(candidate.operation, "advance", payload)
+        taken = [run.run_id for run in candidate.batch.lands if not _is_as_tested(tx.run(run.run_id), run)]
+        if not taken:
+            tx.open_intent(candidate.operation, "advance", payload)
+    if taken:
+        lake.delete_branch(candidate.branch)
+        raise MainMoved(f"run {taken[0]} left the queue while it was tested", hint="dartifact integrate")
     return finish_advance(stack, candidate.operation, payload)
+
+
+def _is_as_tested(now: Run, tested: Run) -> bool:
+    return (now.phase, now.commit) == (tested.phase, tested.commit)
 
 
 def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str:
@@ -155,10 +180,11 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
     is_tested = merged.parents[0] == payload["head"] and merged.meta_range == payload["meta_range"]
     with ledger.write() as tx:
         if tx.close_intent(operation, "done" if is_tested else "untested"):
-            for run_id in payload["lands"]:
-                _adopt(tx, run_id, Phase.MERGED, "RunMerged", operation, payload["actor"], merged.commit_id)
-            for run_id in payload["reverts"]:
-                _adopt(tx, run_id, Phase.REVERTED, "RunReverted", operation, payload["actor"], merged.commit_id)
+            # Untested, nothing of it counts yet: `ensure_main_tested` adopts it or repairs it away.
+            for run_id in payload["lands"] if is_tested else ():
+                adopt_run(tx, run_id, Phase.MERGED, payload["actor"], merged.commit_id, operation=operation)
+            for run_id in payload["reverts"] if is_tested else ():
+                adopt_run(tx, run_id, Phase.REVERTED, payload["actor"], merged.commit_id, operation=operation)
             tx.append(
                 "MainAdvanced" if is_tested else "MainUntested",
                 payload["actor"],
@@ -172,13 +198,19 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
     return merged.commit_id
 
 
-def _adopt(tx: Writer, run_id: str, phase: Phase, event: str, operation: str, actor: str, commit: str) -> None:
-    reason = tx.run(run_id).revert_reason
-    kept = [reason] if reason and phase is Phase.REVERTED else []
-    changes = {"held_until": None, "revert_reason": None, "reasons": kept}
-    tx.move_run(run_id, phase, event, actor, adopt=True, operation=operation, changes=changes, commit=commit)
-    if phase is Phase.MERGED:
-        tx.drop_blame(Blame("run", run_id))  # what landed after a revert has passed the gates anew
+def adopt_run(tx: Writer, run_id: str, phase: Phase, actor: str, commit: str, *, operation: str | None = None) -> None:
+    """Write down that a commit of `main` has brought a run in or taken it out; by hand if no operation did."""
+    by_hand: dict[str, Any] = {} if operation else {"by_hand": True}
+    event = "RunMerged"
+    changes: dict[str, Any] = {"held_until": None, "reasons": []}
+    if phase is Phase.REVERTED:
+        event, changes["reasons"] = "RunReverted", [tx.run(run_id).revert_reason or "taken out of main by hand"]
+    if phase is Phase.REVERTED or not by_hand:
+        changes["revert_reason"] = None  # a request to take it out outlives what a hand does to its rows
+    tx.move_run(run_id, phase, event, actor, adopt=True, operation=operation, changes=changes, commit=commit, **by_hand)
+    if phase is Phase.MERGED and tx.drop_blame(Blame("run", run_id)):
+        # What landed after a revert has passed the gates anew; what was built before holds its old rows.
+        tx.spoil_dartifacts(run_id, actor, f"it holds the rows of {run_id} that a rollback blamed")
 
 
 def publish(stack: Stack, branch: str, wanted: Commit, *, dartifact: str, generation: int, actor: str) -> str:
@@ -190,7 +222,7 @@ def publish(stack: Stack, branch: str, wanted: Commit, *, dartifact: str, genera
     lake = stack.lake
     head = lake.head(branch)
     shown = lake.read_json(head.commit_id, PUBLISHED_FENCE)
-    if shown and shown["wanted"] == wanted.commit_id and is_snapshot(stack, head):
+    if shown and shown["wanted"] == wanted.commit_id and _shows_exactly(stack, head, wanted):
         return head.commit_id
     operation = new_operation()
     helper = f"publish-{operation}"
@@ -247,11 +279,9 @@ def finish_publication(stack: Stack, operation: str, payload: dict[str, Any]) ->
     return merged.commit_id
 
 
-def is_snapshot(stack: Stack, head: Commit) -> bool:
-    """Say whether a head of a served branch is a publication's own merge: [old head, k] with exactly k's content."""
-    if len(head.parents) != 2:
-        return False
-    return stack.lake.commit_of(head.parents[1]).meta_range == head.meta_range
+def _shows_exactly(stack: Stack, head: Commit, wanted: Commit) -> bool:
+    # The fence alone proves nothing: a merge by hand keeps it.
+    return all(change.path == PUBLISHED_FENCE for change in stack.lake.diff(wanted.commit_id, head.commit_id))
 
 
 def _merge_surely(stack: Stack, commit: str, branch: str, message: str, metadata: dict[str, str]) -> None:

@@ -13,10 +13,8 @@ from flows.commands.housekeeping import reconcile, show_settled
 from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
 from flows.domain import errors, plans
 from flows.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
-from flows.domain.dartifacts import Dartifact, DartifactState, find_blamed
+from flows.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
 from flows.domain.plans import LivePointer, Plan, Step, StepKind
-
-_WAITING = (DartifactState.GREEN, DartifactState.APPROVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,12 @@ def choose_promotion(stack: Stack, dartifact: str | None = None) -> Dartifact | 
         raise errors.PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
     if dartifact is not None:
         chosen = stack.ledger.dartifact(dartifact)
-        if chosen.state not in _WAITING:
+        if chosen.state not in WAITING:
             raise errors.IllegalTransition(
                 f"dartifact {dartifact} is {chosen.state}, not green", hint="dartifact status"
             )
     else:
-        chosen = next(iter(stack.ledger.dartifacts(states=_WAITING, most=1)), None)  # type: ignore[assignment]
+        chosen = next(iter(stack.ledger.dartifacts(states=WAITING, most=1)), None)  # type: ignore[assignment]
     if chosen is None or chosen.dartifact_id == pointer.live:
         return None
     blamed = find_blamed(chosen, stack.ledger.blames())
@@ -94,7 +92,7 @@ def promote(stack: Stack, dartifact: str | None = None, *, actor: str, run: Runn
         with stack.ledger.write() as tx:
             if chosen.state is DartifactState.GREEN:
                 tx.move_dartifact(chosen.dartifact_id, DartifactState.APPROVED, "DartifactApproved", "policy:promote")
-            for older in stack.ledger.dartifacts(states=_WAITING):
+            for older in stack.ledger.dartifacts(states=WAITING):
                 if older.created < chosen.created:
                     tx.move_dartifact(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
             tx.start_promotion(plan)
@@ -109,8 +107,8 @@ def execute(stack: Stack, plan: Plan, done: int, actor: str, run: Runner) -> Non
             run(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
-                tx.move_promotion(plan.plan_id, state="aborted")
-                tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(step), reason=error.message)
+                if tx.move_promotion(plan.plan_id, state="aborted"):
+                    tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(step), reason=error.message)
             raise errors.Aborted(f"the {plan.kind} stopped before «{step}»: {error.message}") from error
 
 
@@ -120,6 +118,8 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
     match step.kind:
         case StepKind.CLAIM:
             pointer = ledger.pointer()
+            if plan.kind == "promotion":
+                _refuse_unless_promotable(stack, plan)
             _swap(stack, plan, number, pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
                   "SlotClaimed", actor, slot=step.slot)  # fmt: skip
         case StepKind.PUBLISH:
@@ -137,6 +137,16 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             with ledger.write() as tx:
                 tx.move_promotion(plan.plan_id, done=number, state="done")
                 tx.append("PromotionFinished", actor, dartifact=plan.dartifact, plan=plan.plan_id)
+
+
+def _refuse_unless_promotable(stack: Stack, plan: Plan) -> None:
+    # A rollback since the choice would be undone. One that comes after this look moves the pointer under the claim.
+    try:
+        chosen = choose_promotion(stack, plan.dartifact)
+    except (errors.PolicyRefused, errors.IllegalTransition) as error:
+        raise errors.StalePointer(error.message) from error
+    if chosen is None:
+        raise errors.StalePointer(f"dartifact {plan.dartifact} is live already")
 
 
 def smoke_test(stack: Stack, commit: str, against: str | None) -> Report:

@@ -12,7 +12,7 @@ from flows.commands.housekeeping import finish_open_intents
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
 from flows.domain import errors
 from flows.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
-from flows.domain.queue import HEAD_FENCE, Batch, find_culprits, plan_batch, split
+from flows.domain.queue import HEAD_FENCE, Batch, find_culprits, plan_batch, runs_in, split
 from flows.domain.runs import Phase, Run, folder_owner
 
 _REBUILDS = 20
@@ -42,7 +42,11 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
         tried: dict[str, str] = {}
         rebuilds = 0
         while rebuilds < _REBUILDS:
-            head = run("test the head of main", lambda: ensure_main_tested(stack, actor))
+            try:
+                head = run("test the head of main", lambda: ensure_main_tested(stack, actor))
+            except (moves.MainMoved, moves.MainUntested):
+                rebuilds += 1  # main moved under its own repair
+                continue
             held = [
                 each
                 for each in stack.ledger.runs(phases=(Phase.HELD,))
@@ -66,7 +70,11 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
 def ensure_main_tested(stack: Stack, actor: str) -> Commit:
     """Return the head of `main`, tested as it is: what was merged by hand is checked, and repaired forward if red."""
     head = stack.lake.head(MAIN)
-    if not head.parents or stack.ledger.has_green_report(head.meta_range):
+    if not head.parents:
+        return head
+    if stack.ledger.has_green_report(head.meta_range):
+        if "operation" not in head.metadata:  # tested content, but brought back by hand: a revert, say
+            _adopt_presence(stack, head, actor)
         return head
     tested = next(
         each
@@ -81,10 +89,9 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
         with stack.ledger.write() as tx:
             tx.save_report(report, verdict)
             for run_id in arrived:
-                tx.move_run(run_id, Phase.MERGED, "RunMerged", actor, adopt=True, commit=head.commit_id, by_hand=True)
+                moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
             for run_id in gone:
-                reasons = {"reasons": ["taken out of main by hand"], "revert_reason": None}
-                tx.move_run(run_id, Phase.REVERTED, "RunReverted", actor, adopt=True, changes=reasons, by_hand=True)
+                moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
             tx.append("MainAdopted", actor, commit=head.commit_id, meta_range=head.meta_range)
         return head
     candidate = moves.build_repair(stack, tested, head)
@@ -96,7 +103,20 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
         tx.save_report(report, judge(report.results))
         tx.append("MainRepaired", actor, refused=head.commit_id, tested=tested.commit_id, reasons=list(verdict.reasons))
     moves.advance(stack, candidate, report, actor)
-    return stack.lake.head(MAIN)
+    repaired = stack.lake.head(MAIN)
+    _adopt_presence(stack, repaired, actor)
+    return repaired
+
+
+def _adopt_presence(stack: Stack, head: Commit, actor: str) -> None:
+    """Bring the runs' phases in line with what a tested head holds."""
+    there = runs_in(each.path for each in stack.lake.list_objects(head.commit_id, "raw/"))
+    merged = {each.run_id for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
+    with stack.ledger.write() as tx:
+        for run_id in sorted(there - merged):
+            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+        for run_id in sorted(merged - there):
+            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
 
 
 def _check_by_hand(stack: Stack, tested: Commit, head: Commit) -> tuple[Report, tuple[str, ...], tuple[str, ...]]:

@@ -16,6 +16,8 @@ from flows.domain.plans import LivePointer, Plan, StepKind
 from flows.domain.runs import Phase
 
 _SWAPS = 10
+# What served and may serve again; approved, where `main` came back to its content (`stage`).
+_RETURNS = (DartifactState.SUPERSEDED, DartifactState.APPROVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,12 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
             raise errors.UsageError(f"{each.value} is not in production, so it cannot be blamed", hint="dartifact runs")
     if "code" in blame:
         named += (Blame("code", live.code_digest),)
-    target = _choose_target(stack, live, to, named)
+    earlier = stack.ledger.blames()
+    target = _choose_target(stack, live, to, (*named, *earlier))
     out = tuple(sorted(set(live.runs) - set(target.runs)))
     if "runs" in blame:
         named += tuple(Blame("run", each) for each in out)
-    guilty = find_blamed(target, named)
+    guilty = find_blamed(target, (*named, *earlier))
     if guilty:
         raise errors.PolicyRefused(f"dartifact {target.dartifact_id} contains what is blamed: {guilty[0]}")
     plan = plans.plan_rollback(pointer, target.dartifact_id, plan_id=new_operation())
@@ -117,7 +120,8 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
         mart: {"rows_now": now.get("marts", {}).get(mart, {}).get("rows"), "rows_then": figures["rows"]}
         for mart, figures in then.get("marts", {}).items()
     }
-    in_main = {each.run_id for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
+    blamed = [each.value for each in named if each.kind == "run"]
+    in_main = {each.run_id for each in stack.ledger.runs(names=blamed, phases=(Phase.MERGED, Phase.LIVE))}
     return Rollback(
         plan=plan,
         leaves=live.dartifact_id,
@@ -126,7 +130,7 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
         warm=warm,
         data_of=then.get("built_at"),
         runs_out=out,
-        reverts=tuple(each.value for each in named if each.kind == "run" and each.value in in_main),
+        reverts=tuple(each for each in blamed if each in in_main),
         blames=named,
         freezes="unknown" in blame or not named,
         marts=marts,
@@ -144,12 +148,12 @@ def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[
             message = f"dartifact {to} " + ("is live" if to == live.dartifact_id else "never served")
             raise errors.UsageError(message, hint="dartifact status")
         target = stack.ledger.dartifact(to)
-        if target.state is not DartifactState.SUPERSEDED:
+        if target.state not in _RETURNS:
             raise errors.PolicyRefused(f"dartifact {to} is {target.state}", hint="dartifact status")
         return target
     for name in served:
         target = stack.ledger.dartifact(name)
-        if name != live.dartifact_id and target.state is DartifactState.SUPERSEDED and not find_blamed(target, blames):
+        if name != live.dartifact_id and target.state in _RETURNS and not find_blamed(target, blames):
             return target
     raise errors.UsageError("no dartifact that served before is free of the blame", hint="dartifact status")
 
@@ -171,7 +175,9 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
 
 def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
     pointer = stack.ledger.pointer()
-    if pointer.live != decided.leaves or (not decided.warm and pointer.plan != decided.plan.plan_id):
+    slot = pointer.slots[decided.plan.slot]
+    is_as_decided = slot.commit == decided.commit if decided.warm else pointer.plan == decided.plan.plan_id
+    if pointer.live != decided.leaves or slot.dartifact != decided.returns or not is_as_decided:
         raise errors.StalePointer("production changed while the rollback was decided")
     frozen = f"rolled back from {decided.leaves}: {reason}" if decided.freezes else pointer.frozen
     new = plans.roll_back(pointer, decided.plan.slot, frozen=frozen)
@@ -192,5 +198,7 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
             tx.add_blame(blame)
             tx.append("BlameRecorded", actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
         for run_id in decided.reverts:
+            if tx.run(run_id).phase not in (Phase.MERGED, Phase.LIVE):
+                continue  # it has left `main` since this was decided
             tx.request_revert(run_id, f"rolled back: {reason}", actor)
     return replace(decided, commit=new.settled)

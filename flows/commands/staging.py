@@ -25,7 +25,7 @@ from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_p
 from flows.compare.current import select_current
 from flows.domain import errors
 from flows.domain.checks import Gate, Report, Result, VerdictKind, judge
-from flows.domain.dartifacts import Dartifact, DartifactState, dartifact_id, fingerprint
+from flows.domain.dartifacts import WAITING, Dartifact, DartifactState, dartifact_id, fingerprint
 from flows.domain.queue import runs_in
 
 PASSPORT = "_dartifact/passport.json"
@@ -56,6 +56,8 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Dartifact:
                 tx.add_dartifact(name, code_digest=code, main_commit=head.commit_id, runs=runs, actor=actor)
         if known is None or known.state is DartifactState.BUILDING:
             _build(stack, name, head, objects, {"raw": raw, "code": code}, actor, run)
+        else:
+            _wait_alone(stack, known, actor)
         dartifact = stack.ledger.dartifact(name)
         if dartifact.commit is not None and dartifact.state is not DartifactState.BAD:
             wanted = stack.lake.commit_of(dartifact.commit)
@@ -64,6 +66,28 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Dartifact:
             )
             run("publish env-staging", publish)
         return dartifact
+
+
+def _wait_alone(stack: Stack, known: Dartifact, actor: str) -> None:
+    """Let what `main` came back to, by a revert say, wait for production, and what it has left no longer."""
+    ledger, name = stack.ledger, known.dartifact_id
+
+    def is_settled() -> bool:
+        if ledger.dartifact(name).state in (DartifactState.RED, DartifactState.BAD):
+            return True
+        others = [each for each in ledger.dartifacts(states=WAITING) if each.dartifact_id != name]
+        return not others and ledger.dartifact(name).state is not DartifactState.SUPERSEDED
+
+    if is_settled():
+        return
+    with ledger.write() as tx:
+        if is_settled():
+            return
+        if ledger.dartifact(name).state is DartifactState.SUPERSEDED:
+            tx.move_dartifact(name, DartifactState.APPROVED, "DartifactApproved", actor)
+        for other in ledger.dartifacts(states=WAITING):
+            if other.dartifact_id != name:
+                tx.move_dartifact(other.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
 
 
 def _find(stack: Stack, name: str) -> Dartifact | None:
@@ -114,6 +138,7 @@ def _build(
             "cost": {"seconds": round(time.monotonic() - started, 3), "bytes": sum(each.size for each in objects)},
         }
         commit = run("pack the dartifact", lambda: _pack(stack, name, marts, passport))
+        passport = stack.lake.read_json(commit.commit_id, PASSPORT)  # of whoever packed first
     with stack.ledger.write() as tx:
         tx.save_report(report, verdict)
         changes = {"commit_id": commit.commit_id, "meta_range": commit.meta_range, "passport": passport, "reasons": []}
@@ -161,7 +186,9 @@ def _pack(stack: Stack, name: str, marts: Mapping[str, Path], passport: Mapping[
     """
     lake, keep = stack.lake, f"keep-{name}"
     if lake.has_branch(keep):
-        return lake.head(keep)
+        commit = lake.head(keep)
+        lake.tag(f"dartifact-{name}", commit.commit_id)
+        return commit
     branch = f"build-{name}-{new_operation()}"
     lake.create_branch(branch, lake.head(STAGING).commit_id)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -12,9 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.commands.stack import hold_lease
+from flows.demo.prefect_road import PrefectRoad
+from flows.demo.road import DirectRoad
 from flows.demo.server import simulated_sources
 from flows.demo.story import INGESTORS, Story, first_state
+from flows.local.services import Stopped
 from flows.settings import Settings
+from flows.up import EventTail, machines_up, tell_parts
 from flows.wiring import load_source, open_stack
 
 T = TypeVar("T")
@@ -59,7 +64,7 @@ def play_once(settings: Settings, orders_per_tick: int, *, as_json: bool) -> Sto
         initial = None if state_file.exists() else first_state(orders_per_tick)
         company = owned.enter_context(simulated_sources(state_file, initial=initial))
         modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
-        story = Story(stack, company, narrator, modules)
+        story = Story(stack, company, narrator, DirectRoad(stack, company, modules, narrator.step))
         story.play()
     if as_json:
         print(json.dumps(describe(story), indent=2))
@@ -67,6 +72,76 @@ def play_once(settings: Settings, orders_per_tick: int, *, as_json: bool) -> Sto
     else:
         _end(console, story)
     return story
+
+
+def play_on(settings: Settings, orders_per_tick: int) -> Story | None:
+    """Bring the machines up, play the story through Prefect, then keep ingesting until told to stop.
+
+    Returns None when that came before the end of the story.
+    """
+    console = Console()
+    narrator = TerminalNarrator(console)
+    progress = lambda line: console.print(escape(line), style="dim", highlight=False, soft_wrap=True)  # noqa: E731
+    console.print("[bold]dartifact[/bold]: the story, through Prefect's deployments, a worker and a real lakeFS server")
+    played: list[Story] = []
+    try:
+        with (
+            machines_up(settings, progress, advances=False, initial=first_state(orders_per_tick)) as machines,
+            open_stack(settings, progress) as stack,
+        ):
+            assert machines.company
+            console.print(tell_parts(machines.launcher.announce("ready")), highlight=False)
+            tail = EventTail(stack.ledger)
+            road = PrefectRoad(stack, machines.api, narrator.step, machines.launcher.stopping)
+            story = Story(stack, machines.company, narrator, road)
+            playing = InThread(story.play)
+
+            def follow() -> None:
+                if played:
+                    tail.tell(progress)
+                elif not playing.is_under_way:
+                    if playing.error is not None:
+                        machines.launcher.stopping.set()
+                        return
+                    machines.schedule(on=True)
+                    played.append(story)
+                    _end(console, story)
+                    every = settings.ingest_seconds
+                    console.print(f"\nEach ingestor runs every {every} s from now on; Ctrl-C ends it.\n")
+                    tail.skip()
+
+            machines.run(follow)
+            playing.wait()
+        if playing.error is not None:
+            raise playing.error
+    except Stopped:
+        pass
+    return played[0] if played else None
+
+
+class InThread:
+    """A call under way in a thread of its own; `error` is what it has raised."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:  # noqa: BLE001  (whoever waits decides what it means)
+                self.error = error
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Say whether it has not ended."""
+        return self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Wait for the end, whatever it is."""
+        self._thread.join()
 
 
 def describe(story: Story) -> dict[str, Any]:
@@ -89,6 +164,7 @@ def describe(story: Story) -> dict[str, Any]:
 
 def _end(console: Console, story: Story) -> None:
     figures = story.figures
+    lake = figures.get("lake_branch_to_merged")
     console.print()
     console.rule("[bold]What happened", align="left")
     for chapter in story.chapters:
@@ -98,9 +174,9 @@ def _end(console: Console, story: Story) -> None:
         stations = ", ".join(f"{name} {figures[name]:.1f} s" for name in ("check", "integrate", "stage", "promote"))
         console.print(
             f"\n  One batch of {story.company.state.orders_per_tick:,} orders, from the end of extract to production: "
-            f"{figures['extract_to_production']:.1f} s ({stations})\n"
-            f"  The lake's share of it, from branch to merged: {figures['lake_branch_to_merged'] * 1000:.0f} ms\n"
-            f"  Rollback, until readers are sent to the old commit: {figures['rollback'] * 1000:.0f} ms",
+            f"{figures['extract_to_production']:.1f} s ({stations})"
+            + (f"\n  The lake's share of it, from branch to merged: {lake * 1000:.0f} ms" if lake else "")
+            + f"\n  Rollback, until readers are sent to the old commit: {figures['rollback'] * 1000:.0f} ms",
             highlight=False,
         )
     console.print()

@@ -25,6 +25,9 @@ class DartifactState(StrEnum):
     BAD = "bad"
 
 
+# What may be promoted; the newest is.
+WAITING = (DartifactState.GREEN, DartifactState.APPROVED)
+
 TRANSITIONS: dict[DartifactState, frozenset[DartifactState]] = {
     DartifactState.BUILDING: frozenset({DartifactState.RED, DartifactState.GREEN}),
     DartifactState.RED: frozenset({DartifactState.BUILDING}),

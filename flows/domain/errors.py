@@ -45,6 +45,10 @@ class LakeUnavailable(ChecksErrored):
     """The lake does not answer, and the call is known not to have happened. Start it, then run again."""
 
 
+class LedgerUnavailable(ChecksErrored):
+    """The ledger's database does not answer, or is damaged. Repair it; nothing was written. Then run again."""
+
+
 class OutcomeUnknown(ChecksErrored):
     """A write was sent and no answer came: it may or may not have happened. Repeat the same idempotent call."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 SYSTEM_COLUMNS = ("_run_id", "_seq", "_extracted_at", "_deleted")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -57,3 +58,16 @@ class Source:
     def shard(self, ingestor: str) -> int:
         """Return the shard of a named ingestor; ValueError when the source has no such ingestor."""
         return [each.name for each in self.ingestors].index(ingestor)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccess:
+    """Where a source answers and, for one that asks for a login, the client and its secret.
+
+    `ca_file` holds the certificates to trust instead of the well-known ones.
+    """
+
+    url: str
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    ca_file: Path | None = None

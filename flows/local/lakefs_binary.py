@@ -1,4 +1,4 @@
-"""Finding the lakeFS server program: on PATH, in the user's cache, or built by Go."""
+"""Finding the lakeFS server program: on PATH, in the user's cache, downloaded, built by Go, or in its image."""
 
 from __future__ import annotations
 
@@ -7,20 +7,46 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.domain.errors import ServerUnavailable
 from flows.local.lakefs_build import GO_VERSION, build_lakefs
+from flows.local.lakefs_docker import Image, find_image
 from flows.local.locks import hold_lock
 
 LAKEFS_VERSION = "1.86.0"
 
+Way = Callable[[Path], Path]
+"""A way to get the program: given an empty folder, it returns where in it the program is."""
 
-def find_binary(progress: Callable[[str], None], *, cache_dir: Path | None = None) -> Path:
-    """Return a lakeFS program of exactly the wanted version, building it into the cache when there is none.
 
-    `cache_dir` stands for the user's `~/.cache/dartifact`. ServerUnavailable names every way that was tried.
+def find_server(
+    progress: Callable[[str], None], *, cache_dir: Path | None = None, download_url: str | None = None
+) -> Path | Image:
+    """Return a lakeFS program of exactly the wanted version, else its Docker image.
+
+    The arguments are those of `find_binary`. ServerUnavailable names every way that was tried.
+    """
+    try:
+        return find_binary(progress, cache_dir=cache_dir, download_url=download_url)
+    except ServerUnavailable as error:
+        without, hint = error.message, error.hint
+    try:
+        image = find_image(LAKEFS_VERSION, progress)
+    except ServerUnavailable as error:
+        raise ServerUnavailable(f"{without}\nDocker: {error.message}", hint=hint) from error
+    progress(f"lakeFS {LAKEFS_VERSION} will run from its Docker image {image.name}")
+    return image
+
+
+def find_binary(
+    progress: Callable[[str], None], *, cache_dir: Path | None = None, download_url: str | None = None
+) -> Path:
+    """Return a lakeFS program of exactly the wanted version; when there is none, download or build it into the cache.
+
+    `cache_dir` stands for the user's `~/.cache/dartifact`, `download_url` for the folder of the official release.
+    ServerUnavailable names every way that was tried.
     """
     cached = (cache_dir or _user_cache()).absolute() / f"lakefs-{LAKEFS_VERSION}" / "lakefs"
     on_path = shutil.which("lakefs")
@@ -30,37 +56,57 @@ def find_binary(progress: Callable[[str], None], *, cache_dir: Path | None = Non
     cache_problem = _find_problem(cached)
     if not cache_problem:
         return cached
+
+    def download(work: Path) -> Path:
+        from flows.local.lakefs_archive import fetch_lakefs  # noqa: PLC0415  (an HTTP client, needed once per user)
+
+        return fetch_lakefs(LAKEFS_VERSION, work, progress, base_url=download_url)
+
+    def build(work: Path) -> Path:
+        return build_lakefs(LAKEFS_VERSION, work, progress)
+
+    tried = [f"PATH: {path_problem}", f"cache: {cache_problem}"]
+    ways: tuple[tuple[str, Way], ...] = (("release archive", download), ("go build", build))
     try:
-        return _build_once(cached, progress)
-    except ServerUnavailable as error:
-        tried = f"PATH: {path_problem}", f"cache: {cache_problem}", f"go build: {error.message}"
+        if _get_once(cached, ways, tried, progress):
+            return cached
+    except OSError as error:
+        tried.append(f"cache: {error.filename or cached.parent}: {error.strerror or error}")
     raise ServerUnavailable(
-        "\n".join([f"no lakeFS {LAKEFS_VERSION} server was found, and none could be built", *tried]),
-        hint=f"install Go >= {GO_VERSION} (https://go.dev/dl), or put lakefs {LAKEFS_VERSION} on PATH, "
+        "\n".join([f"no lakeFS {LAKEFS_VERSION} server was found, and none could be got", *tried]),
+        hint=f"let it be downloaded (a mirror is set by DARTIFACT_LAKEFS_DOWNLOAD_URL), or install Go >= {GO_VERSION} "
+        f"(https://go.dev/dl) or Docker, or put lakefs {LAKEFS_VERSION} on PATH, "
         "or name a running server in DARTIFACT_LAKE_URL",
     )
 
 
-def _build_once(cached: Path, progress: Callable[[str], None]) -> Path:
-    """Build and publish the program, unless another process does so first."""
+def _get_once(cached: Path, ways: Sequence[tuple[str, Way]], tried: list[str], progress: Callable[[str], None]) -> bool:
+    """Get the program by the first way that works and publish it, unless another process does so first.
+
+    What a way that fails says is added to `tried`; False when all have failed.
+    """
     folder = cached.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with hold_lock(folder / "build.lock", progress, "waiting for another process that is building lakeFS"):
-            if not _find_problem(cached):
-                return cached
-            for left_by_a_killed_build in folder.glob("build-*/"):
-                shutil.rmtree(left_by_a_killed_build)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_lock(folder / "build.lock", progress, "waiting for another process that is getting lakeFS"):
+        if not _find_problem(cached):
+            return True
+        for left_by_a_killed_process in folder.glob("build-*/"):
+            shutil.rmtree(left_by_a_killed_process)
+        for name, way in ways:
             # In the cache's own folder, so that the program gets its final name in one atomic step.
             with tempfile.TemporaryDirectory(dir=folder, prefix="build-", ignore_cleanup_errors=True) as work:
-                built = build_lakefs(LAKEFS_VERSION, Path(work), progress)
-                if problem := _find_problem(built):
-                    raise ServerUnavailable(f"it was built, but cannot be used: {problem}")
-                built.replace(cached)
-    except OSError as error:
-        raise ServerUnavailable(f"{error.filename or folder}: {error.strerror or error}") from error
-    progress(f"lakeFS {LAKEFS_VERSION} is built and kept as {cached}")
-    return cached
+                try:
+                    got = way(Path(work))
+                    if problem := _find_problem(got):
+                        raise ServerUnavailable(f"it was got, but cannot be used: {problem}")
+                    got.replace(cached)
+                except ServerUnavailable as error:
+                    tried.append(f"{name}: {error.message}")
+                    progress(f"lakeFS cannot be had by {name}: {error.message.splitlines()[0]}")
+                    continue
+            progress(f"lakeFS {LAKEFS_VERSION} is kept as {cached}")
+            return True
+    return False
 
 
 def _find_problem(binary: Path) -> str:

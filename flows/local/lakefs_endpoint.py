@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -22,8 +23,16 @@ class Endpoint:
     secret_access_key: str = field(repr=False)
 
 
-def find_fault(endpoint: Endpoint, process: psutil.Process, patience: float) -> str:
-    """Wait until the process serves the endpoint, is healthy and takes the key; return what is wrong, or nothing."""
+def find_fault(
+    endpoint: Endpoint,
+    process: psutil.Process,
+    patience: float,
+    serves_port: Callable[[psutil.Process, int | None], bool] | None = None,
+) -> str:
+    """Wait until the process serves the endpoint, is healthy and takes the key; return what is wrong, or nothing.
+
+    `serves_port` tells whether the port is the process's; by default, whether the process itself listens there.
+    """
     deadline, fault = time.monotonic() + patience, "does not answer"
     pair = f"{endpoint.access_key_id}:{endpoint.secret_access_key}".encode()
     key = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
@@ -31,7 +40,7 @@ def find_fault(endpoint: Endpoint, process: psutil.Process, patience: float) -> 
         if not is_alive(process):
             return "has ended"
         # Asked first, so that the key never goes to a stranger who took the port before our server bound it.
-        if _listens(process, urlsplit(endpoint.url).port):
+        if (serves_port or _listens)(process, urlsplit(endpoint.url).port):
             try:
                 if _get(endpoint, "/_health", {}) == http.HTTPStatus.OK:
                     answer = _get(endpoint, "/api/v1/user", key)

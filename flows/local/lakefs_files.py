@@ -32,13 +32,17 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class ServerNote:
-    """Which server serves the store: its name among all there ever were, process, place, and who is to stop it."""
+    """Which server serves the store: its name among all there ever were, process, place, and who is to stop it.
+
+    `engine` is the Docker program whose container it is; the process is that of `docker run` then.
+    """
 
     name: str
     pid: int
     created: float
     url: str
     owner: str
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

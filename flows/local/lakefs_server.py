@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
 from flows.domain.errors import ServerUnavailable
 from flows.local import lakefs_files as store
 from flows.local.child_process import running_child
-from flows.local.lakefs_binary import find_binary
+from flows.local.lakefs_binary import find_server
+from flows.local.lakefs_docker import Image, remove_container, serves_port
 from flows.local.lakefs_endpoint import Endpoint, find_fault, is_alive
 from flows.local.locks import describe_users, hold_lock, is_user, registered_user
 
@@ -35,22 +37,38 @@ _END_POLL_SECONDS = 0.02
 _TRIES = 5
 _RETRY_SECONDS = 0.5
 # Another program took the port between our choice and the bind; the server of a killed owner is still on its way out.
-_PASSING_FAULTS = "address already in use", "Cannot acquire directory lock"
+_PASSING_FAULTS = "address already in use", "port is already allocated", "Cannot acquire directory lock"
 
 
 @contextlib.contextmanager
-def running_lakefs(home: Path, progress: Progress, *, binary: Path | None = None) -> Iterator[Endpoint]:
+def running_lakefs(
+    home: Path,
+    progress: Progress,
+    *,
+    binary: Path | Image | None = None,
+    download_url: str | None = None,
+    start: bool = True,
+) -> Iterator[Endpoint]:
     """Yield the endpoint of the server of this home; start the server if nobody has, else join it.
 
     Who started it stops it, when nobody else uses it any more; an interrupt of that wait stops it at once. Everything
-    is kept in `home/lakefs`. `binary` is the program to start, else it is found or built. ServerUnavailable when there
-    is no server to be had.
+    is kept in `home/lakefs`. `binary` is the program to start, else it is found, downloaded from `download_url`, or
+    built. Without `start`, somebody else keeps the server running and is waited for. ServerUnavailable when there is no
+    server to be had.
     """
     files = store.LakefsFiles(home.resolve() / "lakefs")
     files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as use:
-        with _deciding(files, progress):
-            endpoint = _join(files, progress, use) or _start(files, progress, use, binary)
+        deadline, endpoint = time.monotonic() + _READY_SECONDS, None
+        while endpoint is None:
+            with _deciding(files, progress):
+                endpoint = _join(files, progress, use)
+                if endpoint is None and start:
+                    endpoint = _start(files, progress, use, binary, download_url)
+            if endpoint is None:
+                if time.monotonic() > deadline:
+                    raise _unavailable(files, "the lakeFS server that `dartifact up` keeps running does not answer")
+                time.sleep(_LEAVE_POLL_SECONDS)
         yield endpoint
 
 
@@ -78,25 +96,32 @@ def _join(files: store.LakefsFiles, progress: Progress, use: ExitStack) -> Endpo
         # It was told to end when its owner died; joined now, it would be gone in a moment.
         _wait_for_end(process, _ORPHAN_SECONDS)
     endpoint = _endpoint(note.url, files)
-    fault = find_fault(endpoint, process, _READY_SECONDS)
+    fault = _find_fault(endpoint, process, files, note.engine)
     if has_owner and fault and is_alive(process):
         raise _unavailable(files, f"the lakeFS server of pid {note.pid} at {note.url} {fault}")
     if fault:
-        _end(process)
+        _end(process, files, note.engine)
         return None
     me = use.enter_context(registered_user(files.users, note.name))
     if has_owner:
         progress(f"joined the lakeFS server at {note.url}")
     else:
         store.write_note(files, replace(note, owner=me))
-        use.callback(_leave, files, me, progress, process, lambda: _end(process))
+        use.callback(_leave, files, me, progress, process, lambda: _end(process, files, note.engine))
         progress(f"took over the lakeFS server at {note.url}, whose owner has died")
     return endpoint
 
 
-def _start(files: store.LakefsFiles, progress: Progress, use: ExitStack, binary: Path | None) -> Endpoint:
+def _start(
+    files: store.LakefsFiles,
+    progress: Progress,
+    use: ExitStack,
+    binary: Path | Image | None,
+    download_url: str | None,
+) -> Endpoint:
     """Start the server, own it, and return its endpoint."""
-    program = binary or find_binary(progress)
+    program = binary or find_server(progress, download_url=download_url)
+    engine = program.engine if isinstance(program, Image) else ""
     store.load_secrets(files)
     files.data.mkdir(mode=0o700, exist_ok=True)
     store.begin_log(files)
@@ -107,8 +132,9 @@ def _start(files: store.LakefsFiles, progress: Progress, use: ExitStack, binary:
         endpoint = _endpoint(f"http://127.0.0.1:{choose_port()}", files)
         with ExitStack() as starting:
             process = psutil.Process(starting.enter_context(_running(program, files, endpoint)).pid)
-            store.write_note(files, store.ServerNote(name, process.pid, process.create_time(), endpoint.url, me))
-            fault = find_fault(endpoint, process, _READY_SECONDS)
+            note = store.ServerNote(name, process.pid, process.create_time(), endpoint.url, me, engine)
+            store.write_note(files, note)
+            fault = _find_fault(endpoint, process, files, engine)
             if not fault:
                 use.callback(_leave, files, me, progress, process, starting.pop_all().close)
                 progress(f"lakeFS started at {endpoint.url}")
@@ -121,20 +147,29 @@ def _start(files: store.LakefsFiles, progress: Progress, use: ExitStack, binary:
 
 
 @contextlib.contextmanager
-def _running(program: Path, files: store.LakefsFiles, endpoint: Endpoint) -> Iterator[subprocess.Popen[bytes]]:
+def _running(program: Path | Image, files: store.LakefsFiles, endpoint: Endpoint) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server at the endpoint."""
     store.write_config(files, endpoint.url)
     # LAKEFS_* would override the file, silently.
     env = {name: value for name, value in os.environ.items() if not name.startswith("LAKEFS_")}
-    command = [str(program), "run", "--config", str(files.config)]
+    if isinstance(program, Image):
+        command = program.run_command(files.folder, files.config, urlsplit(endpoint.url).port or 0)
+    else:
+        command = [str(program), "run", "--config", str(files.config)]
     with ExitStack() as running:
+        if isinstance(program, Image):
+            # One outlives a `docker run` that was killed, and would keep the store to itself.
+            remove_container(program.engine, files.folder)
+            running.callback(remove_container, program.engine, files.folder)
         try:
             with files.log.open("ab") as log:
                 child = running.enter_context(
                     running_child(command, cwd=files.folder, env=env, output=log, grace=_STOP_SECONDS)
                 )
         except OSError as error:
-            raise _unavailable(files, f"the lakeFS server cannot be started ({program}: {error.strerror})") from error
+            raise _unavailable(
+                files, f"the lakeFS server cannot be started ({command[0]}: {error.strerror})"
+            ) from error
         yield child
 
 
@@ -160,7 +195,14 @@ def _leave(
         stop()
 
 
-def _end(process: psutil.Process) -> None:
+def _find_fault(endpoint: Endpoint, process: psutil.Process, files: store.LakefsFiles, engine: str) -> str:
+    def is_published(_: psutil.Process, port: int | None) -> bool:
+        return serves_port(engine, files.folder, port)
+
+    return find_fault(endpoint, process, _READY_SECONDS, is_published if engine else None)
+
+
+def _end(process: psutil.Process, files: store.LakefsFiles, engine: str) -> None:
     """End a server that is not our child: TERM, patience, KILL; nothing when it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         try:
@@ -170,6 +212,8 @@ def _end(process: psutil.Process) -> None:
             if is_alive(process):
                 process.kill()
                 _wait_for_end(process, _STOP_SECONDS)
+            if engine:
+                remove_container(engine, files.folder)
 
 
 def _wait_for_end(process: psutil.Process, patience: float) -> None:

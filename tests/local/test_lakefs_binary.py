@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Callable
@@ -10,16 +11,17 @@ import psutil
 import pytest
 
 from flows.domain.errors import ServerUnavailable
-from flows.local.lakefs_binary import LAKEFS_VERSION, find_binary
+from flows.local.lakefs_binary import LAKEFS_VERSION, find_binary, find_server
 from flows.local.lakefs_build import GO_VERSION
 from flows.local.lakefs_endpoint import is_alive
 from tests.local.processes import wait_until
 
 WriteProgram = Callable[[str, str], Path]
 LAKEFS = "echo lakefs version 1.86.0"
+NOWHERE = "http://127.0.0.1:9"  # nothing answers there, so no release archive is to be had
 FIND = """
 from flows.local.lakefs_binary import find_binary
-say(find_binary(say, cache_dir=pathlib.Path(sys.argv[1])))
+say(find_binary(say, cache_dir=pathlib.Path(sys.argv[1]), download_url="http://127.0.0.1:9"))
 """
 PUBLISH = f"printf '#!/bin/sh\\n{LAKEFS}\\n' > lakefs; /bin/chmod +x lakefs"
 
@@ -46,20 +48,28 @@ def ignore(line: str) -> None:
 
 def test_with_nothing_at_hand_the_error_names_every_way_and_what_to_do(cache: Path) -> None:
     with pytest.raises(ServerUnavailable) as raised:
-        find_binary(ignore, cache_dir=cache)
+        find_server(ignore, cache_dir=cache, download_url=NOWHERE)
     assert str(raised.value).splitlines() == [
-        "no lakeFS 1.86.0 server was found, and none could be built",
+        "no lakeFS 1.86.0 server was found, and none could be got",
         "PATH: there is no `lakefs`",
         f"cache: {published(cache)} does not exist",
+        f"release archive: {NOWHERE} cannot be reached ([Errno {errno.ECONNREFUSED}] Connection refused)",
         "go build: there is no `go` on PATH, and no `uv` that could bring it",
+        "Docker: there is no `docker` on PATH",
     ]
-    for way_out in ("Go >= 1.26.4", "lakefs 1.86.0 on PATH", "DARTIFACT_LAKE_URL"):
+    for way_out in (
+        "DARTIFACT_LAKEFS_DOWNLOAD_URL",
+        "Docker",
+        "Go >= 1.26.4",
+        "lakefs 1.86.0 on PATH",
+        "DARTIFACT_LAKE_URL",
+    ):
         assert way_out in raised.value.hint
 
 
 def test_the_right_version_on_path_is_taken(cache: Path, write_program: WriteProgram) -> None:
     program = write_program("lakefs", LAKEFS)
-    assert find_binary(ignore, cache_dir=cache) == program
+    assert find_binary(ignore, cache_dir=cache, download_url=NOWHERE) == program
 
 
 @pytest.mark.parametrize(
@@ -75,9 +85,9 @@ def test_another_program_on_path_is_skipped_and_named(
 ) -> None:
     program = write_program("lakefs", text)
     with pytest.raises(ServerUnavailable, match=re.escape(f"PATH: {program} {reason}")):
-        find_binary(ignore, cache_dir=cache)
+        find_binary(ignore, cache_dir=cache, download_url=NOWHERE)
     write_program("go", PUBLISH)
-    assert find_binary(ignore, cache_dir=cache) == published(cache)
+    assert find_binary(ignore, cache_dir=cache, download_url=NOWHERE) == published(cache)
 
 
 def test_the_cache_of_the_user_is_where_xdg_says(
@@ -95,7 +105,7 @@ def test_a_damaged_program_in_the_cache_is_built_again(cache: Path, write_progra
     published(cache).write_bytes(b"\x7fELF half")
     published(cache).chmod(0o755)
     write_program("go", PUBLISH)
-    assert find_binary(ignore, cache_dir=cache) == published(cache)
+    assert find_binary(ignore, cache_dir=cache, download_url=NOWHERE) == published(cache)
     assert LAKEFS in published(cache).read_text()
 
 
@@ -107,7 +117,7 @@ def test_the_build_runs_on_a_copy_with_the_flags_of_the_user(
     monkeypatch.setenv("GOFLAGS", "-buildvcs=false")
     monkeypatch.setenv("GOOS", "plan9")
     said: list[str] = []
-    find_binary(said.append, cache_dir=cache)
+    find_binary(said.append, cache_dir=cache, download_url=NOWHERE)
     first, *rest = (tmp_path / "report").read_text().splitlines()
     flags, cgo, system, workspace, folder, arguments = first.split("|")
     assert (flags, cgo, system, workspace) == ("-buildvcs=false", "0", "", "off")
@@ -120,8 +130,9 @@ def test_the_build_runs_on_a_copy_with_the_flags_of_the_user(
     assert f"go {GO_VERSION}" in rest
     assert f"require github.com/treeverse/lakefs v{LAKEFS_VERSION}" in rest
     assert "go.sum" in rest[-1]
-    assert "3 to 4 minutes" in said[0]
-    assert "3.3 GB" in said[0]
+    announced = next(line for line in said if line.startswith("building"))
+    assert "3 to 4 minutes" in announced
+    assert "3.3 GB" in announced
 
 
 @pytest.mark.parametrize(
@@ -134,8 +145,8 @@ def test_the_build_runs_on_a_copy_with_the_flags_of_the_user(
             "is too old (go1.20.1, needed is 1.26.4), saying:",
         ),
         ("echo 'write x: no space left on device'; exit 1", "the disk is full, saying:\n    write x"),
-        ("printf half > lakefs; /bin/chmod +x lakefs", "it was built, but cannot be used:"),
-        ("exit 0", "it was built, but cannot be used:"),
+        ("printf half > lakefs; /bin/chmod +x lakefs", "it was got, but cannot be used:"),
+        ("exit 0", "it was got, but cannot be used:"),
     ],
 )
 def test_a_failed_build_says_why_and_leaves_no_program(
@@ -143,15 +154,15 @@ def test_a_failed_build_says_why_and_leaves_no_program(
 ) -> None:
     write_program("go", go)
     with pytest.raises(ServerUnavailable, match=re.escape(reason)):
-        find_binary(ignore, cache_dir=cache)
+        find_binary(ignore, cache_dir=cache, download_url=NOWHERE)
     assert content(cache) == ["build.lock"]
 
 
 def test_a_cache_that_cannot_be_written_is_named(cache: Path, write_program: WriteProgram) -> None:
     write_program("go", PUBLISH)
     cache.write_text("a file where the folder should be")
-    with pytest.raises(ServerUnavailable, match=re.escape(f"go build: {published(cache).parent}: Not a directory")):
-        find_binary(ignore, cache_dir=cache)
+    with pytest.raises(ServerUnavailable, match=re.escape(f"cache: {published(cache).parent}: Not a directory")):
+        find_binary(ignore, cache_dir=cache, download_url=NOWHERE)
 
 
 @pytest.fixture
@@ -172,7 +183,7 @@ def test_two_processes_at_once_build_once(cache: Path, tmp_path: Path, start_com
     first = start_command(FIND, cache)
     wait_until(lambda: calls(tmp_path))
     second = start_command(FIND, cache)
-    second.wait_for("waiting for another process that is building lakeFS")
+    second.wait_for("waiting for another process that is getting lakeFS")
     held_go.touch()
     assert (first.end(), second.end()) == (0, 0)
     assert [each.printed().splitlines()[-1] for each in (first, second)] == [str(published(cache))] * 2
@@ -204,5 +215,5 @@ def test_a_killed_build_leaves_no_program_and_the_next_one_cleans_up(
         wait_until(lambda: not is_alive(go))
     assert not published(cache).exists()
     held_go.touch()
-    assert find_binary(ignore, cache_dir=cache) == published(cache)
+    assert find_binary(ignore, cache_dir=cache, download_url=NOWHERE) == published(cache)
     assert content(cache) == ["build.lock", "lakefs"]

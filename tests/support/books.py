@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows.adapters.lake import Lake, LakeObject
+from flows.adapters.lake import Lake, LakeAccess, LakeObject
+from flows.adapters.lake_calls import LakeCalls
 from flows.domain.runs import Phase, Run, folder_owner
 from flows.domain.sources import Source
 from tests.support.sources import RememberingSource, Row, shard_of
@@ -99,9 +100,7 @@ class Books:
             brought = files.read(run.commit, run.source, run.folder)
             expected = self._expected(run)
             allowed = expected if raced else expected[-1:]
-            assert brought in allowed, (
-                f"{run.run_id} brought {_show(brought)}, not {' or '.join(map(_show, allowed))}"
-            )
+            assert brought in allowed, f"{run.run_id} brought {_show(brought)}, not {' or '.join(map(_show, allowed))}"
             self.first[run.run_id] = self.content[run.run_id] = brought
 
     def _expected(self, run: Run) -> list[frozenset[Version]]:
@@ -147,16 +146,35 @@ class Books:
 
 
 class Files:
-    """Reads batches of one lake from their files, each file once: they never change."""
+    """Looks at one lake; what never changes (a commit's objects, a file's rows) is read once."""
 
-    def __init__(self, lake: Lake) -> None:
-        self.lake = lake
+    def __init__(self, access: LakeAccess, repository: str) -> None:
+        self.lake = Lake(access, repository)
+        self._objects: dict[str, tuple[LakeObject, ...]] = {}
         self._rows: dict[str, frozenset[Version]] = {}
+        self._calls = LakeCalls(access, repository, (3.0, 30.0))
+
+    def heads(self) -> dict[str, str]:
+        """Return the commit id of every branch, hidden ones too."""
+        branches = self._calls.pages(
+            "branches", self._calls.branches_api.list_branches_with_http_info, show_hidden=True
+        )
+        return {each["id"]: each["commit_id"] for each in branches}
+
+    def objects(self, commit: str) -> tuple[LakeObject, ...]:
+        """List the objects of a commit."""
+        if commit not in self._objects:
+            self._objects[commit] = self.lake.list_objects(commit)
+        return self._objects[commit]
+
+    def checksums(self, commit: str, *but: str) -> dict[str, str]:
+        """Return path → checksum of the objects of a commit, without some paths."""
+        return {each.path: each.checksum for each in self.objects(commit) if each.path not in but}
 
     def read(self, commit: str, dataset: str, folder: str) -> frozenset[Version]:
         """Return the versions in a folder of a commit."""
-        objects = self.lake.list_objects(commit, folder)
-        return frozenset().union(*(self.rows(dataset, each) for each in objects))
+        mine = (each for each in self.objects(commit) if each.path.startswith(folder))
+        return frozenset().union(*(self.rows(dataset, each) for each in mine))
 
     def rows(self, dataset: str, found: LakeObject) -> frozenset[Version]:
         """Return the versions of one batch file; AssertionError when it holds one twice."""

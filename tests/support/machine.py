@@ -47,10 +47,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that happens at the `at`-th point of a command; nothing, if it has fewer."""
+    """Something that happens at the `at`-th point of a command, or at the first of that name; else nothing."""
 
     kind: Kind
-    at: int
+    at: int | str
 
 
 class Points:
@@ -83,7 +83,8 @@ class Points:
         if threading.get_ident() != self._thread or self.fault is None or self.hit:
             return
         self._count += 1
-        if self._count < self.fault.at:
+        at = self.fault.at
+        if name != at if isinstance(at, str) else self._count < at:
             return
         match self.fault.kind:
             case Kind.CRASH:
@@ -101,51 +102,59 @@ class Points:
 
 
 class BreakingLake(Lake):
-    """The real lake with points around its writes."""
+    """The real lake with points around its writes; a dead process gets no answer from it."""
 
     def __init__(self, access: LakeAccess, repository: str, points: Points) -> None:
         super().__init__(access, repository)
         self.points = points
 
-    def _call(self, *args: Any, **options: Any) -> Any:
-        self.points.stay_alive()
-        return super()._call(*args, **options)
-
-
-def _with_points(name: str) -> Callable[..., Any]:
-    write = getattr(Lake, name)
-
-    def call(self: BreakingLake, *args: Any, **options: Any) -> Any:
-        self.points.reach(f"before {name} {args[0]}", answers=True)
-        answer = write(self, *args, **options)
-        self.points.reach(f"after {name} {args[0]}", answers=True)
-        return answer
-
-    return call
-
-
-for _name in _LAKE_WRITES:
-    setattr(BreakingLake, _name, _with_points(_name))
-
 
 class BreakingLedger(Ledger):
-    """The real ledger with points around its transactions."""
+    """The real ledger with points around its transactions; a dead process gets no answer from it."""
 
     def __init__(self, url: str, clock: Clock, points: Points) -> None:
-        self.points = points
         super().__init__(url, clock)
+        self.points = points
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
         """Open one transaction between two points."""
-        self.points.reach("before a transaction", answers=False)
+        self.points.reach("before transaction", answers=False)
         with super().write() as tx:
             yield tx
-        self.points.reach("after a transaction", answers=False)
+        self.points.reach("after transaction", answers=False)
 
-    def _rows(self, query: Any) -> list[dict[str, Any]]:
-        self.points.stay_alive()
-        return super()._rows(query)
+
+def _break_reads(of: type[Lake | Ledger], breaking: type[Any], *but: str) -> None:
+    def wrapped(read: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            self.points.stay_alive()
+            return read(self, *args, **options)
+
+        return call
+
+    for name, read in vars(of).items():
+        if callable(read) and not name.startswith("_") and name not in but:
+            setattr(breaking, name, wrapped(read))
+
+
+def _break_writes(name: str) -> None:
+    write = getattr(Lake, name)
+
+    def call(self: BreakingLake, *args: Any, **options: Any) -> Any:
+        where = args[1 if name == "merge" else 0].partition("-")[0]
+        self.points.reach(f"before {name} {where}", answers=True)
+        answer = write(self, *args, **options)
+        self.points.reach(f"after {name} {where}", answers=True)
+        return answer
+
+    setattr(BreakingLake, name, call)
+
+
+_break_reads(Lake, BreakingLake, *_LAKE_WRITES)
+_break_reads(Ledger, BreakingLedger, "write", "close")
+for _name in _LAKE_WRITES:
+    _break_writes(_name)
 
 
 @dataclass
@@ -171,7 +180,6 @@ class Site:
     sources: Mapping[str, Source]
     policy: Policy
     clock: Clock
-    builder: TableBuilder = field(default_factory=lambda: TableBuilder())
     project: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -185,7 +193,7 @@ class Site:
         stack = Stack(
             lake=BreakingLake(self.access, self.repository, points),
             ledger=BreakingLedger(f"sqlite:///{self.home / 'ledger.db'}", self.clock, points),
-            dbt=self.builder,  # type: ignore[arg-type]
+            dbt=TableBuilder(),  # type: ignore[arg-type]
             sources=self.sources,
             project=self.project,
             home=self.home,
@@ -207,8 +215,8 @@ class Site:
 class Command:
     """A command under way in a thread of its own; it stands still at a point or has ended."""
 
-    def __init__(self, process: Process, run: Callable[[Stack], Any], fault: Fault) -> None:
-        self.process, self.error = process, None
+    def __init__(self, name: str, process: Process, run: Callable[[Stack], Any], fault: Fault) -> None:
+        self.name, self.process, self.error = name, process, None
         self._run, self._fault = run, fault
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)

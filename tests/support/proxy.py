@@ -30,7 +30,7 @@ class Fault(StrEnum):
 
 @dataclass
 class Rule:
-    """Which requests are hit, and how. `times` counts down to zero; None hits for ever.
+    """Which requests are hit, and how. `times` counts down to zero; None hits for ever. The first `after` go free.
 
     `arrived` is set when the first request is hit; `release` lets those go on that wait; `served` is set when a late
     request has been served.
@@ -39,6 +39,7 @@ class Rule:
     pattern: re.Pattern[str]
     fault: Fault
     times: int | None = 1
+    after: int = 0
     status: int = 500
     body: str = '{"message": "told to"}'
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -85,7 +86,11 @@ class Proxy:
         with self.lock:
             self.seen.append(line)
             for rule in self.rules:
-                if rule.times != 0 and rule.pattern.search(line):
+                if rule.times == 0 or not rule.pattern.search(line):
+                    continue
+                if rule.after:
+                    rule.after -= 1
+                else:
                     rule.times = None if rule.times is None else rule.times - 1
                     return rule
         return None
@@ -172,9 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _answer(
-        self, status: int, headers: list[tuple[str, str]], body: bytes, *, length: int | None = None
-    ) -> None:
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, *, length: int | None = None) -> None:
         with suppress(OSError):  # whoever asked may have gone
             self.send_response_only(status)
             for name, value in headers:

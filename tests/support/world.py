@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,16 @@ class World:
         source = self.stack.source(dataset)
         ingestors = tuple(replace(each, local_gate=False) for each in source.ingestors)
         self.stack.sources[dataset] = replace(source, ingestors=ingestors)  # type: ignore[index]
+
+    @contextmanager
+    def without_local_gate(self, dataset: str) -> Iterator[None]:
+        """Leave out the local gate of a dataset inside the block; what is brought there is queued, good or bad."""
+        source = self.stack.sources[dataset]
+        self.leave_out_local_gate(dataset)
+        try:
+            yield
+        finally:
+            self.stack.sources[dataset] = source  # type: ignore[index]
 
     def through(self, url: str, *, timeout: tuple[float, float] = (3.0, 30.0)) -> Stack:
         """Return the same stack with a lake that is reached at another address, of a proxy say."""
@@ -212,7 +223,7 @@ def all_intents(stack: Stack) -> dict[str, str | None]:
             found = connection.execute(sa.select(t.intents.c.operation, t.intents.c.outcome)).all()
     finally:
         engine.dispose()
-    return {operation: outcome for operation, outcome in found}
+    return {row.operation: row.outcome for row in found}
 
 
 def edit_by_hand(lake: Lake, into: str, edit: Callable[[str], None], message: str = "by hand") -> str:

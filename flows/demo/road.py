@@ -1,0 +1,95 @@
+"""The road that the story takes: the commands called one after the other, or Prefect's deployments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol, TypeVar
+
+from flows.commands.ingest import ingest
+from flows.commands.production import promote
+from flows.commands.queue import Integration, integrate
+from flows.commands.stack import Runner, Stack
+from flows.commands.staging import stage
+from flows.demo.server import SimulatedSources
+from flows.domain.dartifacts import Dartifact
+from flows.domain.plans import Plan
+from flows.domain.runs import Run
+
+T = TypeVar("T")
+
+
+class Road(Protocol):
+    """How the story moves data from a source to production.
+
+    `extract_seconds` is what the last `bring` spent in the source, None where that is not known.
+    """
+
+    extract_seconds: float | None
+
+    def prepare(self) -> None:
+        """Start what takes time to start."""
+
+    def bring(self, dataset: str, ingestor: str) -> Run:
+        """Bring the next window; return the run as it stands then."""
+
+    def bring_together(self, ingestors: Sequence[tuple[str, str]]) -> tuple[Run, ...]:
+        """Bring the next window of each (dataset, ingestor) before any of them is merged."""
+
+    def integrate(self) -> Integration:
+        """Advance `main`; what came in and went out since the last time."""
+
+    def stage(self) -> Dartifact:
+        """Make the dartifact of `main`."""
+
+    def promote(self) -> Plan | None:
+        """Bring it live; None when nothing waited."""
+
+
+@dataclass
+class DirectRoad:
+    """The commands, called in this process; `step` runs and shows each of their named steps."""
+
+    stack: Stack
+    company: SimulatedSources
+    modules: Mapping[str, ModuleType]
+    step: Runner
+    extract_seconds: float | None = None
+
+    def prepare(self) -> None:
+        """Start dbt's process."""
+        self.stack.dbt.warm()
+
+    def bring(self, dataset: str, ingestor: str) -> Run:
+        """Ingest."""
+        module = self.modules[dataset]
+
+        def run(name: str, step: Callable[[], T], /) -> T:
+            started = time.monotonic()
+            try:
+                return self.step(name, step)
+            finally:
+                if name.startswith("extract"):
+                    self.extract_seconds = time.monotonic() - started
+
+        extractor = module.extract(self.company.access(dataset))
+        runs = ingest(self.stack, module.SOURCE, extractor, ingestor, actor=f"ingestor:{ingestor}", run=run)
+        return runs[-1] if runs else self.stack.ledger.runs(ingestor=ingestor, most=1)[0]
+
+    def bring_together(self, ingestors: Sequence[tuple[str, str]]) -> tuple[Run, ...]:
+        """Ingest one after the other."""
+        return tuple(self.bring(*each) for each in ingestors)
+
+    def integrate(self) -> Integration:
+        """Integrate."""
+        return integrate(self.stack, actor="policy:integrate", run=self.step)
+
+    def stage(self) -> Dartifact:
+        """Stage."""
+        return stage(self.stack, actor="policy:stage", run=self.step)
+
+    def promote(self) -> Plan | None:
+        """Promote."""
+        return promote(self.stack, actor="policy:promote", run=self.step)

@@ -1,0 +1,54 @@
+"""The page of runs, on a real ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from flows.adapters.ledger import Ledger
+from flows.domain.runs import Phase
+from tests.conftest import PROJECT
+from tests.support.sources import CUSTOMERS
+from ui import reads
+
+APP = str(PROJECT / "ui" / "app.py")
+
+
+@pytest.fixture
+def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the UI a ledger of its own."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("DARTIFACT_LEDGER_URL", url)
+    reads.open_ledger.clear()
+    return url
+
+
+def test_an_empty_ledger_says_what_to_do_next(ledger_url: str) -> None:
+    page = AppTest.from_file(APP, default_timeout=30).run()
+    assert not page.exception
+    assert "dartifact ingest" in page.info[0].value
+    assert page.metric[0].value == "nothing yet"
+
+
+def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url)
+    lo = datetime(2021, 1, 1, tzinfo=UTC)
+    with ledger.write() as tx:
+        run = tx.claim_window(CUSTOMERS, "dana", lo, lo + timedelta(minutes=5), after=None, actor="test")
+        tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", "test")
+        tx.move_run(run.run_id, Phase.FAILED, "RunFailed", "test", changes={"reasons": ["3 rows are odd"]})
+    ledger.close()
+    page = AppTest.from_file(APP, default_timeout=30).run()
+    assert not page.exception
+    shown = page.dataframe[-1].value
+    assert shown["branch"].tolist() == [run.branch]
+    assert shown["phase"].tolist() == ["failed"]
+    assert shown["why"].tolist() == ["3 rows are odd"]
+    assert "1 failed" in page.caption[0].value
+
+    page.selectbox[0].select("live").run()
+    assert not page.exception
+    assert "No runs here" in page.info[0].value

@@ -1,0 +1,8 @@
+"""The browser UI: pages of `ui/views`; started with `streamlit run ui/app.py`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.set_page_config(page_title="dartifact", layout="wide")
+st.navigation([st.Page("views/runs.py", title="Runs", url_path="runs", default=True)]).run()

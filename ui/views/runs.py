@@ -1,0 +1,72 @@
+"""Runs: where each run stands, and what production shows."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from flows.domain.errors import DartifactError
+from flows.domain.runs import Phase
+from ui import reads
+
+MARKS = {"failed": "✗", "held": "‖", "rejected": "✗", "reverted": "↩", "live": "●", "merged": "✓", "queued": "…"}
+
+
+def show_production() -> None:
+    """Show which dartifact is live, where, and whether promotions are frozen."""
+    production = reads.read_production()
+    live, slot, generation = st.columns(3)
+    live.metric("Production shows", production["live"] or "nothing yet")
+    slot.metric("Active slot", production["active"] or "none")
+    generation.metric("Generation", production["generation"])
+    if production["frozen"]:
+        st.warning(f"Promotions are frozen: {production['frozen']}")
+
+
+def show_runs() -> None:
+    """Show runs with phase, gate, branch and reasons; the filter is part of the URL."""
+    known = [phase.value for phase in Phase]
+    asked = st.query_params.get("phase", "")
+    index = known.index(asked) + 1 if asked in known else 0
+    chosen = st.selectbox("Phase", ["all", *known], index=index)
+    st.query_params["phase"] = "" if chosen == "all" else chosen
+    runs = reads.list_runs(None if chosen == "all" else chosen)
+    if not runs:
+        st.info("No runs here. `dartifact ingest orders` brings one.")
+        return
+    st.dataframe(
+        [
+            {
+                "": MARKS.get(run["phase"], "▸"),
+                "run": run["run_id"],
+                "phase": run["phase"],
+                "gate": run["gate"] or "",
+                "rows": run["rows"],
+                "branch": run["branch"],
+                "why": "; ".join(run["reasons"]),
+                "claimed": run["created_at"],
+            }
+            for run in runs
+        ],
+        hide_index=True,
+        width="stretch",
+    )
+
+
+@st.fragment(run_every=5)
+def show_page() -> None:
+    """Show the page, fresh every five seconds; a fault is said, not thrown."""
+    try:
+        show_production()
+        counts = reads.count_phases()
+        st.caption(" · ".join(f"{count:,} {phase}" for phase, count in counts.items()) or "no runs yet")
+        holes = reads.list_holes()
+        if holes:
+            with st.expander(f"{len(holes)} holes: windows whose rows are missing from main"):
+                st.dataframe(holes, hide_index=True, width="stretch")
+        show_runs()
+    except DartifactError as error:
+        st.error(f"{error.message} {error.hint}")
+
+
+st.title("Runs")
+show_page()
