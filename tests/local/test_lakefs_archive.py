@@ -320,6 +320,7 @@ def test_a_redirect_to_an_unprotected_address_is_refused() -> None:
         (b"no archive at all", "the archive cannot be read"),
         (GOOD[:-40], "the archive cannot be read"),
     ],
+    ids=("parent", "absolute", "hidden parent", "link", "deeper", "no archive", "truncated"),
 )
 def test_a_hostile_or_broken_archive_is_refused(release: Release, folder: Path, archive: bytes, reason: str) -> None:
     release.publish(archive)
