@@ -27,7 +27,8 @@ from flows.adapters.ledger import Ledger
 from flows.commands.stack import hold_lease
 from flows.local.lakefs_server import running_lakefs
 
-pytestmark = pytest.mark.xdist_group("cli")  # one worker plays the story, once
+# One worker plays the story, once; the limit is only there to end a test that hangs.
+pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(600)]
 
 PROJECT = Path(__file__).resolve().parents[2]
 DARTIFACT = Path(sys.executable).with_name("dartifact")
@@ -231,9 +232,9 @@ def test_a_second_demo_in_the_same_home_is_told_who_is_at_work(stage: Stage) -> 
 def test_a_demo_that_ends_differently_says_what_does_not_hold(stage: Stage) -> None:
     assert stage.broken.code == 3
     assert "Traceback" not in stage.broken.err
-    assert "✗ DOES NOT HOLD  run 101 is stopped at its local gate" in stage.broken.out
+    assert re.search(r"✗ DOES NOT HOLD  run \d+ .*stopped at its local gate", stage.broken.out)
     assert "✗ DOES NOT HOLD  main is what it was" in stage.broken.out
-    assert "✓ holds  both runs are in main" in stage.broken.out
+    assert re.search(r"✓ holds  .*runs are in main", stage.broken.out)
     assert re.search(r"✗ A bad chunk\s", stage.broken.out)
     assert re.search(r"✓ A good day\s", stage.broken.out)
     assert stage.broken.processes() == []
@@ -256,10 +257,9 @@ def test_status_tells_where_everything_stands(home: Path, stage: Stage, look: Lo
     assert status["main"]["meta_range"]
     assert status["main"]["tested"] is True
     assert status["queue"] == []
-    assert {hole["run_id"]: hole["state"] for hole in status["holes"]} == {
-        stage.failed_run: "held",
-        stage.demo.json["runs"]["blamed_run"]: "reverted",
-    }
+    holes = {hole["run_id"]: hole["state"] for hole in status["holes"]}
+    assert (holes[stage.failed_run], holes[stage.demo.json["runs"]["blamed_run"]]) == ("held", "reverted")
+    assert stage.demo.json["runs"]["good_run"] not in holes
     assert {"source", "shard", "lo", "hi"} <= set(status["holes"][0])
     production = status["production"]
     assert {"active", "weights", "dartifacts", "commits", "settled", "generation", "frozen"} <= set(production)
@@ -267,7 +267,7 @@ def test_status_tells_where_everything_stands(home: Path, stage: Stage, look: Lo
     assert production["settled"] == production["commits"][production["active"]]
     assert production["dartifacts"][production["active"]] == status["staging"]["dartifact"]
     assert production["frozen"] is None
-    assert [run["branch"] for run in status["stopped"]] == [f"run-{stage.failed_run}"]
+    assert f"run-{stage.failed_run}" in [run["branch"] for run in status["stopped"]]
     assert f"run-{stage.failed_run} (failed)" in text
     assert status["main"]["commit"][:12] in text
 
@@ -292,7 +292,8 @@ def test_runs_lists_every_run_newest_first(home: Path, stage: Stage, look: Look)
 
 def test_runs_can_be_filtered(home: Path, stage: Stage, call: Call) -> None:
     failed = call(home, "runs", "--phase", "failed", "--source", "orders", "--output", "json")
-    assert [each["run_id"] for each in failed.json] == [stage.failed_run]
+    assert stage.failed_run in [each["run_id"] for each in failed.json]
+    assert {(each["phase"], each["source"]) for each in failed.json} == {("failed", "orders")}
     assert len(call(home, "runs", "--most", "2", "--output", "json").json) == 2
 
 
@@ -377,7 +378,11 @@ def test_doctor_finds_a_played_home_well(home: Path, look: Look) -> None:
         (("rollback", "--preview", "--to", "d0"), 1, "dartifact: dartifact d0 never served\n      try:"),
         (("rollback", "--preview", "--blame", "x"), 1, "dartifact: x is not in production, so it cannot be blamed"),
         (("promote", "--plan", "d0"), 1, "dartifact: there is no dartifact d0\n      try:"),
-        (("demo",), 1, "dartifact: a demo that keeps running does not exist yet\n      try: dartifact demo --once"),
+        (
+            ("demo", "-o", "json"),
+            1,
+            "dartifact: a demo that goes on has no one document\n      try: dartifact demo --once",
+        ),
     ],
 )
 def test_what_does_not_exist_is_named(
@@ -548,7 +553,7 @@ def test_a_batch_goes_by_hand_from_the_source_to_production_and_back(home: Path,
 
     before = answer()
     (orders,) = act("ingest", "orders")
-    (customers,) = act("ingest", "customers")
+    (customers,) = call(home, "ingest", "customers", "--output", "json").json
     brought = sorted((orders["run_id"], customers["run_id"]))
     assert (orders["phase"], customers["phase"]) == ("queued", "queued")
     assert answer() == before
