@@ -104,10 +104,11 @@ def test_a_promotion_moves_the_pointer_once_per_step() -> None:
     ("pointer", "slot"),
     [
         (ONE, "blue"),
+        (replace(ONE, weights={"blue": 0, "green": 100}), "blue"),
         (plans.claim(ONE, "green", "d2", "p"), "green"),
         (replace(ONE, weights={"blue": 90, "green": 10}), "green"),
     ],
-    ids=["the active slot", "another plan holds it", "consumers read it"],
+    ids=["the active slot", "the active slot without consumers", "another plan holds it", "consumers read it"],
 )
 def test_a_slot_in_use_cannot_be_claimed(pointer: LivePointer, slot: str) -> None:
     with pytest.raises(StalePointer):
@@ -215,15 +216,15 @@ def play(sequence: list[tuple[str, str, int, bool]]) -> list[tuple[str, LivePoin
 
     A plan moves the slot that it claimed, as its steps say; a rollback serves any slot.
     """
-    pointer, numbers, history = EMPTY, count(1), []
+    pointer, numbers, history, mine = EMPTY, count(1), [], "blue"
     for name, slot, weight, is_stale in sequence:
         plan = "over" if is_stale else pointer.plan or "none"
-        mine = pointer.idle
         number = next(numbers)
         try:
             match name:
                 case "claim":
                     new = plans.claim(pointer, slot, f"d{number}", f"p{number}")
+                    mine = slot
                 case "record":
                     new = plans.record(pointer, mine, f"c{number}", plan)
                 case "shift":
