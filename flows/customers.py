@@ -35,7 +35,7 @@ def extract(access: SourceAccess) -> SalesforceSource:
     return SalesforceSource(access, OBJECT, FIELDS)
 
 
-@flow(name="ingest customers", log_prints=True)
+@flow(name="ingest customers", flow_run_name="customers-{ingestor}", log_prints=True)
 @ends_in_words
 def ingest_customers(ingestor: str = "dana") -> Ended:
     """Bring the next window of customers to the merge queue."""

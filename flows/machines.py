@@ -31,7 +31,7 @@ from flows.wiring import open_access
 
 Progress = Callable[[str], None]
 
-LIMIT = 2
+LIMIT = max(2, os.cpu_count() or 2) + 1  # a flow run waits about as much as it computes
 _RECONCILE_SECONDS = 10.0
 _DEAD_SECONDS = 20.0
 

@@ -26,7 +26,7 @@ def extract(access: SourceAccess) -> RestSource:
     return RestSource(access.url, "/orders", paging=LinkPaging(rows="data", link="next"))
 
 
-@flow(name="ingest orders", log_prints=True)
+@flow(name="ingest orders", flow_run_name="orders-{ingestor}", log_prints=True)
 @ends_in_words
 def ingest_orders(ingestor: str = "dan") -> Ended:
     """Bring the next window of orders to the merge queue."""

@@ -6,12 +6,21 @@ import functools
 import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import httpx
 from prefect import runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
@@ -31,6 +40,9 @@ Ended = State[None]
 
 CHECKS_FAILED = "Checks failed"
 _SHOWN_CHECKS = 20
+_UNENDED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+_SOON = timedelta(seconds=10)  # a run due by then is as good as one started now
+_ENDING = timedelta(seconds=3)  # how long a flow run takes from its last look to its last state
 # What Prefect raises when it does not answer, or answers no.
 _PREFECT_FAULTS = (httpx.HTTPError, PrefectException)
 
@@ -69,11 +81,27 @@ def ends_in_words(work: Callable[P, Ended]) -> Callable[P, Ended]:
 
 
 def start_station(name: str) -> None:
-    """Start a station and go on; when Prefect does not answer, the station's schedule does it later."""
+    """Start a station and go on; when Prefect does not answer, the station's schedule does it later.
+
+    One that waits to start will see the work by itself. Beside one that is at work the new run comes a moment later: a
+    station that has looked for the last time and is still ending would let Prefect cancel it (`CANCEL_NEW`).
+    """
     if not runtime.deployment.id:
         return  # a flow that was called as a function is alone
     try:
-        run_deployment(f"{name}/{name}", timeout=0, as_subflow=False)
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(
+                deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])),
+                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNENDED))),
+            )
+        now = datetime.now(UTC)
+        if any(
+            each.state_type is StateType.SCHEDULED and (each.expected_start_time or now) <= now + _SOON for each in runs
+        ):
+            return
+        is_at_work = any(each.state_type is not StateType.SCHEDULED for each in runs)
+        when = now + _ENDING if is_at_work else now
+        run_deployment(f"{name}/{name}", timeout=0, as_subflow=False, scheduled_time=when)
     except _PREFECT_FAULTS as error:
         say(f"{name} could not be started ({type(error).__name__}): its schedule will")
 

@@ -72,6 +72,8 @@ class PrefectParts:
                 "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
                 "PREFECT_WORKER_WEBSERVER_PORT": str(self.worker_port),
                 "PREFECT_WORKER_QUERY_SECONDS": "1",
+                # A run is not taken before its time: it would hold a slot, or meet the one it is to come after.
+                "PREFECT_WORKER_PREFETCH_SECONDS": "1",
             },
             self.project,
             self.home / "logs" / "worker.log",
