@@ -1,0 +1,168 @@
+"""`dartifact up`: scheduled runs go to production by themselves, whatever is killed; nothing is left behind.
+
+One pair of machines for the module, started once: the tests come in the order in which a day brings such things.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from flows.domain.runs import Phase
+from flows.local.child_process import running_child
+from flows.local.guard import find_marked
+from flows.local.lakefs_server import choose_port
+from flows.local.note import read_note
+from flows.local.prefect_api import PrefectApi
+from flows.local.services import answers
+from flows.wiring import open_stack
+from tests.support.audit import find_faults
+from tests.support.machines import Up, read_json, run_cli, start_up
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(420)]
+EVERY = 30
+PROJECT = Path(__file__).resolve().parents[2]
+INGESTS = {"ingest-orders-dan", "ingest-orders-dave", "ingest-customers-dana"}
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Up]]:
+    """Bring the machines up; the last of the list runs now."""
+    started = [start_up(tmp_path_factory.mktemp("up") / "home", every=EVERY)]
+    yield started
+    for each in started:
+        each.process.kill()
+        each.process.wait()
+    wait_until(lambda: not find_marked(started[0].home))
+
+
+@pytest.fixture
+def up(machines: list[Up]) -> Up:
+    """Return the machines that run."""
+    return machines[-1]
+
+
+def test_scheduled_runs_reach_production_by_themselves(up: Up) -> None:
+    up.wait_for(lambda: up.promotions_done() > 0)
+    production = read_json(up.home, "status")["production"]
+    assert production["live"] is not None
+    names = {each["id"]: each["name"] for each in up.prefect.deployments().values()}
+    ended = up.find_flow_runs(state={"type": {"any_": ["COMPLETED"]}})
+    scheduled = {names[each["deployment_id"]] for each in ended if each["auto_scheduled"]}
+    assert scheduled & INGESTS, "no scheduled run of an ingestor has ended"
+
+
+def test_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> None:
+    tasks = httpx.post(f"{up.note.api_url}/task_runs/filter", json={"limit": 200}).json()
+    assert any(each["name"].startswith("extract customers-dana-") for each in tasks)
+    artifacts = httpx.post(f"{up.note.api_url}/artifacts/filter", json={"limit": 200}).json()
+    text = next(each["data"] for each in artifacts if each["key"].startswith("customers-dana"))
+    assert "branch [`run-customers-dana-" in text
+    assert "verdict: **queued**" in text
+    assert "look: `dartifact show customers-dana-" in text
+
+
+def test_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(up: Up) -> None:
+    up.order_fault("orders", "negative_amounts")
+    red = {"state": {"name": {"any_": ["Checks failed"]}}}
+    up.wait_for(lambda: len(up.find_flow_runs(**red)) >= 2)  # Dan's half of the chunk and Dave's
+    for each in up.find_flow_runs(**red):
+        assert each["state_type"] == "FAILED"
+        assert each["run_count"] == 1
+        assert "run-orders-da" in each["state"]["message"]
+    with up.ledger() as ledger:
+        failed = ledger.runs(phases=(Phase.FAILED,), source="orders")
+        numbers = {each.ingestor: each.number for each in failed}
+        assert set(numbers) == {"dan", "dave"}
+        # The next chunk flows past.
+        up.wait_for(lambda: any(each.number > numbers[each.ingestor]
+                                for each in ledger.runs(phases=(Phase.LIVE,), source="orders")))  # fmt: skip
+
+
+def test_a_second_up_in_the_same_home_is_refused(up: Up) -> None:
+    second = run_cli(up.home, "up")
+    assert second.returncode == 6
+    assert f"are up already (pid {up.process.pid}" in second.stderr
+    assert "dartifact down" in second.stderr
+
+
+def test_killed_parts_come_back_and_data_flows_on(up: Up) -> None:
+    for part in ("worker", "lakeFS", "Prefect server"):
+        up.kill_part(part)
+    up.wait_for_promotion()
+
+
+def test_a_killed_launcher_leaves_no_process_and_the_next_up_goes_on(machines: list[Up]) -> None:
+    up = machines[-1]
+    live = read_json(up.home, "resolve")["commit"]
+    up.kill()
+    assert read_note(up.home) is None
+    machines.append(start_up(up.home, every=EVERY))
+    machines[-1].wait_for_promotion()
+    assert read_json(up.home, "resolve")["commit"] != live
+
+
+def test_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None:
+    places = [each.where for each in up.note.parts if each.where.startswith("http")]
+    pids = [each.pid for each in up.note.parts if each.pid]
+    assert run_cli(up.home, "down").returncode == 0
+    assert up.process.wait(30) == 0, up.printed()
+    assert not find_marked(up.home)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(answers(place) for place in places)
+    assert read_note(up.home) is None
+    assert run_cli(up.home, "down").returncode == 1
+
+    # What was under way when they stopped is finished by hand; then the books have to be exact.
+    for source, ingestor in (("customers", "dana"), ("orders", "dan"), ("orders", "dave")):
+        assert run_cli(up.home, "ingest", source, "--ingestor", ingestor).returncode == 0
+    for verb in ("integrate", "stage", "promote"):
+        assert run_cli(up.home, verb).returncode == 0
+    with open_stack(up.settings, print) as stack:
+        holes = {run_id for _, run_id in stack.ledger.holes()}
+        failed = {each.run_id for each in stack.ledger.runs(phases=(Phase.FAILED,))}
+        assert len(failed) == 2
+        assert holes == failed
+        faults = find_faults(stack, up.home / "demo" / "company.json")
+    assert [each for each in faults if "left a hole" not in each] == []
+
+
+def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) -> None:
+    port = choose_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DARTIFACT_INGEST_SECONDS": "300",
+    }
+    prefect = [sys.executable, "-m", "prefect"]
+    serve = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running_child(serve, cwd=tmp_path, env=env, output=subprocess.DEVNULL):
+        wait_until(lambda: answers(f"{url}/api/health"), 120)
+        for arguments in (
+            ["work-pool", "create", "dartifact", "--type", "process"],
+            ["--no-prompt", "deploy", "--all"],
+        ):
+            done = subprocess.run([*prefect, *arguments], cwd=PROJECT, env=env, capture_output=True, text=True,
+                                  stdin=subprocess.DEVNULL, timeout=120, check=False)  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+        deployed = PrefectApi(f"{url}/api").deployments()
+    declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    assert set(deployed) == {each["name"] for each in declared}
+    for each in declared:
+        assert deployed[each["name"]]["entrypoint"] == each["entrypoint"]
+        assert deployed[each["name"]]["work_pool_name"] == "dartifact"
+    crons = {each["schedules"][0]["schedule"]["cron"] for name, each in deployed.items() if name in INGESTS}
+    assert crons == {"*/5 * * * *"}
+    assert all(each["concurrency_options"] for name, each in deployed.items() if name != "rollback")
