@@ -50,6 +50,7 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
                 attempts=settings.attempts,
                 orphan_grace=timedelta(seconds=settings.orphan_grace_seconds),
                 smoke_least_share=settings.smoke_least_share,
+                skip_local_gate=frozenset(settings.skip_local_gate),
             ),
         )
         if lake:

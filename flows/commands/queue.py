@@ -192,9 +192,8 @@ def _stop_run(
     """Take one run out of the queue: failed, or held for the grace time; its branch stays."""
     report = Report(Gate.INTEGRATION, commit.commit_id, f"{commit.meta_range}/{run.run_id}", results)
     reasons = list(verdict.reasons)
-    ingestor = next(each for each in stack.source(run.source).ingestors if each.name == run.ingestor)
     fails = verdict.kind is VerdictKind.FAIL
-    if fails and not ingestor.local_gate:
+    if fails and stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut", most=1):
         reasons.append(f"{run.ingestor}'s local gate is left out and would have caught it: switch it on")
     until = None if fails else run.held_until or stack.clock() + stack.policy.orphan_grace
     with stack.ledger.write() as tx:

@@ -42,6 +42,7 @@ class Policy:
 
     `attempts` is how often a run may fail to finish before it is held; `orphan_grace` how long a row may wait for the
     row it refers to; `smoke_least_share` how many rows a mart must keep, as a share of what production shows.
+    `skip_local_gate` names ingestors whose local gate is left out, whatever their source declares.
     """
 
     batch_size: int = 16
@@ -49,6 +50,7 @@ class Policy:
     orphan_grace: timedelta = timedelta(hours=1)
     smoke_least_share: float = 0.5
     weights: tuple[int, ...] = (100,)
+    skip_local_gate: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.commands.stack import hold_lease
+from flows.demo.history import History
 from flows.demo.prefect_road import PrefectRoad
 from flows.demo.road import DirectRoad
 from flows.demo.server import simulated_sources
@@ -44,6 +45,10 @@ class TerminalNarrator:
         """Run a step under a spinner that names it."""
         with self._console.status(escape(name)):
             return step()
+
+    def pass_by(self, line: str) -> None:
+        """Say what goes on without being part of the story."""
+        self._console.print(escape(line), style="dim", highlight=False)
 
     def expect(self, what: str, *, holds: bool) -> None:
         """Show something that must hold."""
@@ -94,7 +99,14 @@ def play_on(settings: Settings, orders_per_tick: int) -> Story | None:
             tail = EventTail(stack.ledger)
             road = PrefectRoad(stack, machines.api, narrator.step, machines.launcher.stopping)
             story = Story(stack, machines.company, narrator, road)
-            playing = InThread(story.play)
+            modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
+            history = History(stack, machines.company, modules, INGESTORS, narrator.pass_by)
+
+            def play() -> None:
+                history.play()
+                story.play()
+
+            playing = InThread(play)
 
             def follow() -> None:
                 if played:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Protocol, TypeVar
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Road(Protocol):
     """How the story moves data from a source to production.
 
-    `extract_seconds` is what the last `bring` spent in the source, None where that is not known.
+    `extract_seconds` is what the last move spent in the source, None where that is not known.
     """
 
     extract_seconds: float | None
@@ -35,8 +35,10 @@ class Road(Protocol):
     def bring(self, dataset: str, ingestor: str) -> Run:
         """Bring the next window; return the run as it stands then."""
 
-    def bring_together(self, ingestors: Sequence[tuple[str, str]]) -> tuple[Run, ...]:
-        """Bring the next window of each (dataset, ingestor) before any of them is merged."""
+    def bring_together(
+        self, ingestors: Sequence[tuple[str, str]], *, unchecked: frozenset[str] = frozenset()
+    ) -> tuple[Run, ...]:
+        """Bring the next window of each (dataset, ingestor) before any is merged, `unchecked` without local gate."""
 
     def integrate(self) -> Integration:
         """Advance `main`; what came in and went out since the last time."""
@@ -62,9 +64,10 @@ class DirectRoad:
         """Start dbt's process."""
         self.stack.dbt.warm()
 
-    def bring(self, dataset: str, ingestor: str) -> Run:
+    def bring(self, dataset: str, ingestor: str, *, unchecked: frozenset[str] = frozenset()) -> Run:
         """Ingest."""
         module = self.modules[dataset]
+        stack = replace(self.stack, policy=replace(self.stack.policy, skip_local_gate=unchecked))
 
         def run(name: str, step: Callable[[], T], /) -> T:
             started = time.monotonic()
@@ -75,12 +78,19 @@ class DirectRoad:
                     self.extract_seconds = time.monotonic() - started
 
         extractor = module.extract(self.company.access(dataset))
-        runs = ingest(self.stack, module.SOURCE, extractor, ingestor, actor=f"ingestor:{ingestor}", run=run)
+        runs = ingest(stack, module.SOURCE, extractor, ingestor, actor=f"ingestor:{ingestor}", run=run)
         return runs[-1] if runs else self.stack.ledger.runs(ingestor=ingestor, most=1)[0]
 
-    def bring_together(self, ingestors: Sequence[tuple[str, str]]) -> tuple[Run, ...]:
+    def bring_together(
+        self, ingestors: Sequence[tuple[str, str]], *, unchecked: frozenset[str] = frozenset()
+    ) -> tuple[Run, ...]:
         """Ingest one after the other."""
-        return tuple(self.bring(*each) for each in ingestors)
+        runs, extracting = [], 0.0
+        for each in ingestors:
+            runs.append(self.bring(*each, unchecked=unchecked))
+            extracting += self.extract_seconds or 0.0
+        self.extract_seconds = extracting
+        return tuple(runs)
 
     def integrate(self) -> Integration:
         """Integrate."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from flows.adapters import duck
-from flows.adapters.lake import MAIN, Commit
+from flows.adapters.lake import MAIN
 from flows.commands.gates import read_failing_rows
 from flows.commands.production import resolve
 from flows.commands.queue import Integration
@@ -18,6 +18,7 @@ from flows.commands.stack import Stack
 from flows.demo.company import CompanyState
 from flows.demo.road import Road
 from flows.demo.server import DEFAULT, SimulatedSources
+from flows.domain.checks import Gate
 from flows.domain.dartifacts import Dartifact
 from flows.domain.plans import LivePointer
 from flows.domain.runs import Phase, Run, run_folder
@@ -82,6 +83,8 @@ class Story:
         for title, chapter in (
             ("A good day", self._good_day),
             ("A bad chunk", self._bad_chunk),
+            ("Together", self._together),
+            ("Somebody forgot", self._forgotten),
             ("It breaks anyway", self._breaks_anyway),
         ):
             self.narrator.chapter(f"{len(self.chapters) + 1}. {title}")
@@ -108,18 +111,17 @@ class Story:
         self.company.advance()
         self.narrator.say(f"It is {self.company.now:%Y-%m-%d %H:%M} for the company; five minutes of data are waiting.")
         dana, dan, dave = (self._tell_run(run) for run in self.road.bring_together(INGESTORS))
+        self._expect(f"Dana has a branch of her own, {dana.branch}", self.stack.lake.has_branch(dana.branch))
         self._show_merge_requests(dana, dan, dave)
         done, dartifact = self._deliver()
         self._expect("all three runs are in main", {dana.run_id, dan.run_id, dave.run_id} <= set(done.merged))
-        self._expect("Dan's and Dave's orders were tested together, not apart", self._were_tested_together(dan, dave))
-        answer = resolve(self.stack)
-        self._expect("production shows the new dartifact", answer.dartifact == dartifact.dartifact_id)
+        self._expect("production shows the new dartifact", resolve(self.stack).dartifact == dartifact.dartifact_id)
         rows = sum(mart["rows"] for mart in (dartifact.passport or {}).get("marts", {}).values())
         self._expect(f"customer_statistics has rows ({rows:,})", rows > 0)
         self.names["good_run"] = dan.run_id
 
     def _bad_chunk(self) -> None:
-        before, pointer = self._main(), self.stack.ledger.pointer()
+        before = self._look()
         self.company.add_fault("orders", "negative_amounts")
         self.company.advance()
         self.narrator.say(
@@ -128,44 +130,67 @@ class Story:
         # The other half of the same chunk is as bad; its run is a developer of its own and is stopped by itself.
         bad, half = self._bring("orders", "dan"), self._bring("orders", "dave")
         self.names["failed_run"] = bad.run_id
-        stopped = {bad.phase, half.phase} == {Phase.FAILED}
-        self._expect(f"run {bad.number} of each is stopped at its local gate", stopped)
         for reason in bad.reasons[:3]:
             self.narrator.say(f"  why: {reason}")
-        self._expect(f"its branch {bad.branch} is there to look at", self.stack.lake.has_branch(bad.branch))
+        stopped = {bad.phase, half.phase} == {Phase.FAILED}
+        self._expect(f"{bad.run_id} and {half.run_id} are stopped at their local gates", stopped)
+        self._expect(f"the branch {bad.branch} is there to look at", self.stack.lake.has_branch(bad.branch))
         rows = self._failing_rows(bad)
-        self._expect("its failing rows can be read", bool(rows))
         if rows:
             self.narrator.say("  e.g. " + ", ".join(f"{name}={value}" for name, value in list(rows[0].items())[:4]))
+        self._expect("its failing rows can be read", bool(rows))
         self._integrate()
-        self._expect("main is what it was", self._main().meta_range == before.meta_range)
-        self._expect("production is what it was", _commits(self.stack.ledger.pointer()) == _commits(pointer))
+        self._expect("main and production are what they were", self._look() == before)
 
         self.narrator.say("Five minutes later the next chunk comes, and flows past.")
         self.company.advance()
+        runs = [self._bring(*each) for each in INGESTORS]
+        done, dartifact = self._deliver()
+        self._expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
+        self._expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
+
+    def _together(self) -> None:
+        self.company.advance()
+        self.narrator.say("Dan and Dave bring half of the orders each, at the same time.")
         self._bring("customers", "dana")
         lake_before = self.stack.lake.seconds
         started = time.monotonic()
-        good = self._bring("orders", "dan")
-        extracted = self.road.extract_seconds or 0.0
-        other = self._bring("orders", "dave")
+        dan, dave = (self._tell_run(run) for run in self.road.bring_together(INGESTORS[1:]))
         # What extracting took is not what this product adds; the stations after it are.
-        self.figures["check"] = round(time.monotonic() - started - extracted - (self.road.extract_seconds or 0.0), 3)
-        started = time.monotonic()
-        done = self._integrate()
-        self.figures["integrate"] = round(time.monotonic() - started, 3)
+        self.figures["check"] = round(time.monotonic() - started - (self.road.extract_seconds or 0.0), 3)
+        done = self._timed("integrate", self._integrate)
         if self.road.extract_seconds is not None:  # otherwise other processes have done it
             self.figures["lake_branch_to_merged"] = round(self.stack.lake.seconds - lake_before, 3)
-        self._expect(f"run {good.number} of each is in main", {good.run_id, other.run_id} <= set(done.merged))
-        started = time.monotonic()
-        dartifact = self._stage()
-        self.figures["stage"] = round(time.monotonic() - started, 3)
-        started = time.monotonic()
-        self._promote()
-        self.figures["promote"] = round(time.monotonic() - started, 3)
+        self._expect("both are in main", {dan.run_id, dave.run_id} <= set(done.merged))
+        self._expect("they were tested together, as they were merged", self._were_tested_together(dan, dave))
+        dartifact = self._timed("stage", self._stage)
+        self._timed("promote", self._promote)
         stations = ("check", "integrate", "stage", "promote")
         self.figures["extract_to_production"] = round(sum(self.figures[each] for each in stations), 3)
-        self._expect("production shows it", resolve(self.stack).dartifact == dartifact.dartifact_id)
+        self._expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
+
+    def _forgotten(self) -> None:
+        before = self._look()
+        self.company.add_fault("orders", "unknown_status")
+        self.company.advance()
+        self.narrator.say("Somebody has switched Dan's and Dave's local checks off, and their next chunk is bad.")
+        both = self.road.bring_together(INGESTORS[1:], unchecked=frozenset({"dan", "dave"}))
+        left_out = all(self.stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut") for run in both)
+        self._expect("nobody has checked them: both ask to be merged", left_out)
+        self._integrate()
+        dan, dave = (self._tell_run(self.stack.ledger.run(run.run_id)) for run in both)
+        for reason in dan.reasons[:3]:
+            self.narrator.say(f"  why: {reason}")
+        at_integration = {(run.phase, run.gate) for run in (dan, dave)} == {(Phase.FAILED, Gate.INTEGRATION)}
+        self._expect("they are caught all the same, at integration", at_integration)
+        advised = any("switch it on" in reason for reason in dan.reasons)
+        self._expect("the reasons say that the local gate would have caught it", advised)
+        self._expect("main and production are what they were", self._look() == before)
+        self.narrator.say("Their checks are on again; the next chunk flows past.")
+        self.company.advance()
+        runs = [self._bring(*each) for each in INGESTORS]
+        done, _ = self._deliver()
+        self._expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
 
     def _breaks_anyway(self) -> None:
         old = resolve(self.stack, "dashboard")
@@ -254,6 +279,13 @@ class Story:
                 f"  smoke-tested on the idle slot, then promoted: {plan.dartifact} is live on {plan.slot}"
             )
 
+    def _timed(self, name: str, move: Callable[[], T]) -> T:
+        started = time.monotonic()
+        try:
+            return move()
+        finally:
+            self.figures[name] = round(time.monotonic() - started, 3)
+
     def _timing(self, started: float, wanted: str) -> Callable[[str, Callable[[], T]], T]:
         def run(_: str, step: Callable[[], T]) -> T:
             result = step()
@@ -273,8 +305,9 @@ class Story:
                     f"  merge of {run.branch}: requested, approved by {events.get('MergeApproved', 'nobody')}"
                 )
 
-    def _main(self) -> Commit:
-        return self.stack.lake.head(MAIN)
+    def _look(self) -> tuple[Any, ...]:
+        """Return what must not change when something is stopped: the content of main, and all that readers see."""
+        return self.stack.lake.head(MAIN).meta_range, _commits(self.stack.ledger.pointer())
 
     def _hold(self, runs: Sequence[Run], branch: str) -> set[bool]:
         """Say of which of the runs a branch holds the rows: all {True}, none {False}, or both."""

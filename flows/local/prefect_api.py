@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,9 +54,12 @@ class PrefectApi:
         """Stop the schedules of a deployment, or let them go on; its runs can be started all the same."""
         self._send("POST", f"/deployments/{deployment_id}/{'pause' if paused else 'resume'}_deployment")
 
-    def start(self, deployment_id: str, key: str) -> str:
-        """Start a deployment now, paused or not; return the id of the flow run, with the same key the same one."""
-        body = {"state": {"type": "SCHEDULED"}, "idempotency_key": key}
+    def start(self, deployment_id: str, key: str, env: Mapping[str, str] | None = None) -> str:
+        """Start a deployment now, paused or not; return the id of the flow run, with the same key the same one.
+
+        `env` is added to the environment of this one flow run.
+        """
+        body = {"state": {"type": "SCHEDULED"}, "idempotency_key": key, "job_variables": {"env": dict(env or {})}}
         return str(self._send("POST", f"/deployments/{deployment_id}/create_flow_run", body)["id"])
 
     def read_ended(self, flow_run_id: str) -> FlowRun | None:
