@@ -120,7 +120,7 @@ def _answer(document: Any, output: Output, text: str) -> None:
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="play the story once, without Prefect, and end")] = False,
-    orders: Annotated[int, typer.Option(help="orders in five minutes; default 40, with --once 10,000", min=0)] = 0,
+    orders: Annotated[int, typer.Option(help="orders in five minutes; default 120, with --once 10,000", min=0)] = 0,
     every: Annotated[int, typer.Option(help="without --once: seconds between ingests after the story")] = 10,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -131,7 +131,7 @@ def demo(
     if not once:
         if output is Output.JSON:
             raise errors.UsageError("a demo that goes on has no one document", hint="dartifact demo --once -o json")
-        going = play_on(read_settings(ingest_seconds=every), orders or 40)
+        going = play_on(read_settings(ingest_seconds=every), orders or 120)
         if going is not None and not going.ok:
             raise typer.Exit(3)
         return

@@ -124,9 +124,7 @@ class Story:
         before = self._look()
         self.company.add_fault("orders", "negative_amounts")
         self.company.advance()
-        self.narrator.say(
-            "Five minutes later. The orders system sends a chunk in which one order in ten has a negative amount."
-        )
+        self.narrator.say("Five minutes later. The orders system sends a chunk in which orders have negative amounts.")
         # The other half of the same chunk is as bad; its run is a developer of its own and is stopped by itself.
         bad, half = self._bring("orders", "dan"), self._bring("orders", "dave")
         self.names["failed_run"] = bad.run_id
