@@ -142,7 +142,7 @@ class Story:
 
         self.narrator.say("Five minutes later the next chunk comes, and flows past.")
         self.company.advance()
-        runs = [self._bring(*each) for each in INGESTORS]
+        runs = [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
         done, dartifact = self._deliver()
         self._expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
         self._expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
@@ -186,7 +186,7 @@ class Story:
         self._expect("main and production are what they were", self._look() == before)
         self.narrator.say("Their checks are on again; the next chunk flows past.")
         self.company.advance()
-        runs = [self._bring(*each) for each in INGESTORS]
+        runs = [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
         done, _ = self._deliver()
         self._expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
 
@@ -198,8 +198,7 @@ class Story:
         self.narrator.say(
             "A release of the orders system sends amounts 100 times too small. Each one is a valid amount."
         )
-        self._bring("customers", "dana")
-        guilty = tuple(self._bring("orders", ingestor) for ingestor in ("dan", "dave"))
+        _, *guilty = (self._tell_run(run) for run in self.road.bring_together(INGESTORS))
         blamed = tuple(run.run_id for run in guilty)
         self.names["blamed_run"] = blamed[0]
         self._deliver()
@@ -219,7 +218,8 @@ class Story:
 
         self.narrator.step("roll back", press)
         self._expect("resolve answers the old commit", resolve(self.stack, "dashboard").commit == old.commit)
-        self.narrator.say(f"  after {self.figures['rollback'] * 1000:.0f} ms")
+        if "rollback" in self.figures:
+            self.narrator.say(f"  after {self.figures['rollback'] * 1000:.0f} ms")
         done = self._integrate()
         self._expect("the blamed runs are reverted", set(blamed) <= set(done.reverted))
         self._expect("their folders are gone from main", self._hold(guilty, MAIN) == {False})
