@@ -45,6 +45,12 @@ class PrefectApi:
         answer = self._send("GET", f"/work_pools/{name}", missing_ok=True)
         return str(answer["type"]) if answer else None
 
+    def make_automation(self, automation: dict[str, Any]) -> None:
+        """Create an automation if there is none of that name."""
+        named = {"automations": {"name": {"any_": [automation["name"]]}}}
+        if not self._send("POST", "/automations/filter", named):
+            self._send("POST", "/automations/", automation)
+
     def deployments(self) -> dict[str, dict[str, Any]]:
         """Return the deployments by name."""
         found: list[dict[str, Any]] = self._send("POST", "/deployments/filter", {"limit": _PAGE})

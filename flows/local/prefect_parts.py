@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from flows.local.prefect_api import POOL, PrefectApi
 from flows.local.services import ChildService
 
 POOL_TYPE = "process"
+_ZOMBIES = Path(__file__).with_name("zombies.json")
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 # Of the caller's own Prefect settings these would lead somewhere else than to the server of this machine.
 _FOREIGN = ("PREFECT_API_", "PREFECT_PROFILE", "PREFECT_SERVER_API_", "PREFECT_SERVER_DATABASE_", "PREFECT__")
@@ -83,7 +85,8 @@ class PrefectParts:
         )
 
     def deploy(self, api: PrefectApi) -> None:
-        """Deploy `prefect.yaml`."""
+        """Deploy `prefect.yaml`, and have runs marked as Crashed that have lost their process."""
+        api.make_automation(json.loads(_ZOMBIES.read_text(encoding="utf-8")))
         self._run("--no-prompt", "deploy", "--all")
         missing = {"ingest", "station"} - {tag for each in api.deployments().values() for tag in each["tags"]}
         if missing:  # it says what it refuses, and ends with 0

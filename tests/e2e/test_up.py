@@ -150,14 +150,15 @@ def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) 
     serve = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with running_child(serve, cwd=tmp_path, env=env, output=subprocess.DEVNULL):
         wait_until(lambda: answers(f"{url}/api/health"), 120)
-        for arguments in (
-            ["work-pool", "create", "dartifact", "--type", "process"],
-            ["--no-prompt", "deploy", "--all"],
-        ):
-            done = subprocess.run([*prefect, *arguments], cwd=PROJECT, env=env, capture_output=True, text=True,
+        make_pool, deploy = "work-pool create dartifact --type process", "--no-prompt deploy --all"
+        crash_zombies = "automation create --from-file flows/local/zombies.json"
+        for arguments in (make_pool, deploy, crash_zombies):
+            done = subprocess.run([*prefect, *arguments.split()], cwd=PROJECT, env=env, capture_output=True, text=True,
                                   stdin=subprocess.DEVNULL, timeout=120, check=False)  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
         deployed = PrefectApi(f"{url}/api").deployments()
+        automations = httpx.post(f"{url}/api/automations/filter", json={}).json()
+    assert [each["actions"][0]["state"] for each in automations] == ["CRASHED"]
     declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
     assert set(deployed) == {each["name"] for each in declared}
     for each in declared:
