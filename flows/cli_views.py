@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.adapters.lake import MAIN
+from flows.adapters.ledger import Event
 from flows.commands.doctor import Finding
 from flows.commands.gates import read_failing_rows
 from flows.commands.queue import Integration
@@ -96,6 +97,7 @@ def tell_integration(done: Integration) -> str:
     """Say what became of the merge queue."""
     words = (("merged", done.merged), ("reverted", done.reverted), ("failed", done.failed), ("held", done.held))
     lines = [f"{word}: {', '.join(names)}" for word, names in words if names]
+    lines += [f"waiting, in order: {', '.join(done.waiting)}"] if done.waiting else []
     if not lines:
         return "nothing waits in the merge queue"
     if done.merged or done.reverted:
@@ -219,6 +221,7 @@ def describe_status(stack: Stack) -> Document:
             "meta_range": head.meta_range,
             "tested": not head.parents or stack.ledger.has_green_report(head.meta_range),
         },
+        "waiting": [{"run_id": run.run_id, "reasons": list(run.reasons)} for run in reversed(waiting) if run.reasons],
         "queue": [run.run_id for run in waiting] + [f"revert {run.run_id}" for run in reverts],
         "stopped": [
             {"run_id": run.run_id, "phase": run.phase.value, "branch": run.branch, "reasons": list(run.reasons)}
@@ -253,6 +256,7 @@ def tell_status(status: Document) -> str:
         f"machines     {'up, pid ' + str(up['pid']) + ', ' + up['api_url'] if up else 'not up: dartifact up'}",
         f"main         {main['commit'][:12]}  {'tested' if main['tested'] else 'NOT TESTED: dartifact integrate'}",
         f"merge queue  {', '.join(status['queue']) or 'empty'}",
+        *(f"             {run['run_id']} {run['reasons'][0]}" for run in status["waiting"]),
         f"staging      {staging['dartifact'] or 'nothing yet'}  {staging['state'] or ''}",
         *(f"             why: {reason}" for reason in staging["reasons"]),
         f"production   {production['live'] or 'nothing yet'}"
@@ -290,10 +294,13 @@ def describe_one(stack: Stack, name: str) -> Document:
         events = stack.ledger.events(dartifact_id=dartifact.dartifact_id)
         return {**describe_dartifact(dartifact), "events": [_event(each) for each in events]}
     report = stack.ledger.report(run.report) if run.report else None
+    refusals = stack.ledger.refusals(run.run_id)
+    kept = set(stack.lake.list_branches("candidate-")) if refusals else set()
     mine = [each for each in report.results if each.run_id in (None, run.run_id)] if report else []
     return {
         **describe_run(run),
         "checks": [_result(stack, run, each) for each in mine],
+        "refused_in": [_refusal(each, kept) for each in refusals],
         "events": [_event(each) for each in stack.ledger.events(run_id=run.run_id)],
     }
 
@@ -322,6 +329,9 @@ def tell_one(document: Document) -> str:
             f"  window {window['lo']} to {window['hi']} ({window['state']})",
             *(f"  why: {reason}" for reason in document["reasons"]),
         ]
+        for each in document["refused_in"]:
+            gone = "" if each["kept"] else ", not kept any longer"
+            lines.append(f"  refused in {each['branch']} with {each['others']} others{gone}: {each['reasons'][0]}")
         lines += ["checks"] if document["checks"] else []
         for check in sorted(document["checks"], key=lambda each: each["outcome"] in ("passed", "skipped")):
             lines.append(f"  {check['outcome']:<8} {check['message']}")
@@ -372,6 +382,18 @@ def _event(event: Any) -> Document:
         "actor": event.actor,
         "operation": event.operation,
         "payload": event.payload,
+    }
+
+
+def _refusal(event: Event, kept: Collection[str]) -> Document:
+    told = event.payload
+    return {
+        "at": _stamp(event.at),
+        "branch": told["branch"],
+        "commit": told["commit"],
+        "kept": told["branch"] in kept,
+        "others": len(told["runs"]) + len(told["reverts"]) - 1,
+        "reasons": told["reasons"],
     }
 
 

@@ -22,7 +22,9 @@ def integrate() -> Ended:
         stopped = stack.ledger.runs(names=[*done.failed, *done.held])
         for each in stopped:
             leave_artifact(f"integrate {each.run_id}", f"{each.run_id}: {each.phase}", describe_run(stack, each))
-        is_left = bool(stack.ledger.runs(phases=(Phase.QUEUED,), most=1) or stack.ledger.pending_reverts())
+        queued = {each.run_id for each in stack.ledger.runs(phases=(Phase.QUEUED,))}
+        # What waits in order is gone on with by whoever finishes with the run that it waits for.
+        is_left = bool(queued - set(done.waiting) or stack.ledger.pending_reverts())
     if done.merged or done.reverted:
         start_station("stage")
         lines = [f"merged `{each}`" for each in done.merged] + [f"reverted `{each}`" for each in done.reverted]

@@ -152,9 +152,10 @@ class Ledger:
         phases: Collection[Phase] | None = None,
         ingestor: str | None = None,
         source: str | None = None,
+        before: int | None = None,
         most: int | None = None,
     ) -> tuple[Run, ...]:
-        """Return runs, the newest claim first."""
+        """Return runs, the newest claim first; `before` is a window's sequence number."""
         query = _RUN_COLUMNS.select_from(_RUN_JOIN).order_by(t.runs.c.seq.desc())
         if names is not None:
             query = query.where(t.runs.c.run_id.in_(names))
@@ -164,6 +165,8 @@ class Ledger:
             query = query.where(t.runs.c.ingestor == ingestor)
         if source is not None:
             query = query.where(t.runs.c.source == source)
+        if before is not None:
+            query = query.where(t.runs.c.seq < before)
         return tuple(to_run(row) for row in self._rows(query.limit(most)))
 
     def count_runs(self) -> dict[Phase, int]:
@@ -222,6 +225,19 @@ class Ledger:
         """Return the oldest events of these types that come after a sequence, oldest first."""
         query = sa.select(t.events).where(t.events.c.sequence > sequence, t.events.c.type.in_(types))
         return tuple(Event(**row) for row in self._rows(query.order_by(t.events.c.sequence).limit(most)))
+
+    def refusals(self, run_id: str, most: int = 10) -> tuple[Event, ...]:
+        """Return the newest events of refused candidates that a run was part of, oldest of them first."""
+        names = sa.cast(t.events.c.payload, sa.String).contains(f'"{run_id}"', autoescape=True)
+        query = sa.select(t.events).where(t.events.c.type == "CandidateRefused", names)
+        query = query.order_by(t.events.c.sequence.desc()).limit(most)
+        return tuple(Event(**row) for row in reversed(self._rows(query)))
+
+    def first_times(self, type: str, operations: Collection[str]) -> dict[str, datetime]:
+        """Return operation → time of its first event of a type; operations without one are missing."""
+        query = sa.select(t.events.c.operation, sa.func.min(t.events.c.at).label("at")).group_by(t.events.c.operation)
+        query = query.where(t.events.c.operation.in_(operations), t.events.c.type == type)
+        return {row["operation"]: row["at"] for row in self._rows(query)}
 
     def cursors(self, names: Collection[str]) -> dict[str, int]:
         """Return how far each of the named cursors is; those that do not exist are missing."""

@@ -150,6 +150,12 @@ class Writer:
         self.append("RunErrored", actor, run=run_id, reason=reason, attempt=attempts)
         return attempts
 
+    def note_waiting(self, run_id: str, blocker: str | None, reasons: Iterable[str], actor: str) -> None:
+        """Say on a queued run which earlier run it waits for, None when it waits no longer."""
+        update = t.runs.update().where(t.runs.c.run_id == run_id).values(reasons=list(reasons))
+        self._connection.execute(update)
+        self.append("RunKeptWaiting" if blocker else "RunFreed", actor, run=run_id, waits_for=blocker)
+
     def request_revert(self, run_id: str, reason: str, actor: str) -> None:
         """Put a run that is in `main` into the merge queue to be taken out."""
         run = self.run(run_id)
@@ -311,12 +317,18 @@ class Writer:
     def take_lease(self, name: str, holder: str, seconds: float) -> str | None:
         """Take or renew a lease on the database's clock; return None, or who holds it."""
         now = self._connection.execute(sa.select(self._database_clock())).scalar_one()
-        row = self._connection.execute(sa.select(t.leases).where(t.leases.c.name == name)).mappings().first()
-        if row is not None and row["holder"] != holder and row["until"] > now:
-            return str(row["holder"])
+        other = self.find_holder(name)
+        if other not in (None, holder):
+            return other
         self._connection.execute(t.leases.delete().where(t.leases.c.name == name))
         self._connection.execute(t.leases.insert().values(name=name, holder=holder, until=now + seconds))
         return None
+
+    def find_holder(self, name: str) -> str | None:
+        """Return who holds a lease that has not run out."""
+        row = self._connection.execute(sa.select(t.leases).where(t.leases.c.name == name)).mappings().first()
+        now = self._connection.execute(sa.select(self._database_clock())).scalar_one()
+        return str(row["holder"]) if row is not None and row["until"] > now else None
 
     def drop_lease(self, name: str, holder: str) -> None:
         """Give a lease back if it is still ours."""

@@ -22,10 +22,15 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Ingestor:
-    """One named machine that ingests a source or, with several of them, the shard of its position."""
+    """One named machine that ingests a source or, with several of them, the shard of its position.
+
+    Without `local_gate` its runs are first checked in the merge queue. With `in_order` they merge in claiming order
+    only: a later run waits while an earlier one is neither in `main` nor empty nor rejected.
+    """
 
     name: str
     local_gate: bool = True
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -347,4 +347,5 @@ def test_run_that_a_person_let_go_while_it_was_tested_does_not_land(scene: Scene
     assert scene.phase(run) is Phase.REJECTED
     assert run.run_id not in scene.in_main()
     assert len(scene.in_main()) == 1  # the customer
-    assert not scene.stack.lake.list_branches("candidate-")
+    refused = [event.payload["branch"] for event in scene.stack.ledger.events(type="CandidateRefused")]
+    assert list(scene.stack.lake.list_branches("candidate-")) == refused  # from when the run was held

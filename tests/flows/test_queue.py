@@ -116,7 +116,10 @@ def test_bad_run_without_local_gate_fails_alone_and_three_merge(world: World) ->
     assert {result.run_id for result in report.results} == {bad.run_id}
     (event,) = world.events("RunFailed")
     assert (event.run_id, event.payload["branch"], event.payload["commit"]) == (bad.run_id, bad.branch, bad.commit)
-    assert world.lake.list_branches("candidate-") == ()
+    (refused,) = world.events("CandidateRefused")
+    assert refused.payload["runs"] == ids(*runs)
+    assert world.lake.list_branches("candidate-") == (refused.payload["branch"],)
+    assert world.runs_in_main(refused.payload["commit"]) == set(ids(*runs))
 
 
 def test_failed_run_is_fixed_and_lands(world: World) -> None:
@@ -213,7 +216,8 @@ def test_culprit_that_nobody_can_name_is_found_by_halving(
     assert world.runs_in_main() == set(done.merged)
     assert world.run(culprit).reasons == ("the total is wrong",)
     assert done.candidates <= 7
-    assert world.lake.list_branches("candidate-") == ()
+    refused = [event.payload["branch"] for event in world.events("CandidateRefused")]
+    assert set(world.lake.list_branches("candidate-")) == set(refused)
 
 
 def test_runs_that_are_red_only_together_lose_the_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +243,7 @@ def test_red_revert_alone_is_an_error_and_stays_requested(world: World, monkeypa
         with pytest.raises(errors.ChecksErrored, match="a revert could not be checked: the total is wrong"):
             world.integrate()
     assert world.head == before
-    assert world.lake.list_branches("candidate-") == ()
+    assert len(world.lake.list_branches("candidate-")) == 1
     assert world.integrate().reverted == ids(run)
 
 

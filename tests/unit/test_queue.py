@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from math import ceil, log2
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.checks import Outcome, Result
-from flows.domain.queue import HEAD_FENCE, Batch, find_culprits, find_foreign, plan_batch, runs_in, split
+from flows.domain.checks import Gate, Outcome, Report, Result
+from flows.domain.queue import (
+    HEAD_FENCE,
+    Batch,
+    find_culprits,
+    find_foreign,
+    find_suspects,
+    find_waiting,
+    plan_batch,
+    runs_in,
+    split,
+)
 from flows.domain.runs import Phase, Run
 from flows.domain.windows import Window
 
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
 
 
-def run(seq: int, phase: Phase = Phase.QUEUED) -> Run:
-    return Run(f"r{seq}", "orders", "dan", 100 + seq, Window(seq, "orders", 0, NOON, NOON), phase, NOON)
+def run(seq: int, phase: Phase = Phase.QUEUED, ingestor: str = "dan") -> Run:
+    return Run(f"r{seq}", "orders", ingestor, 100 + seq, Window(seq, "orders", 0, NOON, NOON), phase, NOON)
+
+
+queues = st.lists(st.sampled_from(["dan", "dave", "dana", "dora"]), max_size=40).map(
+    lambda owners: [run(seq, ingestor=owner) for seq, owner in enumerate(owners, start=1)]
+)
 
 
 def names(batch: Batch) -> tuple[list[str], list[str]]:
@@ -63,21 +80,157 @@ def test_taking_batches_until_nothing_waits_takes_every_run_once(
     assert sorted(taken) == sorted(f"r{n}" for n in queued | reverts)
 
 
-def test_a_split_halves_the_lands_and_keeps_the_reverts_in_the_first_half() -> None:
-    first, second = split(Batch((run(1), run(2), run(3)), (run(9),)))
-    assert (names(first), names(second)) == ((["r1"], ["r9"]), (["r2", "r3"], []))
+def test_a_backlog_leaves_a_place_for_each_other_ingestor() -> None:
+    backlog = [run(seq) for seq in range(1, 30)]
+    batch = plan_batch([*backlog, run(30, ingestor="dave"), run(31, ingestor="dana")], [], 4)
+    assert names(batch) == (["r1", "r2", "r30", "r31"], [])
 
 
-@given(st.integers(2, 64))
-def test_splitting_again_and_again_leaves_a_culprit_alone(size: int) -> None:
-    batch, halvings = Batch(tuple(run(n) for n in range(size))), 0
-    while len(batch.lands) > 1:
-        first, second = split(batch)
-        assert first.lands + second.lands == batch.lands
-        assert first.lands
-        assert second.lands
-        batch, halvings = max(first, second, key=lambda half: len(half.lands)), halvings + 1
-    assert halvings <= 6
+def test_ingestors_take_turns_until_one_has_nothing_left() -> None:
+    queued = [run(1), run(2), run(3), run(4), run(5, ingestor="dave"), run(6, ingestor="dave"), run(7, ingestor="dana")]
+    assert names(plan_batch(queued, [], 5)) == (["r1", "r2", "r5", "r6", "r7"], [])
+    assert names(plan_batch(queued, [], 2)) == (["r1", "r5"], [])
+
+
+@given(queued=queues, size=st.integers(1, 20), seed=st.randoms())
+def test_batches_are_fair_keep_each_ingestors_order_and_lose_nothing(
+    queued: list[Run], size: int, seed: object
+) -> None:
+    waiting = list(queued)
+    seed.shuffle(waiting)  # type: ignore[attr-defined]
+    taken: list[Run] = []
+    while batch := plan_batch(waiting, [], size):
+        owners = {each.ingestor for each in waiting}
+        served = [each.ingestor for each in batch.lands]
+        if size >= len(owners):
+            assert set(served) == owners
+        more = {owner: sum(each.ingestor == owner for each in waiting) - served.count(owner) for owner in owners}
+        most = max(served.count(owner) for owner in owners)
+        assert all(not more[owner] or served.count(owner) >= most - 1 for owner in owners)
+        taken += batch.lands
+        waiting = [each for each in waiting if each not in batch.lands]
+    assert sorted(each.window.seq for each in taken) == [each.window.seq for each in queued]
+    for owner in {each.ingestor for each in queued}:
+        assert [each for each in taken if each.ingestor == owner] == [each for each in queued if each.ingestor == owner]
+
+
+# In order
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_later_run_waits_unless_the_earlier_one_is_in_main_or_never_will_be(phase: Phase) -> None:
+    earlier = run(1, phase)
+    waits = find_waiting([run(2), run(3)], [earlier], {"dan"})
+    if phase in (Phase.MERGED, Phase.LIVE, Phase.EMPTY, Phase.REJECTED):
+        assert waits == {}
+    else:
+        assert waits == {"r2": "r1", "r3": "r1"}
+
+
+def test_only_ingestors_that_say_so_wait_and_only_for_their_own_earlier_runs() -> None:
+    others = [run(2, Phase.FAILED), run(1, Phase.FAILED, "dave"), run(9, Phase.FAILED, "dana")]
+    queued = [run(3), run(4, ingestor="dave"), run(5, ingestor="dana")]
+    assert find_waiting(queued, others, {"dan", "dana"}) == {"r3": "r2"}
+
+
+def test_a_run_that_leaves_main_is_in_the_way() -> None:
+    leaving = replace(run(1, Phase.MERGED), revert_reason="it was wrong")
+    assert find_waiting([run(2)], [leaving], {"dan"}) == {"r2": "r1"}
+
+
+def test_runs_that_are_up_together_do_not_wait_for_each_other_and_the_earliest_is_named() -> None:
+    up = [run(1, Phase.HELD), run(2), run(5)]
+    others = [run(4, Phase.CHECKING), run(3, Phase.FAILED), run(1, Phase.HELD), run(2), run(5)]
+    assert find_waiting(up, others, {"dan"}) == {"r5": "r3"}
+
+
+# A culprit that does not show
+
+
+def report(*outcomes: Outcome, gate: Gate = Gate.LOCAL) -> Report:
+    return Report(gate, "c", "m", tuple(result(None, outcome) for outcome in outcomes))
+
+
+def test_suspects_are_who_nobody_looked_at_who_was_warned_of_and_whose_last_one_went_wrong() -> None:
+    reports = {
+        "good": report(Outcome.PASSED),
+        "warned": report(Outcome.PASSED, Outcome.WARNED),
+        "later": report(Outcome.PASSED, gate=Gate.INTEGRATION),
+    }
+    lands = [
+        run(1),
+        replace(run(2), report="good"),
+        replace(run(3), report="warned"),
+        replace(run(4, ingestor="dave"), report="good"),
+        replace(run(5), report="later"),
+        replace(run(6), report="unknown"),
+    ]
+    assert find_suspects(lands, reports, {"dave"}) == {"r1", "r3", "r4", "r5", "r6"}
+
+
+def test_what_lands_before_a_suspect_in_order_is_asked_with_it() -> None:
+    lands = [replace(run(1), report="good"), run(2), replace(run(3), report="good")]
+    reports = {"good": report(Outcome.PASSED)}
+    assert find_suspects(lands, reports, (), {"dan"}) == {"r1", "r2"}
+    assert find_suspects(lands, reports, ()) == {"r2"}
+
+
+def test_reverts_are_tested_apart_from_the_runs() -> None:
+    first, rest = split(Batch((run(1), run(2)), (run(9),)))
+    assert (names(first), names(rest)) == (([], ["r9"]), (["r1", "r2"], []))
+
+
+def test_few_suspects_are_tested_alone_and_many_by_halves() -> None:
+    batch = Batch(tuple(run(n) for n in range(1, 6)))
+    for suspects, first in (
+        ({"r4"}, "r4"),
+        ({"r4", "r2"}, "r2 r4"),
+        ({"r5", "r4", "r3", "r2"}, "r2 r3 r4"),
+        ((), "r1 r2 r3"),
+    ):
+        part, rest = split(batch, suspects)
+        assert names(part)[0] == first.split()
+        assert sorted((*part.run_ids, *rest.run_ids)) == sorted(batch.run_ids)
+
+
+@given(
+    queued=queues.filter(bool), suspects=st.sets(st.integers(1, 40)), in_order=st.sets(st.sampled_from(["dan", "dora"]))
+)
+def test_no_part_holds_a_run_in_order_without_the_earlier_ones(
+    queued: list[Run], suspects: set[int], in_order: set[str]
+) -> None:
+    lands = [replace(each, report=None if each.window.seq in suspects else "good") for each in queued]
+    guilty = find_suspects(lands, {"good": report(Outcome.PASSED)}, (), in_order)
+    part, rest = split(Batch(tuple(lands)), guilty)
+    for later in part.lands:
+        if later.ingestor in in_order:
+            left = [each.window.seq for each in rest.lands if each.ingestor == later.ingestor]
+            assert min(left, default=later.window.seq) >= later.window.seq
+
+
+@given(
+    size=st.integers(1, 256), culprit=st.integers(0, 255), suspects=st.sets(st.integers(0, 255)), reverts=st.booleans()
+)
+def test_a_culprit_is_found_in_the_logarithm_of_candidates_whether_suspicion_is_right_or_wrong(
+    size: int, culprit: int, suspects: set[int], reverts: bool
+) -> None:
+    culprit %= size
+    guilty = {f"r{seq}" for seq in suspects if seq < size}
+    red, candidates = Batch(tuple(run(n) for n in range(size)), (run(999),) if reverts else ()), 0
+    while True:
+        part, rest = split(red, guilty)
+        assert part
+        candidates += 1
+        if f"r{culprit}" not in part.run_ids:
+            red = rest
+        elif part.can_be_split:
+            red = part
+        else:
+            break
+    assert part.run_ids == (f"r{culprit}",)
+    assert candidates <= ceil(log2(size)) + 3
+    if len(guilty) == 1 and f"r{culprit}" in guilty and not reverts:
+        assert candidates == 1
 
 
 def result(run_id: str | None, outcome: Outcome) -> Result:
