@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     skip_local_gate: list[str] = Field([], description="ingestors whose local gate is left out, as a JSON list")
     attempts: int = Field(3, ge=1, le=20, description="tries of a run that cannot be finished before it is held")
     orphan_grace_seconds: float = Field(3600, ge=0, description="how long a row may wait for the row it refers to")
+    candidate_retention_days: float = Field(7, ge=0, description="how long a refused candidate is kept for review")
     smoke_least_share: float = Field(0.5, ge=0, le=1, description="share of rows a mart must keep to be promoted")
     build_timeout_seconds: float = Field(1800, gt=0, description="longest dbt build")
     ingest_seconds: int = Field(300, description="seconds from one scheduled run of an ingestor to the next")

@@ -51,6 +51,7 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
                 orphan_grace=timedelta(seconds=settings.orphan_grace_seconds),
                 smoke_least_share=settings.smoke_least_share,
                 skip_local_gate=frozenset(settings.skip_local_gate),
+                candidate_retention=timedelta(days=settings.candidate_retention_days),
             ),
         )
         if lake:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 from flows.adapters.lake import PRODUCTION
 from flows.adapters.ledger import Intent
 from flows.commands import moves
-from flows.commands.stack import Stack
+from flows.commands.stack import Stack, is_held
 from flows.domain import errors, plans
+
+_ABANDONED_AFTER = timedelta(hours=1)
+_HELPER = re.compile(r"(candidate|publish|build)-(?:.+-)?([0-9a-f]{16})")
+_LEASES = {"candidate": "integrate", "build": "stage"}
 
 
 def finish_open_intents(stack: Stack, actor: str) -> tuple[str, ...]:
@@ -48,7 +54,10 @@ def _is_outdated(stack: Stack, intent: Intent) -> bool:
 
 def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
     """Bring the lake in line with the ledger after anything; return what was repaired, in words."""
-    found = list(finish_open_intents(stack, actor))
+    return (*finish_open_intents(stack, actor), *_repair_production(stack, actor), *sweep_branches(stack, actor))
+
+
+def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
     pointer = stack.ledger.pointer()
     shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, moves.PUBLISHED_FENCE)
     is_ahead = bool(shown) and (
@@ -63,7 +72,7 @@ def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
         frozen = replace(frozen, generation=max(frozen.generation, shown["generation"]))
         with stack.ledger.write() as tx:
             tx.swap_pointer(pointer, frozen, "PromotionsFrozen", actor, reason=reason)
-        return (*found, reason)
+        return (reason,)
     if pointer.settled and not is_ahead:
         try:
             published = show_settled(stack, actor)
@@ -72,10 +81,51 @@ def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
             if not pointer.frozen:
                 with stack.ledger.write() as tx:
                     tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
-            return (*found, f"{reason}: dartifact rollback")
+            return (f"{reason}: dartifact rollback",)
         if published:
-            found.append(f"production shows {pointer.live} again")
-    return tuple(found)
+            return (f"production shows {pointer.live} again",)
+    return ()
+
+
+def sweep_branches(stack: Stack, actor: str) -> tuple[str, ...]:
+    """Delete the hidden helper branches that nobody needs any more; return what was swept, in words.
+
+    A refused candidate goes when its retention ends, any other helper one hour after a sweep has first seen it without
+    an owner. A branch cannot tell its age (before its first commit it shows one of `main`), so the ledger does. An
+    owner is an open intent or, while a candidate or a dartifact is built, who holds the lease of that station; a
+    publication has opened its intent after a few calls with timeouts, in minutes. A process that was suspended for
+    longer finds its branch gone and fails; as after a crash, the next one does its work.
+    """
+    helpers: dict[str, re.Match[str]] = {}
+    for kind in ("candidate", "publish", "build"):
+        for branch in stack.lake.list_branches(f"{kind}-"):
+            if match := _HELPER.fullmatch(branch):
+                helpers[branch] = match
+    # Read after the branches: an intent that was opened between the two looks is seen.
+    owned = {intent.operation for intent in stack.ledger.open_intents()}
+    operations = {match[2] for match in helpers.values()}
+    refused = stack.ledger.first_times("CandidateRefused", operations)
+    noted = stack.ledger.first_times("LeftoverNoted", operations)
+    kinds = {match[1] for match in helpers.values() if match[2] not in refused}
+    busy = {kind for kind in kinds if kind in _LEASES and is_held(stack.ledger, _LEASES[kind])}
+    now, due = stack.clock(), {}
+    for branch, match in helpers.items():
+        kind, operation = match.groups()
+        if operation in refused:
+            if now >= refused[operation] + stack.policy.candidate_retention:
+                due[branch] = "its retention is over"
+        elif operation in owned or kind in busy:
+            continue
+        elif operation not in noted:
+            with stack.ledger.write() as tx:
+                tx.append("LeftoverNoted", actor, operation=operation, branch=branch)
+        elif now >= noted[operation] + _ABANDONED_AFTER:
+            due[branch] = "a leftover"
+    for branch, why in due.items():
+        stack.lake.delete_branch(branch)
+        with stack.ledger.write() as tx:
+            tx.append("BranchSwept", actor, operation=helpers[branch][2], branch=branch, why=why)
+    return tuple(f"{branch}: swept, {why}" for branch, why in due.items())
 
 
 def show_settled(stack: Stack, actor: str) -> bool:

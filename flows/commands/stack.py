@@ -41,8 +41,9 @@ class Policy:
     """What may be decided without a person.
 
     `attempts` is how often a run may fail to finish before it is held; `orphan_grace` how long a row may wait for the
-    row it refers to; `smoke_least_share` how many rows a mart must keep, as a share of what production shows.
-    `skip_local_gate` names ingestors whose local gate is left out, whatever their source declares.
+    row it refers to; `smoke_least_share` how many rows a mart must keep, as a share of what production shows;
+    `skip_local_gate` names ingestors whose local gate is left out, whatever their source declares;
+    `candidate_retention` how long a refused candidate is kept for review.
     """
 
     batch_size: int = 16
@@ -51,6 +52,7 @@ class Policy:
     smoke_least_share: float = 0.5
     weights: tuple[int, ...] = (100,)
     skip_local_gate: frozenset[str] = frozenset()
+    candidate_retention: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,13 @@ def hold_lease(ledger: Ledger, name: str, *, seconds: float = 60.0) -> Iterator[
         keeper.join()
         with ledger.write() as tx:
             tx.drop_lease(name, holder)
+
+
+def is_held(ledger: Ledger, name: str) -> bool:
+    """Say whether somebody who is alive, as far as can be told, holds a lease."""
+    with ledger.write() as tx:
+        holder = tx.find_holder(name)
+    return holder is not None and not _is_dead(holder)
 
 
 def _is_dead(holder: str) -> bool:
