@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,10 @@ from flows.commands.stack import Stack, hold_lease
 from flows.domain import errors
 from flows.domain.checks import Gate, Outcome, Report, Result
 from flows.domain.runs import Phase, Run
+from flows.domain.sources import Ingestor
 from flows.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy
-from tests.support.sources import bad_customer, bad_order, customer, order
+from tests.support.sources import bad_customer, bad_order, customer, order, shard_of
 from tests.support.world import ACTOR, World, edit_by_hand
 
 
@@ -245,6 +249,96 @@ def test_red_revert_alone_is_an_error_and_stays_requested(world: World, monkeypa
     assert world.head == before
     assert len(world.lake.list_branches("candidate-")) == 1
     assert world.integrate().reverted == ids(run)
+
+
+# A long queue
+
+SHARDS = {"customers": ("dana", "dora"), "orders": ("dan", "dave")}
+
+
+def fill_queue(world: World, bad: dict[int, dict[str, Any]]) -> list[Run]:
+    """Queue 64 runs of four ingestors, none of them checked: 40 of dana's, then 8 each of the others'.
+
+    `bad` names columns to change, by the position of the run.
+    """
+    for name, ingestors in SHARDS.items():
+        source = world.stack.source(name)
+        unchecked = tuple(Ingestor(each, local_gate=False) for each in ingestors)
+        world.stack.sources[name] = replace(source, ingestors=unchecked, overlap=timedelta(0))  # type: ignore[index]
+    world.tick()
+    world.sources["customers"].add(customer(0))
+    for ingestor in SHARDS["customers"]:  # one of them brings the customer of all orders
+        world.ingest("customers", ingestor)
+    world.integrate()
+    owners = [*["dana"] * 40, *["dora", "dan", "dave"] * 8]
+    runs, number = [], 0
+    for position, owner in enumerate(owners):
+        dataset = next(name for name, ingestors in SHARDS.items() if owner in ingestors)
+        make, shard = (customer, order)[dataset == "orders"], SHARDS[dataset].index(owner)
+        number = next(each for each in itertools.count(number + 1) if shard_of(make(each), 2) == shard)
+        row = make(number) if dataset == "customers" else order(number, of=0)
+        runs.append(world.bring(dataset, row | bad.get(position, {}), ingestor=owner))
+    assert [(run.ingestor, run.phase, run.rows) for run in runs] == [(owner, Phase.QUEUED, 1) for owner in owners]
+    return runs
+
+
+def owners_of_batches(world: World, runs: list[Run]) -> list[Counter[str]]:
+    """Return who landed with each advance of `main`, the first one first."""
+    owner = {run.run_id: run.ingestor for run in runs}
+    log = [each.metadata["runs"].split(",") for each in world.lake.log(MAIN) if each.metadata.get("runs")]
+    return [Counter(owner[each] for each in landed) for landed in reversed(log) if set(landed) <= set(owner)]
+
+
+def test_three_bad_ones_of_64_fail_each_for_its_own_reason_and_the_others_land(
+    world: World,
+) -> None:
+    bad = {3: {"segment": "martian"}, 41: {"amount": Decimal("-1.00")}, 60: {"currency": "XXX"}}
+    runs = fill_queue(world, bad)
+    done = world.integrate()
+    print(f"64 runs, 3 of them bad: {done.candidates} candidates")
+    guilty = {runs[3].run_id: "segment", runs[41].run_id: "amount", runs[60].run_id: "currency"}
+    assert set(done.failed) == set(guilty)
+    for run_id, column in guilty.items():
+        assert column in world.run(run_id).reasons[0]
+        assert len(world.run(run_id).reasons) == 2  # and that its local gate would have caught it
+    good = set(ids(*runs)) - set(guilty)
+    assert set(done.merged) == good
+    assert world.runs_in_main() >= good
+    assert not world.runs_in_main() & set(guilty)
+    assert set(owners_of_batches(world, runs)[0]) == {"dana", "dora", "dan", "dave"}  # the backlog is 40 of dana's
+    assert done.candidates <= 7  # ceil(61 / 16) that advance main, and one for each culprit
+
+
+def test_three_of_64_that_only_the_whole_shows_are_found_by_halving(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vast = {"amount": Decimal("99999.00")}
+    runs = fill_queue(world, {3: {"country": "XX"}, 41: vast, 60: vast})
+    real = queue.check_candidate
+
+    def check(stack: Stack, commit: Any, landing: Any) -> Report:
+        """Ask the real gate and, on the tables of the same commit, a check that no run owns."""
+        report = real(stack, commit, landing)
+        unknown = sum(row["country"] == "XX" for row in world.rows("customers", commit.commit_id))
+        large = sum(row["amount"] > 50_000 for row in world.rows("orders", commit.commit_id))
+        outcome = Outcome.FAILED if unknown or large else Outcome.PASSED
+        whole = Result("main.plausible", "main", outcome, f"{unknown} unknown countries, {large} vast amounts")
+        return replace(report, results=(*report.results, whole))
+
+    monkeypatch.setattr(queue, "check_candidate", check)
+    done = world.integrate()
+    print(f"64 runs, 3 of them bad: {done.candidates} candidates")
+    guilty = [runs[3], runs[41], runs[60]]
+    assert sorted(done.failed) == sorted(ids(*guilty))
+    assert [world.run(run).reasons[0] for run in guilty] == [
+        "1 unknown countries, 0 vast amounts",
+        "0 unknown countries, 1 vast amounts",
+        "0 unknown countries, 1 vast amounts",
+    ]
+    assert set(done.merged) == set(ids(*runs)) - set(ids(*guilty))
+    assert world.runs_in_main() >= set(done.merged)
+    assert not world.runs_in_main() & set(ids(*guilty))
+    assert done.candidates <= 4 + 3 * 6  # a batch of 16: the red one, at most 5 to be alone
 
 
 # Rows that wait for other rows
