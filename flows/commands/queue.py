@@ -298,7 +298,8 @@ def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], comm
     verdict = judge(results)
     reasons = list(verdict.reasons)
     fails = verdict.kind is VerdictKind.FAIL
-    if fails and stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut", most=1):
+    is_own = any(each.run_id == run.run_id and each.outcome is Outcome.FAILED for each in results)
+    if is_own and stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut", most=1):
         reasons.append(f"{run.ingestor}'s local gate is left out and would have caught it: switch it on")
     until = None if fails else run.held_until or stack.clock() + stack.policy.orphan_grace
     if not fails:
