@@ -75,7 +75,7 @@ def main() -> int:
     for verb in ("integrate", "stage", "promote"):
         run_cli(up.home, verb)
     with open_stack(up.settings, print) as stack:
-        faults = find_faults(stack, up.home / "demo" / "company.json")
+        faults = find_faults(stack, up.home / "demo" / "company.json", killed=len(kills))
         phases = {phase.value: count for phase, count in stack.ledger.count_runs().items()}
     print(f"runs: {phases}; up ended with {stuck}; processes left: {len(find_marked(up.home))}")
     print("processes and open files of the machines, flow runs left out:", *counts, sep="\n  ")

@@ -132,7 +132,7 @@ def test_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None:
         failed = {each.run_id for each in stack.ledger.runs(phases=(Phase.FAILED,))}
         assert len(failed) == 2
         assert holes == failed
-        faults = find_faults(stack, up.home / "demo" / "company.json")
+        faults = find_faults(stack, up.home / "demo" / "company.json", killed=4)
     assert [each for each in faults if "left a hole" not in each] == []
 
 

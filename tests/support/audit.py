@@ -24,10 +24,18 @@ _ORDERS = "SELECT order_id, status, CAST(amount AS VARCHAR) AS amount, updated_a
 _PASSING = ("candidate-", "publish-", "build-")
 
 
-def find_faults(stack: Stack, state_file: Path) -> list[str]:
-    """Return in words what is not as it has to be once everything stands still; nothing when all is well."""
+def find_faults(stack: Stack, state_file: Path, *, killed: int = 0) -> list[str]:
+    """Return in words what is not as it has to be once everything stands still; nothing when all is well.
+
+    Each kill may have left one helper branch, which is swept an hour later.
+    """
     state = StateFile(state_file, None).look().company
-    return [*_find_loose_ends(stack), *_find_wrong_orders(stack, state), *_find_wrong_customers(stack, state)]
+    return [
+        *_find_loose_ends(stack),
+        *_find_branches(stack, killed),
+        *_find_wrong_orders(stack, state),
+        *_find_wrong_customers(stack, state),
+    ]
 
 
 def _find_loose_ends(stack: Stack) -> list[str]:
@@ -40,8 +48,6 @@ def _find_loose_ends(stack: Stack) -> list[str]:
     known = {each.run_id for each in ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
     faults += [f"{each} is in main and the ledger does not know" for each in sorted(there - known)]
     faults += [f"the ledger says that {each} is in main" for each in sorted(known - there)]
-    files = Files(lake.access, lake.repository)
-    faults += [f"the branch {each} is left" for each in files.heads() if each.startswith(_PASSING)]
     pointer = ledger.pointer()
     if pointer.live is None or pointer.settled is None:
         return [*faults, "nothing is live"]
@@ -49,6 +55,13 @@ def _find_loose_ends(stack: Stack) -> list[str]:
     faults += [f"{each} is in main and not in production" for each in sorted(missing)]
     wanted, shown = (_content(stack, each) for each in (pointer.settled, lake.head(PRODUCTION).commit_id))
     return faults if wanted == shown else [*faults, "production does not show what is settled"]
+
+
+def _find_branches(stack: Stack, killed: int) -> list[str]:
+    files = Files(stack.lake.access, stack.lake.repository)
+    refused = {each.payload["branch"] for each in stack.ledger.events(type="CandidateRefused", most=10_000)}
+    left = [each for each in files.heads() if each.startswith(_PASSING) and each not in refused]
+    return [f"the branch {each} is left" for each in left] if len(left) > killed else []
 
 
 def _content(stack: Stack, commit: str) -> dict[str, str]:
