@@ -12,19 +12,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.adapters import ledger_tables as t
-from flows.adapters.ledger_rows import to_dartifact, to_run, to_window
+from flows.adapters.ledger_migration import migrate
+from flows.adapters.ledger_rows import RUN_QUERY, select_last_claim, to_dartifact, to_run, to_window
 from flows.adapters.ledger_writer import Writer
 from flows.domain import errors
 from flows.domain.checks import Report
 from flows.domain.dartifacts import Blame, Dartifact, DartifactState
 from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import Phase, Run
-from flows.domain.windows import HOLES, Window
+from flows.domain.windows import HOLES, Window, find_holes
 
 _WRITERS = 7_465_697  # the advisory lock of PostgreSQL that writers of the ledger take
-
-_RUN_JOIN = t.runs.join(t.windows, t.runs.c.seq == t.windows.c.seq)
-_RUN_COLUMNS = sa.select(t.runs, t.windows.c.shard, t.windows.c.lo, t.windows.c.hi, t.windows.c.state.label("window"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,16 @@ class Event:
     dartifact_id: str | None
     operation: str | None
     payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What a person has stopped: the line, or one ingestor."""
+
+    name: str
+    at: datetime
+    actor: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +105,38 @@ class Ledger:
 
     def _create(self) -> None:
         found = self._find_version()
-        if found is None or found in t.EXTENDABLE:
+        if found is None:
             with self._engine.execution_options(writes=True).begin() as connection:
                 t.metadata.create_all(connection)
-                older = t.schema_version.c.version.in_(t.EXTENDABLE)
-                connection.execute(t.schema_version.update().where(older).values(version=t.VERSION))
                 # Whoever was first has written these.
                 if connection.execute(sa.select(t.schema_version.c.version)).first() is None:
                     connection.execute(t.schema_version.insert().values(version=t.VERSION))
                     body = LivePointer().to_json()
                     connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=body))
             found = self._find_version()
+        if found in t.OLDER:
+            self._migrate()
+            found = self._find_version()
         if found != t.VERSION:
             raise errors.UsageError(
                 f"the ledger has schema version {found}, this dartifact needs {t.VERSION}",
                 hint="use the dartifact version that wrote it, or another ledger",
             )
+
+    def _migrate(self) -> None:
+        with self._engine.execution_options(writes=True).connect() as connection:
+            driver = connection.connection.driver_connection
+            is_sqlite = connection.dialect.name == "sqlite"
+            if is_sqlite and driver:  # has no effect inside a transaction
+                driver.execute("PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    # Whoever was first has done it.
+                    if connection.execute(sa.select(t.schema_version.c.version)).scalar() in t.OLDER:
+                        migrate(connection)
+            finally:
+                if is_sqlite and driver:
+                    driver.execute("PRAGMA foreign_keys=ON")
 
     def _find_version(self) -> int | None:
         # A ledger that is there is opened without writing: readers wait for nobody.
@@ -140,7 +164,7 @@ class Ledger:
 
     def run(self, run_id: str) -> Run:
         """Return one run; NotFound names the verb that lists them."""
-        rows = self._rows(_RUN_COLUMNS.select_from(_RUN_JOIN).where(t.runs.c.run_id == run_id))
+        rows = self._rows(RUN_QUERY.where(t.runs.c.run_id == run_id))
         if not rows:
             raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
         return to_run(rows[0])
@@ -156,7 +180,7 @@ class Ledger:
         most: int | None = None,
     ) -> tuple[Run, ...]:
         """Return runs, the newest claim first; `before` is a window's sequence number."""
-        query = _RUN_COLUMNS.select_from(_RUN_JOIN).order_by(t.runs.c.seq.desc())
+        query = RUN_QUERY.order_by(t.runs.c.seq.desc())
         if names is not None:
             query = query.where(t.runs.c.run_id.in_(names))
         if phases is not None:
@@ -176,25 +200,48 @@ class Ledger:
 
     def pending_reverts(self) -> tuple[Run, ...]:
         """Return the runs that wait to be taken out of `main`."""
-        query = _RUN_COLUMNS.select_from(_RUN_JOIN).where(t.runs.c.revert_reason.is_not(None))
+        query = RUN_QUERY.where(t.runs.c.revert_reason.is_not(None))
         return tuple(to_run(row) for row in self._rows(query))
 
     def holes(self) -> tuple[tuple[Window, str], ...]:
-        """Return each hole with the id of the run that left it, in claiming order."""
-        query = _RUN_COLUMNS.select_from(_RUN_JOIN).where(t.windows.c.state.in_([state.value for state in HOLES]))
-        return tuple((to_window(row), row["run_id"]) for row in self._rows(query.order_by(t.runs.c.seq)))
+        """Return each open hole with the id of the run that left it, in claiming order."""
+        query = RUN_QUERY.where(t.windows.c.state.in_([state.value for state in HOLES]) | t.windows.c.backfill)
+        known = [(to_window(row), row["run_id"]) for row in self._rows(query.order_by(t.runs.c.seq))]
+        shards: dict[tuple[str, int], list[Window]] = {}
+        for window, _ in known:
+            shards.setdefault((window.source, window.shard), []).append(window)
+        open_ = {window.seq for windows in shards.values() for window in find_holes(windows)}
+        return tuple((window, run_id) for window, run_id in known if window.seq in open_)
 
-    def last_claim(self, source: str, shard: int) -> datetime | None:
-        """Return the end of the last window that was claimed of one shard: the fetch cursor."""
-        where = (t.windows.c.source == source) & (t.windows.c.shard == shard)
-        last: datetime | None = self._rows(sa.select(sa.func.max(t.windows.c.hi).label("hi")).where(where))[0]["hi"]
+    def runs_over(self, source: str, shard: int, lo: datetime, hi: datetime) -> tuple[Run, ...]:
+        """Return the runs of one shard whose windows overlap (lo, hi], in claiming order."""
+        w = t.windows.c
+        query = RUN_QUERY.where(w.source == source, w.shard == shard, w.hi > lo, w.lo < hi)
+        return tuple(to_run(row) for row in self._rows(query.order_by(w.seq)))
+
+    def last_claim(self, source: str, shard: int, *, before: int | None = None) -> datetime | None:
+        """Return the end of the last window that was claimed of one shard, before a seq if given: the fetch cursor."""
+        rows = self._rows(select_last_claim(source, shard, before))
+        last: datetime | None = rows[0]["hi"]
         return last
+
+    def newest_claims(self) -> tuple[Window, ...]:
+        """Return the newest ordinary window of each shard of each source."""
+        w, is_claim = t.windows.c, t.windows.c.backfill.is_(sa.false())
+        newest = sa.select(w.source, w.shard, sa.func.max(w.hi)).where(is_claim).group_by(w.source, w.shard)
+        query = sa.select(t.windows, w.state.label("window"))
+        query = query.where(is_claim, sa.tuple_(w.source, w.shard, w.hi).in_(newest))
+        return tuple(to_window(row) for row in self._rows(query.order_by(w.source, w.shard)))
 
     def windows(self, source: str, shard: int) -> tuple[Window, ...]:
         """Return all windows of one shard in claiming order."""
         query = sa.select(t.windows, t.windows.c.state.label("window"))
         query = query.where(t.windows.c.source == source, t.windows.c.shard == shard).order_by(t.windows.c.seq)
         return tuple(to_window(row) for row in self._rows(query))
+
+    def stops(self) -> tuple[Stop, ...]:
+        """Return what people have stopped, the oldest first."""
+        return tuple(Stop(**row) for row in self._rows(sa.select(t.stops).order_by(t.stops.c.at)))
 
     # Reports, events, intents
 

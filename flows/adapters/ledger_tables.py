@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 2
-EXTENDABLE = frozenset({1})
-"""Older versions that lack whole tables only: these are added when such a ledger is opened."""
+VERSION = 3
+OLDER = frozenset({1, 2})
+"""The versions that `ledger_migration` brings to this one when such a ledger is opened."""
 
 metadata = sa.MetaData()
 
@@ -66,9 +66,23 @@ windows = sa.Table(
     sa.Column("lo", UtcTime, nullable=False),
     sa.Column("hi", UtcTime, nullable=False),
     sa.Column("state", sa.String(12), nullable=False),
-    sa.UniqueConstraint("source", "shard", "hi"),
+    sa.Column("clock", UtcTime),
+    sa.Column("backfill", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("repairs", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("gap_reason", sa.String(500)),
     sa.Index("windows_state", "state"),
+    sa.Index("windows_hi", "source", "shard", "hi"),
     sqlite_autoincrement=True,
+)
+# A stretch is claimed once; backfills go over it as often as it takes.
+sa.Index(
+    "windows_once",
+    windows.c.source,
+    windows.c.shard,
+    windows.c.hi,
+    unique=True,
+    sqlite_where=windows.c.backfill.is_(sa.false()),
+    postgresql_where=windows.c.backfill.is_(sa.false()),
 )
 
 runs = sa.Table(
@@ -176,4 +190,13 @@ cursors = sa.Table(
     metadata,
     sa.Column("name", sa.String(80), primary_key=True),
     sa.Column("sequence", _NUMBER, nullable=False),
+)
+
+stops = sa.Table(
+    "stops",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("actor", sa.String(120), nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from flows.adapters import ledger_tables as t
-from flows.adapters.ledger_rows import to_run
+from flows.adapters.ledger_windows import WindowWriter
 from flows.domain import errors, runs
 from flows.domain.checks import Gate, Report, Verdict
 from flows.domain.dartifacts import TRANSITIONS as DARTIFACT_TRANSITIONS
@@ -17,88 +16,13 @@ from flows.domain.dartifacts import Blame, DartifactState
 from flows.domain.dartifacts import check_transition as check_dartifact_transition
 from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import WINDOW_STATE, Phase, Run
-from flows.domain.sources import Source
+from flows.domain.windows import DONE
 
 
-class Writer:
+class Writer(WindowWriter):
     """The writing side of one transaction; made by `Ledger.write()`."""
 
-    def __init__(self, connection: sa.Connection, now: datetime) -> None:
-        self._connection = connection
-        self._now = now
-
-    def append(
-        self,
-        type: str,
-        actor: str,
-        *,
-        run: str | None = None,
-        dartifact: str | None = None,
-        operation: str | None = None,
-        **payload: Any,
-    ) -> None:
-        """Append one event in the past tense."""
-        self._connection.execute(
-            t.events.insert().values(
-                at=self._now,
-                type=type,
-                actor=actor,
-                run_id=run,
-                dartifact_id=dartifact,
-                operation=operation,
-                payload=payload,
-            )
-        )
-
-    # Windows and runs
-
-    def claim_window(
-        self, source: Source, ingestor: str, lo: datetime, hi: datetime, *, after: datetime | None, actor: str
-    ) -> Run:
-        """Claim (lo, hi] for one ingestor: window, run and event.
-
-        `after` is the last claimed hi the decision was made on; Conflict when somebody has claimed since.
-        """
-        shard = source.shard(ingestor)
-        query = sa.select(sa.func.max(t.windows.c.hi)).where(
-            t.windows.c.source == source.name, t.windows.c.shard == shard
-        )
-        if self._connection.execute(query).scalar() != after:
-            raise errors.Conflict(f"another run of {source.name} claimed a window meanwhile", hint="run again")
-        state = WINDOW_STATE[Phase.EXTRACTING].value
-        window = t.windows.insert().values(source=source.name, shard=shard, lo=lo, hi=hi, state=state)
-        seq = self._connection.execute(window.returning(t.windows.c.seq)).scalar_one()
-        last = sa.select(sa.func.max(t.runs.c.number)).where(t.runs.c.ingestor == ingestor)
-        number = self._connection.execute(last).scalar()
-        number = runs.FIRST_NUMBER if number is None else number + 1
-        run_id = runs.run_id(source.name, ingestor, hi, number)
-        self._connection.execute(
-            t.runs.insert().values(
-                run_id=run_id,
-                source=source.name,
-                ingestor=ingestor,
-                number=number,
-                seq=seq,
-                phase=Phase.EXTRACTING.value,
-                created_at=self._now,
-                reasons=[],
-                attempts=0,
-            )
-        )
-        self.append("WindowClaimed", actor, run=run_id, seq=seq, lo=lo.isoformat(), hi=hi.isoformat())
-        return self.run(run_id)
-
-    def run(self, run_id: str) -> Run:
-        """Return a run as it stands inside this transaction."""
-        join = t.runs.join(t.windows, t.runs.c.seq == t.windows.c.seq)
-        columns = (t.runs, t.windows.c.shard, t.windows.c.lo, t.windows.c.hi, t.windows.c.state.label("window"))
-        row = self._connection.execute(
-            sa.select(*columns).select_from(join).where(t.runs.c.run_id == run_id)
-        ).mappings()
-        found = row.first()
-        if found is None:
-            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
-        return to_run(dict(found))
+    # Runs
 
     def move_run(
         self,
@@ -129,8 +53,11 @@ class Writer:
         if gate is not None:
             values["gate"] = gate.value
         self._connection.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(**values))
-        state = WINDOW_STATE[to].value
-        self._connection.execute(t.windows.update().where(t.windows.c.seq == old.window.seq).values(state=state))
+        state = WINDOW_STATE[to]
+        window: dict[str, Any] = {"state": state.value}
+        if state in DONE:
+            window["gap_reason"] = None  # were it taken out again, nobody has accepted that
+        self._connection.execute(t.windows.update().where(t.windows.c.seq == old.window.seq).values(**window))
         if gate is not None:
             payload["gate"] = gate.value
         self.append(event, actor, run=run_id, operation=operation, **{"from": old.phase.value}, **payload)
@@ -311,6 +238,22 @@ class Writer:
         """Move a cursor behind the event of that sequence; never back."""
         behind = (t.cursors.c.name == name) & (t.cursors.c.sequence < to)
         self._connection.execute(t.cursors.update().where(behind).values(sequence=to))
+
+    # What people have stopped
+
+    def stop(self, name: str, reason: str, event: str, actor: str) -> None:
+        """Write down that the line, or one ingestor, is stopped; who stopped it first stays who did it."""
+        if self._connection.execute(sa.select(t.stops).where(t.stops.c.name == name)).first() is None:
+            values = {"name": name, "at": self._now, "actor": actor, "reason": reason[:500]}
+            self._connection.execute(t.stops.insert().values(**values))
+        self.append(event, actor, name=name, reason=reason)
+
+    def start(self, name: str, event: str, actor: str) -> bool:
+        """Let what was stopped go on; False when it was not stopped."""
+        if self._connection.execute(t.stops.delete().where(t.stops.c.name == name)).rowcount == 0:
+            return False
+        self.append(event, actor, name=name)
+        return True
 
     # Leases
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
@@ -858,3 +859,154 @@ def test_what_is_committed_is_flushed_to_the_disk(sqlite_ledger: Ledger) -> None
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+# Ledgers of older versions
+
+_OLD_WINDOWS = """
+CREATE TABLE windows (
+    seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, source VARCHAR(80) NOT NULL, shard INTEGER NOT NULL,
+    lo DATETIME NOT NULL, hi DATETIME NOT NULL, state VARCHAR(12) NOT NULL, UNIQUE (source, shard, hi)
+)
+"""
+_OLD_WINDOWS_POSTGRESQL = """
+CREATE TABLE windows (
+    seq BIGSERIAL NOT NULL PRIMARY KEY, source VARCHAR(80) NOT NULL, shard INTEGER NOT NULL,
+    lo TIMESTAMP WITH TIME ZONE NOT NULL, hi TIMESTAMP WITH TIME ZONE NOT NULL, state VARCHAR(12) NOT NULL,
+    UNIQUE (source, shard, hi)
+)
+"""
+
+
+def write_version_2(url: str) -> None:
+    """Write a ledger as schema version 2 had it: one merged run, one that failed."""
+    engine = sa.create_engine(url)
+    old = sa.MetaData()
+    for table in t.metadata.sorted_tables:
+        if table not in (t.windows, t.stops):
+            table.to_metadata(old)
+    with engine.begin() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql(_OLD_WINDOWS if is_sqlite else _OLD_WINDOWS_POSTGRESQL)
+        connection.exec_driver_sql("CREATE INDEX windows_state ON windows (state)")
+        stub = sa.Table("windows", old, autoload_with=connection)
+        old.create_all(connection, tables=[table for table in old.sorted_tables if table is not stub])
+        connection.execute(t.schema_version.insert().values(version=2))
+        connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=LivePointer().to_json()))
+        for number, (phase, state) in enumerate((("merged", "merged"), ("failed", "held"))):
+            lo, hi = at(5 * number), at(5 * number + 5)
+            window = sa.insert(t.windows).values(seq=number + 1, source="orders", shard=0, lo=lo, hi=hi, state=state)
+            connection.execute(window)
+            connection.execute(t.runs.insert().values(
+                run_id=f"orders-dan-{number}", source="orders", ingestor="dan", number=100 + number, seq=number + 1,
+                phase=phase, created_at=hi, reasons=[], attempts=0))  # fmt: skip
+    engine.dispose()
+
+
+def test_a_ledger_of_the_version_before_is_brought_to_this_one_with_all_that_is_in_it(url: str) -> None:
+    write_version_2(url)
+    with contextlib.closing(Ledger(url, lambda: NOON)) as ledger:
+        windows = ledger.windows("orders", 0)
+        assert [(w.seq, w.lo, w.hi, w.state.value) for w in windows] == [
+            (1, at(0), at(5), "merged"),
+            (2, at(5), at(10), "held"),
+        ]
+        assert [(w.clock, w.backfill, w.repairs, w.gap_reason) for w in windows] == [(None, False, (), None)] * 2
+        assert [run.run_id for run in ledger.runs()] == ["orders-dan-1", "orders-dan-0"]
+        assert ledger.stops() == ()
+        with ledger.write() as tx:
+            again = tx.claim_backfill(ORDERS, "dan", at(5), at(10), actor=ACTOR)
+        assert again.window.seq == 3
+        assert again.window.repairs == (2,)
+        assert claim(ledger, 10, 15).window.seq == 4
+        with pytest.raises(sa.exc.IntegrityError), ledger.write() as tx:
+            tx._connection.execute(t.runs.insert().values(
+                run_id="x", source="orders", ingestor="dan", number=1, seq=77, phase="merged", created_at=NOON,
+                reasons=[], attempts=0))  # fmt: skip
+    with contextlib.closing(Ledger(url, lambda: NOON)) as ledger:
+        assert len(ledger.windows("orders", 0)) == 4
+
+
+# Backfills, shorter windows, accepted gaps, stops
+
+
+def test_a_backfill_moves_no_cursor_and_may_end_where_a_claim_ended(ledger: Ledger) -> None:
+    claim(ledger, 0, 5)
+    broken = move(ledger, claim(ledger, 5, 10), Phase.CHECKING, Phase.FAILED)
+    with ledger.write() as tx:
+        again = tx.claim_backfill(ORDERS, "dan", at(0), at(10), actor=ACTOR)
+    assert (again.window.backfill, again.window.repairs) == (True, (broken.window.seq,))
+    assert ledger.last_claim("orders", 0) == at(10)
+    assert claim(ledger, 10, 15).window.hi == at(15)
+    assert ledger.last_claim("orders", 0, before=broken.window.seq) == at(5)
+    with pytest.raises(sa.exc.IntegrityError), ledger.write() as tx:
+        tx._add_run(ORDERS, "dan", at(0), at(10), "WindowClaimed", ACTOR)
+
+
+def test_a_hole_is_listed_until_a_backfill_over_it_is_merged(ledger: Ledger) -> None:
+    broken = move(ledger, claim(ledger, 0, 5), Phase.CHECKING, Phase.FAILED)
+    with ledger.write() as tx:
+        again = tx.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
+    again = move(ledger, again, Phase.CHECKING, Phase.QUEUED)
+    assert [run_id for _, run_id in ledger.holes()] == [broken.run_id]
+    again = move(ledger, again, Phase.MERGED)
+    assert ledger.holes() == ()
+    move(ledger, again, Phase.REVERTED)
+    assert [run_id for _, run_id in ledger.holes()] == [broken.run_id, again.run_id]
+
+
+def test_only_the_last_claim_can_end_earlier_and_only_while_it_is_extracting(ledger: Ledger) -> None:
+    run = claim(ledger, 0, 10)
+    with ledger.write() as tx:
+        tx.shorten_window(run.run_id, at(4), ACTOR)
+        tx.shorten_window(run.run_id, at(4), ACTOR)
+    assert ledger.last_claim("orders", 0) == at(4)
+    (event,) = ledger.events(type="WindowShortened")
+    assert event.payload == {"hi": at(4).isoformat(), "was": at(10).isoformat()}
+    for wrong in (at(0), at(9)):
+        with pytest.raises(errors.Conflict, match="can no longer end"), ledger.write() as tx:
+            tx.shorten_window(run.run_id, wrong, ACTOR)
+    following = claim(ledger, 4, 10)
+    with pytest.raises(errors.Conflict, match="can no longer end"), ledger.write() as tx:
+        tx.shorten_window(run.run_id, at(2), ACTOR)
+    move(ledger, following, Phase.CHECKING)
+    with pytest.raises(errors.Conflict, match="can no longer end"), ledger.write() as tx:
+        tx.shorten_window(following.run_id, at(7), ACTOR)
+
+
+def test_an_accepted_gap_is_kept_with_its_reason_until_the_run_is_merged(ledger: Ledger) -> None:
+    run = move(ledger, claim(ledger), Phase.CHECKING, Phase.FAILED)
+    with ledger.write() as tx:
+        assert tx.accept_gap(run.run_id, "the source has lost it", ACTOR).window.gap_reason == "the source has lost it"
+    assert ledger.holes() == ()
+    (event,) = ledger.events(run_id=run.run_id, type="GapAccepted")
+    assert (event.actor, event.payload["reason"]) == (ACTOR, "the source has lost it")
+    merged = move(ledger, run, Phase.CHECKING, Phase.QUEUED, Phase.MERGED)
+    assert merged.window.gap_reason is None
+    move(ledger, merged, Phase.REVERTED)
+    assert [run_id for _, run_id in ledger.holes()] == [run.run_id]
+    live = claim(ledger, 5, 10)
+    with pytest.raises(errors.UsageError, match="it is no hole"), ledger.write() as tx:
+        tx.accept_gap(live.run_id, "why not", ACTOR)
+
+
+def test_the_newest_claim_of_each_shard_is_no_backfill(ledger: Ledger) -> None:
+    claim(ledger, 0, 5)
+    claim(ledger, 0, 7, ingestor="dave")
+    newest = claim(ledger, 5, 10)
+    with ledger.write() as tx:
+        tx.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
+    assert [(w.shard, w.hi) for w in ledger.newest_claims()] == [(0, newest.window.hi), (1, at(7))]
+
+
+def test_who_stopped_first_is_named_until_it_is_started(ledger: Ledger) -> None:
+    for actor in ("person:one", "person:two"):
+        with ledger.write() as tx:
+            tx.stop("dan", f"{actor} wants it", "IngestorPaused", actor)
+    (stop,) = ledger.stops()
+    assert (stop.name, stop.actor, stop.reason) == ("dan", "person:one", "person:one wants it")
+    with ledger.write() as tx:
+        assert tx.start("dan", "IngestorResumed", ACTOR)
+        assert not tx.start("dan", "IngestorResumed", ACTOR)
+    assert ledger.stops() == ()
+    assert [event.type for event in ledger.events()] == ["IngestorPaused", "IngestorPaused", "IngestorResumed"]
