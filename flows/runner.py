@@ -25,7 +25,8 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
-from flows.commands.ingest import Extractor, ingest
+from flows.commands.extraction import Extractor
+from flows.commands.ingest import ingest
 from flows.commands.stack import Stack
 from flows.domain import errors
 from flows.domain.checks import Outcome
@@ -122,7 +123,7 @@ def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ing
         raise errors.UsageError(f"{source.name} has no ingestor {ingestor}; it has {', '.join(names)}")
     settings = read_settings()
     with open_source(settings, source.name, say) as access, open_stack(settings, say) as stack:
-        runs = ingest(stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", run=run_as_task)
+        runs = ingest(stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", run=run_as_task, say=say)
         for each in runs:
             leave_artifact(each.run_id, f"{each.run_id}: {each.phase}", describe_run(stack, each))
     if any(each.phase is Phase.QUEUED for each in runs):
@@ -134,7 +135,10 @@ def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ing
             return Failed(name="Held", message=f"{each.branch}: {'; '.join(each.reasons)}")
     if not runs:
         return Completed(message="nothing new: the source's clock has not moved")
-    return Completed(message=", ".join(f"{each.run_id}: {each.phase}, {each.rows or 0:,} rows" for each in runs))
+    brought = [f"{each.run_id}: {each.phase}, {each.rows or 0:,} rows" for each in runs]
+    if backlog := runs[-1].window.backlog:
+        brought.append(f"{backlog} of the source wait for the next windows")
+    return Completed(message=", ".join(brought))
 
 
 def describe_run(stack: Stack, run: Run) -> list[str]:

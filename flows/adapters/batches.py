@@ -74,6 +74,23 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     pq.write_table(table.combine_chunks(), path, compression="zstd")
 
 
+def read_stamp(value: object, zone: str | None) -> datetime | None:
+    """Return a row's stamp in UTC; None where it cannot be read or, without an offset, has happened twice."""
+    if not isinstance(value, str):
+        return None
+    try:
+        stamp = datetime.fromisoformat(value)
+        if stamp.tzinfo is None:
+            if zone is None:
+                return None
+            stamp = stamp.replace(tzinfo=_zone(zone))
+            if stamp.utcoffset() != stamp.replace(fold=1).utcoffset():
+                return None
+        return stamp.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def arrow_type(data_type: str) -> pa.DataType:
     """Return the Arrow type of a contract's column type."""
     import pyarrow as pa  # noqa: PLC0415

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flows.adapters.column_types import ZONED_STAMP, decimal_size, text_form
 from flows.adapters.contracts import Contract
 from flows.domain.checks import Outcome, Result
-from flows.domain.sources import SYSTEM_COLUMNS
+from flows.domain.sources import SYSTEM_COLUMNS, Evolve
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,10 +27,13 @@ class SchemaAnswer:
     actual: Mapping[str, str]
 
 
-def check_schema(con: duckdb.DuckDBPyConnection, contract: Contract, relation: str) -> SchemaAnswer:
-    """Compare a relation's columns with the contract: one passed result, or one failed result for each fault.
+def check_schema(
+    con: duckdb.DuckDBPyConnection, contract: Contract, relation: str, evolve: Evolve = Evolve.FAIL
+) -> SchemaAnswer:
+    """Compare a relation's columns with the contract: one passed result, or one result for each fault.
 
-    Names are compared with their case; system columns may be there and need not be.
+    A fault fails; `evolve` lets it hold, or lets an unknown column pass with a warning. Names are compared with their
+    case; system columns may be there and need not be.
     """
     actual = {row[0]: str(row[1]).lower() for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
     results: list[Result] = []
@@ -44,13 +47,16 @@ def check_schema(con: duckdb.DuckDBPyConnection, contract: Contract, relation: s
             unusable[name] = f"the column {name} is {actual[name]}, not {data_type}"
             misfit = _misfit(con, contract, relation, name) if actual[name] == "varchar" else None
             message = f"{contract.dataset}.{name}: the column is {actual[name]}, not {data_type}"
-            results.append(misfit or _fault(contract, "type", name, message))
+            fault = misfit or _fault(contract, "type", name, message)
+            if evolve is Evolve.HOLD:
+                message = f"{fault.message}; correct the source or checks/{contract.dataset}.yml"
+                fault = replace(fault, message=message, holds=True)
+            results.append(fault)
     known = {*(name for name, _ in contract.columns), *SYSTEM_COLUMNS, *_READER_COLUMNS}
     for name, data_type in actual.items():
         if name not in known:
-            message = f"{contract.dataset}.{name}: the contract does not know this column ({data_type})"
-            results.append(_fault(contract, "unexpected", name, message))
-    if not results:
+            results.append(_judge_unknown(contract, name, data_type, evolve))
+    if not any(each.outcome is Outcome.FAILED for each in results):
         message = f"{contract.dataset}: the {len(contract.columns)} columns are as the contract says"
         results.append(Result(f"{contract.dataset}.schema", contract.dataset, Outcome.PASSED, message))
     return SchemaAnswer(tuple(results), unusable, actual)
@@ -64,6 +70,20 @@ def quote(name: str) -> str:
 def _fault(contract: Contract, fault: str, name: str, message: str) -> Result:
     check = f"{contract.dataset}.schema.{fault}.{name}"
     return Result(check, contract.dataset, Outcome.FAILED, message, column=name)
+
+
+def _judge_unknown(contract: Contract, name: str, data_type: str, evolve: Evolve) -> Result:
+    message = f"{contract.dataset}.{name}: the contract does not know this column ({data_type})"
+    advice = f"add `{{name: {name}, data_type: {data_type}}}` to the columns of checks/{contract.dataset}.yml"
+    fault = _fault(contract, "unexpected", name, message)
+    match evolve:
+        case Evolve.ADD_NULLABLE:
+            message = f"{message}; it lands as nullable text. To keep it, {advice}"
+            return replace(fault, outcome=Outcome.WARNED, message=message)
+        case Evolve.HOLD:
+            return replace(fault, message=f"{message}; take it out of the source, or {advice}", holds=True)
+        case Evolve.FAIL:
+            return fault
 
 
 def _misfit(con: duckdb.DuckDBPyConnection, contract: Contract, relation: str, name: str) -> Result | None:

@@ -40,6 +40,7 @@ from flows.adapters.contracts import (
 )
 from flows.adapters.schema_check import check_schema, quote
 from flows.domain.checks import Outcome, Result
+from flows.domain.sources import Evolve
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,25 +53,31 @@ _OUTCOMES = {"PASSED": Outcome.PASSED, "FAILED": Outcome.FAILED, "WARN": Outcome
 
 
 def check_contract(
-    con: duckdb.DuckDBPyConnection, contract: Contract, relation: str, *, run_id: str | None = None
+    con: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    relation: str,
+    *,
+    run_id: str | None = None,
+    evolve: Evolve = Evolve.FAIL,
 ) -> tuple[Result, ...]:
     """Ask a contract of a relation's rows: results of the schema first, then one for each check in its order.
 
     `relation` is SQL for a table or view of `con`, which is only read. Rows with `_deleted` are not asked about. A
     result's `condition` finds its failing rows in any relation with the same columns: `SELECT * FROM … WHERE …`.
+    `evolve` says what columns that are not as the contract says come to.
     Never raises for what is wrong with rows, contract or Soda: that is an errored result.
     """
     import duckdb  # noqa: PLC0415
 
     try:
-        results = _check(con, contract, relation)
+        results = _check(con, contract, relation, evolve)
     except duckdb.Error as error:
         results = (contract_errored(contract.dataset, _one_line(str(error))),)
     return tuple(replace(result, run_id=run_id) for result in results)
 
 
-def _check(con: duckdb.DuckDBPyConnection, contract: Contract, relation: str) -> tuple[Result, ...]:
-    schema = check_schema(con, contract, relation)
+def _check(con: duckdb.DuckDBPyConnection, contract: Contract, relation: str, evolve: Evolve) -> tuple[Result, ...]:
+    schema = check_schema(con, contract, relation, evolve)
     checks, where = checks_of(contract), filter_of(contract)
     results = {check.id: result for check in checks if (result := _unaskable(contract, check, where, schema.unusable))}
     asked = tuple(check for check in checks if check.id not in results)

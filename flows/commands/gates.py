@@ -38,6 +38,8 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
             if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
                 results.extend(_check_keys(stack.source(run.source), connection, run))
         if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
+            for run in runs:
+                results.append(_check_order(tables, stack.source(run.source), run))
             for source in stack.sources.values():
                 for reference in source.references:
                     if {source.name, reference.dataset} & {run.source for run in runs}:
@@ -82,7 +84,8 @@ def _check_own_rows(
     if not has_rows:
         message = f"{run.run_id}: there is nothing in {run.folder} at {commit.commit_id[:12]}"
         return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
-    return check_contract(connection, stack.contract(run.source), "batch", run_id=run.run_id)
+    evolve = stack.source(run.source).evolve
+    return check_contract(connection, stack.contract(run.source), "batch", run_id=run.run_id, evolve=evolve)
 
 
 def _view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:
@@ -121,21 +124,47 @@ def _check_keys(source: Source, connection: duckdb.DuckDBPyConnection, run: Run)
     return tuple(results)
 
 
+def _check_order(tables: _Tables, source: Source, run: Run) -> Result:
+    """Warn of rows that replace a newer version of their key: the source told them late, or its clock went back."""
+    tables.view(source)
+    records = f"records_{source.name}"
+    own = f"(SELECT * FROM {records} WHERE _run_id = {duck.literal(run.run_id)})"
+    query = current.select_overtaking(own, records, source.key, source.updated_at)
+    count = _count(tables.connection, query)
+    return Result(
+        check=f"{source.name}.{source.updated_at}.order",
+        dataset=source.name,
+        outcome=Outcome.WARNED if count else Outcome.PASSED,
+        message=f"{source.name}: {count:,} rows are older than the version of their key that they replace",
+        run_id=run.run_id,
+        column=source.updated_at,
+        measured=count,
+    )
+
+
 class _Tables:
     """The current tables of one commit, defined as they are asked for."""
 
     def __init__(self, stack: Stack, connection: duckdb.DuckDBPyConnection, commit: Commit) -> None:
         self.stack, self.connection, self.commit = stack, connection, commit
+        self._viewed: dict[str, bool] = {}
         self._known: dict[str, bool] = {}
+
+    def view(self, source: Source) -> bool:
+        """Define `records_<dataset>`, all change records; False when the dataset has no rows yet."""
+        if source.name not in self._viewed:
+            objects = self.stack.lake.list_objects(self.commit.commit_id, f"raw/{source.name}/")
+            self._viewed[source.name] = bool(objects)
+            if objects:
+                urls = self.stack.lake.locate(self.commit.commit_id, objects)
+                duck.create_view(self.connection, f"records_{source.name}", urls, self.stack.lake.access)
+        return self._viewed[source.name]
 
     def define(self, source: Source) -> bool:
         """Define `current_<dataset>`; False when the dataset has no rows yet."""
         if source.name not in self._known:
-            objects = self.stack.lake.list_objects(self.commit.commit_id, f"raw/{source.name}/")
-            self._known[source.name] = bool(objects)
-            if objects:
-                urls = self.stack.lake.locate(self.commit.commit_id, objects)
-                duck.create_view(self.connection, f"records_{source.name}", urls, self.stack.lake.access)
+            self._known[source.name] = self.view(source)
+            if self._known[source.name]:
                 query = current.select_current(f"records_{source.name}", source.key, source.updated_at)
                 self.connection.execute(f"CREATE TEMP TABLE current_{source.name} AS {query}")
         return self._known[source.name]

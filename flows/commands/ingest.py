@@ -2,73 +2,94 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from flows.adapters import duck
-from flows.adapters.batches import add_system_columns, build_batch, write_parquet
-from flows.adapters.lake import MAIN
 from flows.adapters.ledger_writer import Writer
+from flows.commands.extraction import Extractor, extract
 from flows.commands.gates import ask_again, check_batch
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
-from flows.compare.current import select_unseen
+from flows.commands.stops import refuse_while_stopped
 from flows.domain import errors
 from flows.domain.checks import Gate, VerdictKind, judge
 from flows.domain.runs import UNFINISHED, Phase, Run
 from flows.domain.sources import Source
-from flows.domain.windows import next_window
-
-_LOOK_BACK = 100  # how many runs back an overlap may reach
+from flows.domain.windows import next_window, trust_clock
 
 
-class Extractor(Protocol):
-    """What a source's flow file gives: its own clock, and the change records of a stretch of it."""
-
-    def read_clock(self) -> datetime:
-        """Return the source's own time."""
-
-    def fetch(self, lo: datetime, hi: datetime, *, shard: int, shards: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield pages of change records with lo < updated_at <= hi of one shard."""
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def ingest(
-    stack: Stack, source: Source, extractor: Extractor, ingestor: str, *, actor: str, run: Runner = run_plainly
+    stack: Stack,
+    source: Source,
+    extractor: Extractor,
+    ingestor: str,
+    *,
+    actor: str,
+    run: Runner = run_plainly,
+    say: Callable[[str], None] = _say_nothing,
 ) -> tuple[Run, ...]:
     """Finish what this ingestor left unfinished, then bring the next window; return the runs as they stand.
 
     Empty when the source's clock has not moved. A run that a gate stopped is returned, not raised: it stays on its
-    branch. Raises SourceUnavailable, SourceMalformed, LakeUnavailable, OutcomeUnknown when it could not be finished:
-    the same call again goes on where this one stopped. Locked when the ingestor is at work elsewhere.
+    branch. What the last window left to the next ones is its `backlog`. Raises SourceUnavailable, SourceMalformed,
+    LakeUnavailable, OutcomeUnknown when it could not be finished: the same call again goes on where this one stopped.
+    Locked when the ingestor is at work elsewhere, Stopped when a person does not want it to be.
     """
-    shard = source.shard(ingestor)
+    refuse_while_stopped(stack.ledger, ingestor)
     with hold_lease(stack.ledger, f"ingest {ingestor}"):
-        unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
-        waiting = [
-            each
-            for each in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
-            if each.gate is Gate.LOCAL and each.held_until and each.held_until > stack.clock()
-        ]
-        finished = []
-        for each in sorted((*unfinished, *waiting), key=lambda r: r.window.seq):
-            finished.append(_carry(stack, source, extractor, each, actor, run))
-        now = run("read the source's clock", extractor.read_clock)
-        last = stack.ledger.last_claim(source.name, shard)
-        claim = next_window(last, now, start=source.start, overlap=source.overlap, max_window=source.max_window)
+        finished = finish_runs(stack, source, extractor, ingestor, actor, run)
+        told = run("read the source's clock", extractor.read_clock)
+        claimed = _claim(stack, source, ingestor, told, actor, say)
+        if claimed is None:
+            return finished
+        return (*finished, carry(stack, source, extractor, claimed, actor, run))
+
+
+def finish_runs(
+    stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, step: Runner
+) -> tuple[Run, ...]:
+    """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time."""
+    unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
+    waiting = [
+        each
+        for each in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
+        if each.gate is Gate.LOCAL and each.held_until and each.held_until > stack.clock()
+    ]
+    ordered = sorted((*unfinished, *waiting), key=lambda r: r.window.seq)
+    return tuple(carry(stack, source, extractor, each, actor, step) for each in ordered)
+
+
+def _claim(
+    stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, say: Callable[[str], None]
+) -> Run | None:
+    """Claim the next window up to what the source's clock told, as far as it is believed."""
+    last = stack.ledger.last_claim(source.name, source.shard(ingestor))
+    ours = stack.clock()
+    now = trust_clock(told, ours)
+    claim = next_window(last, now, start=source.start, overlap=source.overlap, max_window=source.max_window)
+    with stack.ledger.write() as tx:
+        if told > now:
+            seconds = round((told - ours).total_seconds(), 3)
+            say(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
+            tx.append("SourceClockAhead", actor, source=source.name, seconds=seconds, trusted=now.isoformat())
+        if last is not None and told < last:
+            seconds = round((last - told).total_seconds(), 3)
+            say(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
+            tx.append("SourceClockBehind", actor, source=source.name, seconds=seconds)
         if claim is None:
-            return tuple(finished)
-        with stack.ledger.write() as tx:
-            claimed = tx.claim_window(source, ingestor, *claim, after=last, actor=actor)
-        return (*finished, _carry(stack, source, extractor, claimed, actor, run))
+            return None
+        return tx.claim_window(source, ingestor, *claim, after=last, actor=actor, clock=now)
 
 
-def _carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, step: Runner) -> Run:
+def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, step: Runner) -> Run:
     """Bring one run from wherever it stands to the queue or to the gate that stops it."""
     try:
         if run.phase is Phase.EXTRACTING:
-            run = step(f"extract {run.run_id}", lambda: _extract(stack, source, extractor, run, actor))
+            run = step(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
         if run.phase in (Phase.CHECKING, Phase.HELD):
             run = step(f"check {run.run_id}", lambda: _check_locally(stack, source, run, actor))
     except errors.ChecksErrored as error:
@@ -86,89 +107,6 @@ def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksEr
             tx.move_run(run_id, Phase.HELD, "RunHeld", actor, changes={"reasons": reasons}, reasons=reasons)
 
 
-def _extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str) -> Run:
-    lake = stack.lake
-    if not lake.has_branch(run.branch):
-        lake.create_branch(run.branch, lake.head(MAIN).commit_id)
-    commit = lake.head(run.branch)
-    if commit.metadata.get("run") != run.run_id:
-        window = run.window
-        pages = extractor.fetch(window.lo, window.hi, shard=window.shard, shards=len(source.ingestors))
-        rows = [row for page in pages for row in page]
-        if not rows:
-            return _end_empty(stack, run, actor)
-        table = build_batch(rows, stack.contract(source.name).columns, zone=source.zone)
-        table = _drop_repeated(stack, run, table)
-        if not table.num_rows:
-            return _end_empty(stack, run, actor)
-        table = add_system_columns(table, run_id=run.run_id, seq=window.seq, extracted_at=stack.clock())
-        with tempfile.TemporaryDirectory(prefix="batch-", dir=stack.home) as folder:
-            path = Path(folder) / "part-0.parquet"
-            write_parquet(table, path)
-            lake.upload(run.branch, f"{run.folder}part-0.parquet", path)
-        metadata = {
-            "run": run.run_id,
-            "actor": actor,
-            "rows": str(table.num_rows),
-            "repeated": str(len(rows) - table.num_rows),
-            "seq": str(window.seq),
-            "lo": window.lo.isoformat(),
-            "hi": window.hi.isoformat(),
-        }
-        commit = lake.commit(run.branch, f"bring {table.num_rows} rows of {source.name}", metadata)
-    changes: dict[str, Any] = {
-        "commit_id": commit.commit_id,
-        "rows": int(commit.metadata["rows"]),
-        "attempts": 0,
-        "reasons": [],
-    }
-    with stack.ledger.write() as tx:
-        return tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
-                           changes=changes, commit=commit.commit_id, rows=changes["rows"])  # fmt: skip
-
-
-def _end_empty(stack: Stack, run: Run, actor: str) -> Run:
-    with stack.ledger.write() as tx:
-        run = tx.move_run(run.run_id, Phase.EMPTY, "RunEmpty", actor, expect=Phase.EXTRACTING, changes={"rows": 0})
-    stack.lake.delete_branch(run.branch)  # after that: who was slow must not delete what another one has brought
-    return run
-
-
-def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
-    """Drop the rows that the overlap reads again: a version belongs to the run that brought it first.
-
-    Whatever became of that run: rows of a failed or reverted one must not come back through the next one's overlap.
-    """
-    earlier = [
-        each
-        for each in stack.ledger.runs(source=run.source, most=_LOOK_BACK)
-        if each.window.shard == run.window.shard
-        and each.window.seq < run.window.seq
-        and each.window.hi > run.window.lo
-        and each.commit is not None
-    ]
-    urls = [url for each in earlier for url in _locate_batch(stack, each)]
-    if not urls:
-        return table
-    with duck.connect(stack.lake.access) as connection:
-        duck.create_view(connection, "seen", urls, stack.lake.access)
-        connection.register("batch", table)
-        known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE seen)").fetchall()}
-        columns = [name for name in table.column_names if name in known]
-        return connection.execute(select_unseen("batch", "seen", columns)).to_arrow_table()
-
-
-def _locate_batch(stack: Stack, run: Run) -> tuple[str, ...]:
-    # As it was brought, not as a person has corrected it since: the source still tells the old rows.
-    brought = stack.ledger.events(run_id=run.run_id, type="BatchCommitted")
-    commits = {event.payload["commit"] for event in brought}
-    return tuple(
-        url
-        for commit in sorted(commits)
-        for url in stack.lake.locate(commit, stack.lake.list_objects(commit, run.folder))
-    )
-
-
 def _check_locally(stack: Stack, source: Source, run: Run, actor: str) -> Run:
     if run.commit is None:
         raise errors.UsageError(
@@ -184,6 +122,8 @@ def _check_locally(stack: Stack, source: Source, run: Run, actor: str) -> Run:
     verdict = judge(report.results)
     with stack.ledger.write() as tx:
         digest = tx.save_report(report, verdict)
+        if run.phase is Phase.HELD and verdict.kind is VerdictKind.HOLD:
+            return run  # it keeps waiting
         if verdict.kind is VerdictKind.PASS:
             return request_merge(tx, run, actor, digest)
         phase, event = (Phase.FAILED, "RunFailed") if verdict.kind is VerdictKind.FAIL else (Phase.HELD, "RunHeld")

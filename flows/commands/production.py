@@ -11,6 +11,7 @@ from flows.adapters.soda_checks import check_contract
 from flows.commands import moves
 from flows.commands.housekeeping import reconcile, show_settled
 from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
+from flows.commands.stops import refuse_while_stopped
 from flows.domain import errors, plans
 from flows.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
 from flows.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
@@ -71,6 +72,7 @@ def promote(stack: Stack, dartifact: str | None = None, *, actor: str, run: Runn
     A promotion that was killed half-way is gone on with first. Raises PolicyRefused, Aborted when the smoke test or a
     rollback ended it (production is as it was), Locked, ChecksErrored when it could not be finished: run it again.
     """
+    refuse_while_stopped(stack.ledger)
     with hold_lease(stack.ledger, "promote"):
         reconcile(stack, actor)
         pointer = stack.ledger.pointer()

@@ -10,6 +10,7 @@ from flows.commands import moves
 from flows.commands.gates import ask_again, check_candidate
 from flows.commands.housekeeping import finish_open_intents
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
+from flows.commands.stops import refuse_while_stopped
 from flows.domain import errors
 from flows.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
 from flows.domain.queue import (
@@ -70,6 +71,7 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
     keeps moving, ChecksErrored when reverts were red by themselves (after all else has landed), and what the lake
     raises.
     """
+    refuse_while_stopped(stack.ledger)
     this = _Pass(actor)
     with hold_lease(stack.ledger, "integrate"):
         finish_open_intents(stack, actor)

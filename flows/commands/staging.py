@@ -22,6 +22,7 @@ from flows.adapters.soda_checks import check_contract
 from flows.commands import moves
 from flows.commands.housekeeping import finish_open_intents
 from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
+from flows.commands.stops import refuse_while_stopped
 from flows.compare.current import select_current
 from flows.domain import errors
 from flows.domain.checks import Gate, Report, Result, VerdictKind, judge
@@ -38,6 +39,7 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Dartifact:
     Raises UsageError while `main` is empty, Conflict while its head is untested or the code changes during the build,
     Locked while another stage works, ChecksErrored when dbt could not run.
     """
+    refuse_while_stopped(stack.ledger)
     with hold_lease(stack.ledger, "stage"):
         finish_open_intents(stack, actor)
         head = stack.lake.head(MAIN)

@@ -24,14 +24,28 @@ def select_versions(relation: str) -> str:
     return f"SELECT DISTINCT * EXCLUDE ({', '.join(each for each in _HIDDEN if each != '_deleted')}) FROM {relation}"
 
 
-def select_unseen(relation: str, seen: str, columns: Sequence[str]) -> str:
+def select_unseen(relation: str, seen: str, columns: Sequence[str], new: Sequence[str] = ()) -> str:
     """Select the rows of `relation` that are not in `seen`, compared by these columns as text, in the order given.
 
-    Text, because one side may keep a column as it was brought, untyped.
+    Text, because one side may keep a column as it was brought, untyped. `new` are columns that `seen` lacks: a row with
+    a value in one of them is another version.
     """
-    same = " AND ".join(f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)"
-                        for name in _quoted(columns))  # fmt: skip
-    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {seen} s WHERE {same})"
+    same = [f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)" for name in _quoted(columns)]
+    same += [f"r.{name} IS NULL" for name in _quoted(new)]
+    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {seen} s WHERE {' AND '.join(same)})"
+
+
+def select_not_outdated(relation: str, known: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the rows of `relation` of whose key `known` holds no newer version."""
+    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {known} s WHERE {_newer(key, updated_at)})"
+
+
+def select_overtaking(relation: str, records: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the rows of `relation` that are older than a version an earlier run brought, and yet replace it."""
+    return (
+        f"SELECT r.* FROM {relation} r "
+        f"WHERE EXISTS (SELECT 1 FROM {records} s WHERE s._seq < r._seq AND {_newer(key, updated_at)})"
+    )
 
 
 def select_ambiguous(relation: str, key: Sequence[str], updated_at: str) -> str:
@@ -55,6 +69,13 @@ def select_orphans(child: str, column: str, parent: str, parent_key: str) -> str
         f'SELECT c._run_id, c."{column}" AS reference FROM {child} c '
         f'ANTI JOIN {parent} p ON c."{column}" = p."{parent_key}" WHERE c."{column}" IS NOT NULL'
     )
+
+
+def _newer(key: Sequence[str], updated_at: str) -> str:
+    # Compared as text and tried as stamps: one side may keep a column as it was brought, untyped.
+    same = [f"CAST(r.{name} AS VARCHAR) = CAST(s.{name} AS VARCHAR)" for name in _quoted(key)]
+    stamps = [f'TRY_CAST({side}."{updated_at}" AS TIMESTAMPTZ)' for side in ("s", "r")]
+    return " AND ".join([*same, " > ".join(stamps)])
 
 
 def _latest(key: Sequence[str], updated_at: str) -> str:

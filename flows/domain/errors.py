@@ -57,6 +57,10 @@ class PolicyRefused(DartifactError):
     """A policy or a missing approval forbids this. Ask for the approval, or change the policy."""
 
 
+class Stopped(PolicyRefused):
+    """A person has stopped the line or paused this ingestor. Ask them, or start it again with the verb of the hint."""
+
+
 class Conflict(DartifactError):
     """Somebody else moved first. Read again and decide again."""
 

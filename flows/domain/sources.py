@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 SYSTEM_COLUMNS = ("_run_id", "_seq", "_extracted_at", "_deleted")
@@ -33,13 +34,26 @@ class Ingestor:
     in_order: bool = False
 
 
+class Evolve(StrEnum):
+    """What happens to a run whose columns are not those of the contract.
+
+    `fail`: it fails. `hold`: it waits for a person. `add_nullable`: unknown columns land as nullable text with a
+    warning; a column of another type is never taken silently, and fails.
+    """
+
+    ADD_NULLABLE = "add_nullable"
+    HOLD = "hold"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A system data comes from; brings exactly one dataset of the same name.
 
     `overlap` is read again by each window, so that rows the source published late are not missed; `max_window` caps
-    one window; `start` is where the first window begins; `zone` is the time zone of time stamps that carry none
-    (without it such stamps are refused).
+    one window, and `max_rows` about how many rows it brings (None: all there are); `start` is where the first window
+    begins; `zone` is the time zone of time stamps that carry none (without it such stamps are refused). `evolve` says
+    what happens when the source's columns change.
     """
 
     name: str
@@ -50,12 +64,16 @@ class Source:
     start: datetime = field(default_factory=lambda: datetime(2021, 1, 1, tzinfo=UTC))
     overlap: timedelta = timedelta(seconds=0)
     max_window: timedelta = timedelta(days=366)
+    max_rows: int | None = None
     zone: str | None = None
+    evolve: Evolve = Evolve.FAIL
 
     def __post_init__(self) -> None:
         names = [self.name, *(ingestor.name for ingestor in self.ingestors)]
         if not self.key or not self.ingestors or len(set(names[1:])) != len(names) - 1:
             raise ValueError(f"source {self.name!r} needs a key and ingestors with different names")
+        if self.max_rows is not None and self.max_rows < 1:
+            raise ValueError(f"source {self.name!r} cannot bring {self.max_rows} rows a run")
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")

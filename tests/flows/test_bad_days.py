@@ -21,7 +21,7 @@ from flows.domain.runs import Phase, Run
 from flows.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy
 from tests.support.sources import bad_order, customer, order
-from tests.support.world import World
+from tests.support.world import Clock, World
 
 
 @pytest.fixture
@@ -34,10 +34,11 @@ def company(tmp_path: Path) -> Iterator[SimulatedSources]:
 
 
 @pytest.fixture
-def bring(stack: Stack, company: SimulatedSources) -> Callable[[str], tuple[Run, ...]]:
-    """Return what runs one real ingest over HTTP."""
+def bring(stack: Stack, clock: Clock, company: SimulatedSources) -> Callable[[str], tuple[Run, ...]]:
+    """Return what runs one real ingest over HTTP, at the company's time."""
 
     def bring(dataset: str) -> tuple[Run, ...]:
+        clock.now = company.now
         source = stack.source(dataset)
         extractor = RestSource(company.url, f"/{dataset}", timeout=0.5, attempts=1)
         return ingest(stack, source, extractor, source.ingestors[0].name, actor="test")
@@ -219,3 +220,21 @@ def test_a_column_that_cannot_be_typed_fails_the_run_and_keeps_every_value(world
     assert run.phase is Phase.FAILED
     assert any("decimal(12,2)" in reason for reason in run.reasons)
     assert world.content(run.commit or "", run.folder)
+
+
+def test_a_source_clock_that_is_off_by_less_than_the_overlap_loses_nothing(
+    stack: Stack, company: SimulatedSources, bring: Callable[[str], tuple[Run, ...]]
+) -> None:
+    land_customers(stack, bring)
+    brought = 0
+    for skew in (20, -20, 25, 0):
+        company.set_clock_skew(skew)
+        brought += sum(run.rows or 0 for run in bring("orders"))
+        company.advance()
+    brought += sum(run.rows or 0 for run in bring("orders"))
+    start = stack.source("orders").start
+    told = [row for page in RestSource(company.url, "/orders").fetch(start, company.now) for row in page]
+    assert brought == len(told) > 0
+    bring("customers")  # the orders of new ones wait for them
+    integrate(stack, actor="test")
+    assert len(stack.ledger.runs(source="orders", phases=(Phase.MERGED,))) == 5

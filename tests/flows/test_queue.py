@@ -429,12 +429,12 @@ def errored_for(monkeypatch: pytest.MonkeyPatch, run: Run, times: int) -> list[s
     real = gates.check_contract
     asked: list[str] = []
 
-    def check(*args: Any, run_id: str | None = None) -> tuple[Result, ...]:
+    def check(*args: Any, run_id: str | None = None, **options: Any) -> tuple[Result, ...]:
         if run_id == run.run_id:
             asked.append(run_id)
             if len(asked) <= times:
                 return (Result("customers.x", "customers", Outcome.ERRORED, "no answer", run_id=run_id),)
-        return real(*args, run_id=run_id)
+        return real(*args, run_id=run_id, **options)
 
     monkeypatch.setattr(gates, "check_contract", check)
     return asked
