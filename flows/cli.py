@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 from typer.exceptions import TyperException
 
+from flows import cli_windows
+from flows.cli_frame import EXIT_CODES, Output, OutputOption, answer, end_by_phase, exit_code, opened, say
 from flows.domain import errors
 
-if TYPE_CHECKING:
-    from flows.commands.stack import Stack
-    from flows.settings import Settings
-
-# Checked against README by a test.
-EXIT_CODES = {
-    0: "ok",
-    1: "usage or internal error",
-    2: "there are differences",
-    3: "checks failed",
-    4: "checks could not run",
-    5: "policy or approval missing",
-    6: "conflict or locked: retry",
-    7: "aborted and rolled back",
-}
-_EXIT_BY_ERROR: tuple[tuple[type[errors.DartifactError], int], ...] = (
-    (errors.ChecksFailed, 3),
-    (errors.ChecksErrored, 4),
-    (errors.ServerUnavailable, 4),
-    (errors.PolicyRefused, 5),
-    (errors.LakeRefused, 5),
-    (errors.Conflict, 6),
-    (errors.Aborted, 7),
-)
+__all__ = ["EXIT_CODES", "app", "exit_code", "main"]
 
 app = typer.Typer(
     help="Deliver data the way good teams deliver software: branches, gates, staging, blue/green, instant rollback.",
@@ -45,16 +21,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-
-class Output(StrEnum):
-    """How a verb answers."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or json: one document on stdout")]
 
 
 def main() -> None:
@@ -77,44 +43,13 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def exit_code(error: errors.DartifactError) -> int:
-    """Return the exit code of an error."""
-    return next((code for kind, code in _EXIT_BY_ERROR if isinstance(error, kind)), 1)
-
-
 def _tell_fault(error: errors.DartifactError) -> None:
     print(f"dartifact: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"      try: {error.hint}", file=sys.stderr)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _stack(*, lake: bool = True, sources: bool = True, tells: bool = False) -> Iterator[tuple[Settings, Stack]]:
-    """Open the stack; with `tells`, people are told at the end what a gate has stopped."""
-    from contextlib import nullcontext  # noqa: PLC0415
-
-    from flows.settings import read_settings  # noqa: PLC0415
-    from flows.wiring import open_stack, telling  # noqa: PLC0415
-
-    settings = read_settings()
-    with (
-        open_stack(settings, _say, lake=lake, sources=sources) as stack,
-        telling(settings, stack, _say) if tells else nullcontext(),
-    ):
-        yield settings, stack
-
-
-def _answer(document: Any, output: Output, text: str) -> None:
-    if output is Output.JSON:
-        import json  # noqa: PLC0415
-
-        print(json.dumps(document, indent=2, default=str))
-    else:
-        print(text)
+cli_windows.add_verbs(app)
 
 
 @app.command()
@@ -150,7 +85,7 @@ def up(
     from flows.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(**({"ingest_seconds": every} if every is not None else {}))
-    (machines.run_detached if detach else machines.run_up)(settings, _say)
+    (machines.run_detached if detach else machines.run_up)(settings, say)
 
 
 @app.command()
@@ -159,7 +94,7 @@ def down() -> None:
     from flows import up as machines  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
 
-    machines.run_down(read_settings(), _say)
+    machines.run_down(read_settings(), say)
 
 
 @app.command()
@@ -171,7 +106,6 @@ def ingest(
     """Bring the next window of a source to its own branch, check it there, request the merge."""
     from flows import cli_views  # noqa: PLC0415
     from flows.commands.ingest import ingest as bring  # noqa: PLC0415
-    from flows.domain.runs import Phase  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
     from flows.wiring import load_source, open_source, open_stack, telling  # noqa: PLC0415
 
@@ -182,17 +116,14 @@ def ingest(
     if ingestor not in names:
         raise errors.UsageError(f"{source} has no ingestor {ingestor}; it has {', '.join(names)}")
     with (
-        open_stack(settings, _say) as stack,
-        open_source(settings, source, _say) as access,
-        telling(settings, stack, _say),
+        open_stack(settings, say) as stack,
+        open_source(settings, source, say) as access,
+        telling(settings, stack, say),
     ):
-        runs = bring(stack, module.SOURCE, module.extract(access), ingestor, actor=f"ingestor:{ingestor}")
+        runs = bring(stack, module.SOURCE, module.extract(access), ingestor, actor=f"ingestor:{ingestor}", say=say)
         described = [cli_views.describe_run(run) for run in runs]
-    _answer(described, output, cli_views.tell_runs_brought(runs))
-    if any(run.phase is Phase.FAILED for run in runs):
-        raise typer.Exit(3)
-    if any(run.phase is Phase.HELD for run in runs):
-        raise typer.Exit(4)
+    answer(described, output, cli_views.tell_runs_brought(runs))
+    end_by_phase(runs)
 
 
 @app.command()
@@ -203,9 +134,9 @@ def integrate(output: OutputOption = Output.TEXT) -> None:
     from flows import cli_views  # noqa: PLC0415
     from flows.commands import queue  # noqa: PLC0415
 
-    with _stack(tells=True) as (settings, stack):
+    with opened(tells=True) as (settings, stack):
         done = queue.integrate(stack, actor=settings.person)
-    _answer(asdict(done), output, cli_views.tell_integration(done))
+    answer(asdict(done), output, cli_views.tell_integration(done))
     if done.failed:
         raise typer.Exit(3)
 
@@ -217,9 +148,9 @@ def stage(output: OutputOption = Output.TEXT) -> None:
     from flows.commands import staging  # noqa: PLC0415
     from flows.domain.dartifacts import DartifactState  # noqa: PLC0415
 
-    with _stack(tells=True) as (settings, stack):
+    with opened(tells=True) as (settings, stack):
         dartifact = staging.stage(stack, actor=settings.person)
-    _answer(cli_views.describe_dartifact(dartifact), output, cli_views.tell_dartifact(dartifact))
+    answer(cli_views.describe_dartifact(dartifact), output, cli_views.tell_dartifact(dartifact))
     if dartifact.state is DartifactState.RED:
         raise typer.Exit(3)
 
@@ -235,7 +166,7 @@ def promote(
     from flows.commands import production  # noqa: PLC0415
     from flows.domain.plans import plan_promotion  # noqa: PLC0415
 
-    with _stack(lake=not plan, sources=False, tells=not plan) as (settings, stack):
+    with opened(lake=not plan, sources=False, tells=not plan) as (settings, stack):
         if plan:
             chosen = production.choose_promotion(stack, dartifact or None)
             weights = stack.policy.weights
@@ -247,7 +178,7 @@ def promote(
             steps = production.promote(stack, dartifact or None, actor=settings.person, run=cli_views.run_aloud)
         pointer = stack.ledger.pointer()
     document = {"plan": steps.to_json() if steps else None, "production": cli_views.describe_production(pointer)}
-    _answer(document, output, cli_views.tell_promotion(steps, pointer, planned=plan))
+    answer(document, output, cli_views.tell_promotion(steps, pointer, planned=plan))
 
 
 @app.command()
@@ -267,22 +198,25 @@ def rollback(
 
     guilty = tuple(blame or ("unknown",))
     if preview:
-        with _stack(lake=False, sources=False) as (_, stack):
+        with opened(lake=False, sources=False) as (_, stack):
             shown = command.preview_rollback(stack, to or None, guilty)
-        _answer(cli_views.describe_rollback(shown), output, cli_views.tell_rollback(shown, done=False))
+        answer(cli_views.describe_rollback(shown), output, cli_views.tell_rollback(shown, done=False))
         return
     settings = read_settings()
-    with open_stack_surely(settings, _say) as stack:
+    with open_stack_surely(settings, say) as stack:
         done = command.roll_back(stack, to or None, guilty, reason=reason or "no reason given", actor=settings.person)
-        _say(f"{done.returns} is live again; resolve answers {done.commit}")
+        say(f"{done.returns} is live again; resolve answers {done.commit}")
         out: list[str] = []
         if done.reverts and done.published:
             from dataclasses import replace  # noqa: PLC0415
 
             full = replace(stack, sources=declared_sources(settings.project))
-            out = queue.integrate(full, actor=settings.person).reverted
+            try:
+                out = queue.integrate(full, actor=settings.person).reverted
+            except errors.Stopped as stopped:
+                say(f"the reverts wait in the merge queue: {stopped.message}")
     document = {**cli_views.describe_rollback(done), "reverted": out}
-    _answer(document, output, cli_views.tell_rollback(done, done=True, reverted=tuple(out)))
+    answer(document, output, cli_views.tell_rollback(done, done=True, reverted=tuple(out)))
 
 
 @app.command()
@@ -290,9 +224,9 @@ def unfreeze(reason: Annotated[str, typer.Option(help="why promotions may go on;
     """Allow promotions again after a rollback with unknown blame."""
     from flows.commands.rollback import unfreeze as command  # noqa: PLC0415
 
-    with _stack(lake=False, sources=False) as (settings, stack):
+    with opened(lake=False, sources=False) as (settings, stack):
         command(stack, reason=reason, actor=settings.person)
-    _say("promotions are allowed")
+    say("promotions are allowed")
 
 
 @app.command()
@@ -305,9 +239,9 @@ def resolve(
 
     from flows.commands.production import resolve as command  # noqa: PLC0415
 
-    with _stack(lake=False, sources=False) as (_, stack):
-        answer = command(stack, consumer or None)
-    _answer(asdict(answer), output, answer.commit)
+    with opened(lake=False, sources=False) as (_, stack):
+        found = command(stack, consumer or None)
+    answer(asdict(found), output, found.commit)
 
 
 @app.command()
@@ -316,11 +250,11 @@ def status(output: OutputOption = Output.TEXT) -> None:
     from flows import cli_views  # noqa: PLC0415
     from flows.local.note import read_note  # noqa: PLC0415
 
-    with _stack(sources=False) as (settings, stack):
+    with opened(sources=False) as (settings, stack):
         document = cli_views.describe_status(stack)
         note = read_note(settings.home)
     document["machines"] = note.to_json() if note else None
-    _answer(document, output, cli_views.tell_status(document) if output is Output.TEXT else "")
+    answer(document, output, cli_views.tell_status(document) if output is Output.TEXT else "")
 
 
 @app.command()
@@ -337,10 +271,10 @@ def runs(
     known = [each.value for each in Phase]
     if phase and phase not in known:
         raise errors.UsageError(f"there is no phase {phase}; there are {', '.join(known)}")
-    with _stack(lake=False, sources=False) as (_, stack):
+    with opened(lake=False, sources=False) as (_, stack):
         found = stack.ledger.runs(phases=(Phase(phase),) if phase else None, source=source or None, most=most)
     document = [cli_views.describe_run(run) for run in found]
-    _answer(document, output, cli_views.tell_runs(found) if output is Output.TEXT else "")
+    answer(document, output, cli_views.tell_runs(found) if output is Output.TEXT else "")
 
 
 @app.command()
@@ -351,9 +285,9 @@ def show(
     """Show one run with its checks, failing rows and events, or one dartifact with its passport."""
     from flows import cli_views  # noqa: PLC0415
 
-    with _stack(sources=False) as (_, stack):
+    with opened(sources=False) as (_, stack):
         document = cli_views.describe_one(stack, id)
-    _answer(document, output, cli_views.tell_one(document) if output is Output.TEXT else "")
+    answer(document, output, cli_views.tell_one(document) if output is Output.TEXT else "")
 
 
 @app.command(name="notify-test")
@@ -367,7 +301,7 @@ def notify_test(output: OutputOption = Output.TEXT) -> None:
 
     answers = send_test(Notifier(), [each.get_secret_value() for each in read_settings().notify_urls])
     lines = [f"{each.target}: {each.problem or 'took the message'}" for each in answers]
-    _answer([asdict(each) for each in answers], output, "\n".join(lines))
+    answer([asdict(each) for each in answers], output, "\n".join(lines))
     if any(each.problem for each in answers):
         raise typer.Exit(4)
 
@@ -395,12 +329,12 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
         home=settings.home,
         ledger_url=settings.ledger,
         repository=settings.repository,
-        open_access=lambda: open_access(settings, _say),
+        open_access=lambda: open_access(settings, say),
         load_sources=lambda: declared_sources(settings.project),
         lake_url=settings.lake_url,
         find_orchestrator=find_orchestrator,
     )
-    _answer([each.to_json() for each in findings], output, cli_views.tell_findings(findings))
+    answer([each.to_json() for each in findings], output, cli_views.tell_findings(findings))
     if not all(each.ok for each in findings):
         raise typer.Exit(4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from flows.commands.gates import read_failing_rows
 from flows.commands.queue import Integration
 from flows.commands.rollback import Rollback
 from flows.commands.stack import Stack
+from flows.commands.stops import describe_stop
 from flows.domain import errors
 from flows.domain.checks import Outcome, Result
 from flows.domain.dartifacts import Dartifact, DartifactState
@@ -54,7 +55,15 @@ def describe_run(run: Run) -> Document:
         "commit": run.commit,
         "rows": run.rows,
         "reasons": list(run.reasons),
-        "window": {"seq": window.seq, "lo": _stamp(window.lo), "hi": _stamp(window.hi), "state": window.state.value},
+        "window": {
+            "seq": window.seq,
+            "lo": _stamp(window.lo),
+            "hi": _stamp(window.hi),
+            "state": window.state.value,
+            "backfill": window.backfill,
+            "gap_reason": window.gap_reason,
+            "backlog_seconds": window.backlog.total_seconds(),
+        },
         "attempts": run.attempts,
         "held_until": _stamp(run.held_until),
         "revert_requested": run.revert_reason,
@@ -70,7 +79,7 @@ def tell_runs(runs: Sequence[Run]) -> str:
     for name in ("run", "phase", "gate", "rows", "window", "why"):
         table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
     for run in runs:
-        window = f"{run.window.lo:%m-%d %H:%M}–{run.window.hi:%H:%M}"
+        window = f"{run.window.lo:%m-%d %H:%M}–{run.window.hi:%H:%M}" + (" again" if run.window.backfill else "")
         why = run.reasons[0] if run.reasons else run.revert_reason or ""
         rows = f"{run.rows:,}" if run.rows is not None else ""
         table.add_row(run.run_id, run.phase.value, run.gate.value if run.gate else "", rows, window, _cut(why, 90))
@@ -90,7 +99,15 @@ def tell_runs_brought(runs: Sequence[Run]) -> str:
             lines.append(f"  look: dartifact show {run.run_id}")
         if run.phase is Phase.QUEUED:
             lines.append("  next: dartifact integrate")
+    if backlog := runs[-1].window.backlog:
+        lines.append(f"{backlog} of the source wait: dartifact ingest {runs[-1].source} --ingestor {runs[-1].ingestor}")
     return "\n".join(lines)
+
+
+def tell_chunk(run: Run) -> str:
+    """Say what became of one run of a backfill."""
+    window = f"{run.window.lo:%Y-%m-%d %H:%M:%S}–{run.window.hi:%Y-%m-%d %H:%M:%S}"
+    return f"{run.ingestor} {window}: {run.phase.value}, {run.rows or 0:,} rows"
 
 
 def tell_integration(done: Integration) -> str:
@@ -215,7 +232,18 @@ def describe_status(stack: Stack) -> Document:
     newest = next(iter(stack.ledger.dartifacts(most=1)), None)
     stopped = stack.ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
     holes = stack.ledger.holes()
+    left_by = {run.run_id: run for run in stack.ledger.runs(names=[run_id for _, run_id in holes])} if holes else {}
     return {
+        "stops": [
+            {
+                "name": stop.name,
+                "actor": stop.actor,
+                "at": _stamp(stop.at),
+                "reason": stop.reason,
+                "say": describe_stop(stop),
+            }
+            for stop in stack.ledger.stops()
+        ],
         "main": {
             "commit": head.commit_id,
             "meta_range": head.meta_range,
@@ -235,8 +263,22 @@ def describe_status(stack: Stack) -> Document:
                 "hi": _stamp(window.hi),
                 "state": window.state.value,
                 "run_id": run_id,
+                "backfill": f"dartifact backfill {window.source} --from {_stamp(window.lo)} --to {_stamp(window.hi)} "
+                f"--ingestor {left_by[run_id].ingestor}",
+                "accept": f"dartifact accept-gap {run_id} --reason WHY",
             }
             for window, run_id in holes
+        ],
+        "backlog": [
+            {
+                "source": window.source,
+                "shard": window.shard,
+                "claimed_up_to": _stamp(window.hi),
+                "source_clock": _stamp(window.clock),
+                "seconds": window.backlog.total_seconds(),
+            }
+            for window in stack.ledger.newest_claims()
+            if window.backlog
         ],
         "staging": {
             "dartifact": newest.dartifact_id if newest else None,
@@ -253,6 +295,7 @@ def tell_status(status: Document) -> str:
     main, staging, production = status["main"], status["staging"], status["production"]
     up = status.get("machines")
     lines = [
+        *(f"STOPPED      {stop['say']}" for stop in status["stops"]),
         f"machines     {'up, pid ' + str(up['pid']) + ', ' + up['api_url'] if up else 'not up: dartifact up'}",
         f"main         {main['commit'][:12]}  {'tested' if main['tested'] else 'NOT TESTED: dartifact integrate'}",
         f"merge queue  {', '.join(status['queue']) or 'empty'}",
@@ -270,6 +313,12 @@ def tell_status(status: Document) -> str:
             lines.append(
                 f"             {hole['source']} {hole['lo'][:16]}–{hole['hi'][11:16]} {hole['state']}: {hole['run_id']}"
             )
+            lines += [f"               {hole['backfill']}", f"               or {hole['accept']}"]
+    if status["backlog"]:
+        lines.append("backlog")
+        for each in status["backlog"]:
+            left = timedelta(seconds=each["seconds"])
+            lines.append(f"             {each['source']} shard {each['shard']}: {left} behind the source")
     if status["stopped"]:
         lines.append("stopped runs")
         for run in status["stopped"]:
@@ -327,6 +376,8 @@ def tell_one(document: Document) -> str:
             f"  branch {document['branch']}",
             f"  commit {(document['commit'] or 'none')[:12]}, {document['rows'] or 0:,} rows",
             f"  window {window['lo']} to {window['hi']} ({window['state']})",
+            *(["  a backfill"] if window["backfill"] else []),
+            *([f"  gap accepted: {window['gap_reason']}"] if window["gap_reason"] else []),
             *(f"  why: {reason}" for reason in document["reasons"]),
         ]
         for each in document["refused_in"]:

@@ -1,0 +1,81 @@
+"""The verbs about windows and stops that need the ledger alone, in this process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from flows.adapters.ledger import Ledger
+from flows.cli_windows import read_time
+from flows.domain.errors import UsageError
+from flows.domain.runs import Phase
+from tests.support.sources import CUSTOMERS
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """Run the command line on a home and a ledger of its own."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("DARTIFACT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DARTIFACT_LEDGER_URL", url)
+    with closing(Ledger(url)) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def call(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return what runs one command: (exit code, stdout, stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dartifact", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+def test_the_line_is_stopped_and_started_once(call: Call, ledger: Ledger) -> None:
+    assert call("start-the-line")[2] == "the line was not stopped\n"
+    assert call("stop-the-line", "--reason", "look at the prices")[0] == 0
+    (stop,) = ledger.stops()
+    assert stop.reason == "look at the prices"
+    assert call("start-the-line")[2] == "the line goes on\n"
+    assert ledger.stops() == ()
+
+
+def test_an_ingestor_is_paused_and_resumed_and_has_to_exist(call: Call, ledger: Ledger) -> None:
+    assert call("pause", "dan", "--reason", "their release")[0] == 0
+    assert [stop.name for stop in ledger.stops()] == ["dan"]
+    assert call("resume", "dan")[2] == "dan goes on\n"
+    code, _, said = call("pause", "nobody", "--reason", "why")
+    assert (code, "there is no ingestor nobody" in said) == (1, True)
+
+
+def test_a_gap_is_accepted_by_the_name_of_the_run_or_its_branch(call: Call, ledger: Ledger) -> None:
+    lo, hi = datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, 0, 5, tzinfo=UTC)
+    with ledger.write() as tx:
+        run = tx.claim_window(CUSTOMERS, "dana", lo, hi, after=None, actor="test")
+        tx.move_run(run.run_id, Phase.HELD, "RunHeld", "test")
+    code, out, _ = call("accept-gap", run.branch, "--reason", "nobody needs it", "-o", "json")
+    assert (code, json.loads(out)["window"]["gap_reason"]) == (0, "nobody needs it")
+    assert ledger.holes() == ()
+    code, _, said = call("accept-gap", run.run_id, "--reason", "again")
+    assert (code, "has left no open hole" in said) == (1, True)
+
+
+def test_times_are_iso_and_utc_unless_they_name_a_zone() -> None:
+    assert read_time("2021-01-31") == datetime(2021, 1, 31, tzinfo=UTC)
+    assert read_time("2021-01-31T12:00:00+02:00") == datetime(2021, 1, 31, 10, tzinfo=UTC)
+    with pytest.raises(UsageError, match="neither a date nor a time"):
+        read_time("yesterday")
