@@ -161,24 +161,39 @@ def promote(
     plan: Annotated[bool, typer.Option("--plan", help="show the steps, do nothing")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Bring a green dartifact live: idle slot, smoke test, shift, settle."""
+    """Bring a green dartifact live: idle slot, smoke test, shift and soak, settle. Ctrl-C leaves it where it is."""
+    import math  # noqa: PLC0415
+
     from flows import cli_views  # noqa: PLC0415
     from flows.commands import production  # noqa: PLC0415
-    from flows.domain.plans import plan_promotion  # noqa: PLC0415
+    from flows.commands.under_way import find_under_way  # noqa: PLC0415
 
     with opened(lake=not plan, sources=False, tells=not plan) as (settings, stack):
+        if not plan:
+            steps = production.promote(stack, dartifact or None, actor=settings.person, run=cli_views.run_aloud,
+                                       patience=math.inf, tell=say)  # fmt: skip
+        under_way, pointer = find_under_way(stack), stack.ledger.pointer()
         if plan:
-            chosen = production.choose_promotion(stack, dartifact or None)
-            weights = stack.policy.weights
-            pointer = stack.ledger.pointer()
-            steps = None
-            if chosen:
-                steps = plan_promotion(pointer, chosen.dartifact_id, plan_id="-", weights=weights)
-        else:
-            steps = production.promote(stack, dartifact or None, actor=settings.person, run=cli_views.run_aloud)
-        pointer = stack.ledger.pointer()
-    document = {"plan": steps.to_json() if steps else None, "production": cli_views.describe_production(pointer)}
-    answer(document, output, cli_views.tell_promotion(steps, pointer, planned=plan))
+            chosen = None if under_way else production.choose_promotion(stack, dartifact or None)
+            planned = production.plan_promotion(stack, pointer, chosen.dartifact_id, "-") if chosen else None
+            steps = under_way.plan if under_way else planned
+    document = {
+        "plan": steps.to_json() if steps else None,
+        "under_way": cli_views.describe_under_way(under_way),
+        "production": cli_views.describe_production(pointer),
+    }
+    answer(document, output, cli_views.tell_promotion(steps, pointer, under_way, planned=plan))
+
+
+@app.command()
+def abort(reason: Annotated[str, typer.Option(help="why; kept in the ledger")]) -> None:
+    """End the promotion under way: consumers read what is live, at once; promotions are frozen."""
+    from flows.commands.under_way import abort as command  # noqa: PLC0415
+
+    with opened(lake=False, sources=False) as (settings, stack):
+        ended = command(stack, reason=reason, actor=settings.person)
+    say(f"the promotion of {ended.dartifact} has ended; it stays approved, and promotions are frozen")
+    say("next: dartifact unfreeze --reason WHY, and the newest green dartifact is promoted")
 
 
 @app.command()
@@ -220,9 +235,19 @@ def rollback(
 
 
 @app.command()
+def freeze(reason: Annotated[str, typer.Option(help="why promotions have to stop; kept in the ledger")]) -> None:
+    """Stop promotions until they are allowed again; one under way stays where it is."""
+    from flows.commands.under_way import freeze as command  # noqa: PLC0415
+
+    with opened(lake=False, sources=False) as (settings, stack):
+        command(stack, reason=reason, actor=settings.person)
+    say("promotions are frozen; next: dartifact unfreeze --reason WHY")
+
+
+@app.command()
 def unfreeze(reason: Annotated[str, typer.Option(help="why promotions may go on; kept in the ledger")]) -> None:
-    """Allow promotions again after a rollback with unknown blame."""
-    from flows.commands.rollback import unfreeze as command  # noqa: PLC0415
+    """Allow promotions again after a rollback with unknown blame, an abort or a freeze."""
+    from flows.commands.under_way import unfreeze as command  # noqa: PLC0415
 
     with opened(lake=False, sources=False) as (settings, stack):
         command(stack, reason=reason, actor=settings.person)
@@ -242,6 +267,24 @@ def resolve(
     with opened(lake=False, sources=False) as (_, stack):
         found = command(stack, consumer or None)
     answer(asdict(found), output, found.commit)
+
+
+@app.command(name="report-error")
+def report_error(
+    consumer: Annotated[str, typer.Option(help="the named reader that found it")],
+    message: Annotated[str, typer.Option(help="what is wrong")],
+    commit: Annotated[str, typer.Option(help="the commit it read; default what resolve told it last")] = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say that a consumer found an error in what it read; a promotion of that ends."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from flows.commands.traffic import report_error as command  # noqa: PLC0415
+
+    with opened(lake=False, sources=False) as (settings, stack):
+        kept = command(stack, consumer, message, actor=settings.person, commit=commit or None)
+    text = f"kept: {kept.consumer} read {kept.dartifact or 'a commit that no slot shows any more'}"
+    answer(asdict(kept), output, text + ("; its promotion will be stopped" if kept.stops else ""))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from flows.commands.queue import Integration
 from flows.commands.rollback import Rollback
 from flows.commands.stack import Stack
 from flows.commands.stops import describe_stop
+from flows.commands.under_way import UnderWay, find_under_way
 from flows.domain import errors
 from flows.domain.checks import Outcome, Result
 from flows.domain.dartifacts import Dartifact, DartifactState
@@ -164,10 +165,33 @@ def describe_production(pointer: LivePointer) -> Document:
     }
 
 
-def tell_promotion(plan: Plan | None, pointer: LivePointer, *, planned: bool) -> str:
-    """Say what a promotion did or would do."""
+def describe_under_way(under_way: UnderWay | None) -> Document | None:
+    """Return where a promotion or rollback stands as a document."""
+    if under_way is None:
+        return None
+    return {
+        "plan_id": under_way.plan.plan_id,
+        "kind": under_way.plan.kind,
+        "dartifact": under_way.plan.dartifact,
+        "slot": under_way.plan.slot,
+        "number": under_way.number,
+        "of": len(under_way.plan.steps),
+        "step": str(under_way.step),
+        "goes_on_at": _stamp(under_way.goes_on_at),
+    }
+
+
+def tell_promotion(plan: Plan | None, pointer: LivePointer, under_way: UnderWay | None, *, planned: bool) -> str:
+    """Say what a promotion did, where it stands or what it would do."""
     if plan is None:
         return f"nothing waits to be promoted; live is {pointer.live or 'nothing'}"
+    if under_way is not None and under_way.plan == plan:
+        lines = [f"{plan.kind} of {plan.dartifact} is under way:"]
+        for number, step in enumerate(plan.steps, start=1):
+            mark = "✓" if number < under_way.number else "→" if number == under_way.number else " "
+            lines.append(f"{mark} {number}. {step}")
+        lines += [f"goes on at {under_way.goes_on_at:%H:%M:%S} UTC"] if under_way.goes_on_at else []
+        return "\n".join(lines)
     if planned:
         steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(plan.steps, start=1))
         return f"promotion of {plan.dartifact} would:\n{steps}"
@@ -286,6 +310,7 @@ def describe_status(stack: Stack) -> Document:
             "reasons": list(newest.reasons) if newest else [],
         },
         "production": {"live": pointer.live, **describe_production(pointer)},
+        "under_way": describe_under_way(find_under_way(stack)),
         "open_intents": [intent.operation for intent in stack.ledger.open_intents()],
     }
 
@@ -305,6 +330,14 @@ def tell_status(status: Document) -> str:
         f"production   {production['live'] or 'nothing yet'}"
         + (f"  on {production['active']}, generation {production['generation']}" if production["active"] else ""),
     ]
+    if len([share for share in production["weights"].values() if share]) > 1:
+        shares = ", ".join(f"{share} % to {name}" for name, share in production["weights"].items())
+        lines.append(f"             named consumers: {shares}")
+    if status["under_way"]:
+        under_way = status["under_way"]
+        waits = f", goes on at {under_way['goes_on_at'][11:19]} UTC" if under_way["goes_on_at"] else ""
+        lines.append(f"{under_way['kind']:<12} {under_way['dartifact']}, step {under_way['number']} of "
+                     f"{under_way['of']}: {under_way['step']}{waits}")  # fmt: skip
     if production["frozen"]:
         lines.append(f"             FROZEN: {production['frozen']}; next: dartifact unfreeze --reason WHY")
     if status["holes"]:

@@ -6,11 +6,15 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.commands import production, rollback
+from flows.commands.under_way import find_under_way
 from flows.domain.dartifacts import DartifactState
 from flows.domain.errors import Aborted, ChecksFailed
 from flows.runner import Ended, ends_in_words, leave_artifact, run_as_task, say, start_station
 from flows.settings import read_settings
 from flows.wiring import open_stack, open_stack_surely
+
+# Seconds that a worker waits for soaks; the schedule goes on with a longer one.
+_PATIENCE = 20
 
 
 @flow(name="promote", log_prints=True)
@@ -19,20 +23,27 @@ def promote(dartifact: str | None = None) -> Ended:
     """Bring the newest green dartifact, or the named one, live."""
     with open_stack(read_settings(), say, sources=False) as stack:
         try:
-            plan = production.promote(stack, dartifact, actor="policy:promote", run=run_as_task)
+            plan = production.promote(
+                stack, dartifact, actor="policy:promote", run=run_as_task, patience=_PATIENCE, tell=say
+            )
         except Aborted as error:
             last = stack.ledger.promotions(most=1)
             if last and stack.ledger.dartifact(last[0].plan.dartifact).state is DartifactState.BAD:
                 look = f"look: `dartifact show {last[0].plan.dartifact}`"
                 leave_artifact(f"promote {last[0].plan.dartifact}", error.message, [look])
-                raise ChecksFailed(error.message) from error  # the smoke gate said no
+                raise ChecksFailed(error.message) from error  # the smoke or the traffic gate said no
             raise
-        live = stack.ledger.pointer().live
-        is_left = plan is not None and bool(stack.ledger.dartifacts(states=(DartifactState.GREEN,), most=1))
+        live, waits = stack.ledger.pointer().live, find_under_way(stack)
+        is_left = (
+            plan is not None and waits is None and bool(stack.ledger.dartifacts(states=(DartifactState.GREEN,), most=1))
+        )
     if is_left:
         start_station("promote")
     if plan is None:
         return Completed(message=f"nothing waits to be promoted; live is {live or 'nothing'}")
+    if waits is not None and waits.plan == plan:
+        until = f"{waits.goes_on_at:%H:%M:%S} UTC" if waits.goes_on_at else "the next run"
+        return Completed(name="Waits", message=f"{plan.dartifact} waits until {until}: {waits.step}")
     steps = [f"{number}. {step}" for number, step in enumerate(plan.steps, start=1)]
     leave_artifact(f"promote {plan.dartifact}", f"{plan.dartifact} is live on {plan.slot}", steps)
     return Completed(message=f"{plan.dartifact} is live on {plan.slot}")

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     orphan_grace_seconds: float = Field(3600, ge=0, description="how long a row may wait for the row it refers to")
     candidate_retention_days: float = Field(7, ge=0, description="how long a refused candidate is kept for review")
     smoke_least_share: float = Field(0.5, ge=0, le=1, description="share of rows a mart must keep to be promoted")
+    weights: list[int] = Field([5, 25, 100], description="JSON, shares of named consumers a promotion shifts through")
+    soak_seconds: float = Field(
+        1, ge=0, description="seconds each share is watched; minutes in earnest, 0: no traffic gate"
+    )
     build_timeout_seconds: float = Field(1800, gt=0, description="longest dbt build")
     ingest_seconds: int = Field(300, description="seconds from one scheduled run of an ingestor to the next")
     image: str = Field("", description="container image of the flow runs, for work pools that run containers")
@@ -69,6 +73,13 @@ class Settings(BaseSettings):
         """Let arguments win over the environment, and that over `pyproject.toml`."""
         toml = PyprojectTomlConfigSettingsSource(settings_cls, PROJECT / "pyproject.toml")
         return init_settings, env_settings, toml
+
+    @field_validator("weights")
+    @classmethod
+    def _rise_to_all(cls, weights: list[int]) -> list[int]:
+        if weights != sorted(set(weights)) or not weights or weights[0] < 1 or weights[-1] != 100:
+            raise ValueError("shares have to rise from 1 or more to 100")
+        return weights
 
     @property
     def ledger(self) -> str:

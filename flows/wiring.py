@@ -52,6 +52,8 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
                 smoke_least_share=settings.smoke_least_share,
                 skip_local_gate=frozenset(settings.skip_local_gate),
                 candidate_retention=timedelta(days=settings.candidate_retention_days),
+                weights=tuple(settings.weights),
+                soak=timedelta(seconds=settings.soak_seconds),
             ),
         )
         if lake:

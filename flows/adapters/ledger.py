@@ -13,16 +13,26 @@ import sqlalchemy as sa
 
 from flows.adapters import ledger_tables as t
 from flows.adapters.ledger_migration import migrate
-from flows.adapters.ledger_rows import RUN_QUERY, select_last_claim, to_dartifact, to_run, to_window
+from flows.adapters.ledger_rows import (
+    RUN_QUERY,
+    select_last_claim,
+    to_consumer,
+    to_dartifact,
+    to_run,
+    to_window,
+)
 from flows.adapters.ledger_writer import Writer
 from flows.domain import errors
 from flows.domain.checks import Report
 from flows.domain.dartifacts import Blame, Dartifact, DartifactState
 from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import Phase, Run
+from flows.domain.traffic import Consumer, Soak
 from flows.domain.windows import HOLES, Window, find_holes
 
 _WRITERS = 7_465_697  # the advisory lock of PostgreSQL that writers of the ledger take
+
+_PATIENCE = 30.0  # seconds that a writer waits for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +161,12 @@ class Ledger:
         self._engine.dispose()
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
-        """Open one transaction: everything in the block happens, or nothing."""
-        with self._engine.execution_options(writes=True).begin() as connection:
+    def write(self, *, patience: float = _PATIENCE) -> Iterator[Writer]:
+        """Open one transaction: everything in the block happens, or nothing.
+
+        LedgerUnavailable when other writers do not let it in within `patience` seconds.
+        """
+        with self._engine.execution_options(writes=True, patience=patience).begin() as connection:
             yield Writer(connection, self._clock())
 
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -332,22 +345,45 @@ class Ledger:
             for row in self._rows(query)
         )
 
+    def soak(self, plan_id: str, number: int) -> Soak | None:
+        """Return how long the soak that is a plan's step of that number has lasted, None before it has begun."""
+        where = (t.soaks.c.plan_id == plan_id) & (t.soaks.c.number == number)
+        rows = self._rows(sa.select(t.soaks.c.seconds, t.soaks.c.looked_at).where(where))
+        return Soak(**rows[0]) if rows else None
+
+    def consumer(self, name: str) -> Consumer | None:
+        """Return what a named consumer was told last, None if it never asked."""
+        rows = self._rows(sa.select(t.consumers).where(t.consumers.c.name == name))
+        return to_consumer(rows[0]) if rows else None
+
+    def consumers(self, *, plan: str, slot: str) -> tuple[Consumer, ...]:
+        """Return the consumers that were told to read a slot while a plan held it."""
+        query = sa.select(t.consumers).where(t.consumers.c.plan_id == plan, t.consumers.c.slot == slot)
+        return tuple(to_consumer(row) for row in self._rows(query.order_by(t.consumers.c.name)))
+
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    busy = f"busy_timeout={_PATIENCE * 1000:.0f}"
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", busy):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A deferred transaction that turns into a write can fail with "database is locked" without waiting.
-    writes = connection.get_execution_options().get("writes", False)
+    options = connection.get_execution_options()
+    writes = options.get("writes", False)
+    if writes:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={options.get('patience', _PATIENCE) * 1000:.0f}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
     # One writer at a time, as in SQLite: what a transaction has read stands until it commits.
-    if connection.get_execution_options().get("writes", False):
+    options = connection.get_execution_options()
+    if options.get("writes", False):
+        if options.get("patience", _PATIENCE) < _PATIENCE:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{options['patience'] * 1000:.0f}ms'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
 
 

@@ -11,6 +11,7 @@ from flows.adapters import ledger_tables as t
 from flows.domain.checks import Gate
 from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.runs import Phase, Run
+from flows.domain.traffic import Consumer
 from flows.domain.windows import Window, WindowState
 
 _WINDOW = [each for each in t.windows.c if each.name not in ("seq", "source", "state")]
@@ -81,3 +82,8 @@ def to_dartifact(row: Mapping[str, Any]) -> Dartifact:
         reasons=tuple(row["reasons"]),
         passport=row["passport"],
     )
+
+
+def to_consumer(row: Mapping[str, Any]) -> Consumer:
+    """Read a consumer from its row."""
+    return Consumer(row["name"], row["slot"], row["dartifact_id"], row["commit_id"], row["plan_id"], row["asked_at"])

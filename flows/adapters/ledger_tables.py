@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 3
-OLDER = frozenset({1, 2})
+VERSION = 4
+OLDER = frozenset({1, 2, 3})
 """The versions that `ledger_migration` brings to this one when such a ledger is opened."""
 
 metadata = sa.MetaData()
@@ -149,6 +149,26 @@ promotions = sa.Table(
     sa.Column("state", sa.String(12), nullable=False),
     sa.Column("started_at", UtcTime, nullable=False),
     sa.Column("ended_at", UtcTime),
+)
+
+soaks = sa.Table(
+    "soaks",
+    metadata,
+    sa.Column("plan_id", sa.String(80), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("looked_at", UtcTime, nullable=False),
+)
+
+consumers = sa.Table(
+    "consumers",
+    metadata,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("slot", sa.String(8), nullable=False),
+    sa.Column("dartifact_id", sa.String(60), nullable=False),
+    sa.Column("commit_id", sa.String(80), nullable=False),
+    sa.Column("plan_id", sa.String(80)),
+    sa.Column("asked_at", UtcTime, nullable=False),
 )
 
 live_pointer = sa.Table(

@@ -16,6 +16,7 @@ from flows.domain.dartifacts import Blame, DartifactState
 from flows.domain.dartifacts import check_transition as check_dartifact_transition
 from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import WINDOW_STATE, Phase, Run
+from flows.domain.traffic import Consumer, Soak
 from flows.domain.windows import DONE
 
 
@@ -206,6 +207,27 @@ class Writer(WindowWriter):
             values |= {"state": state, "ended_at": self._now}
         runs = (t.promotions.c.plan_id == plan_id) & (t.promotions.c.state == "running")
         return self._connection.execute(t.promotions.update().where(runs).values(**values)).rowcount == 1
+
+    def keep_soak(self, plan_id: str, number: int, soak: Soak) -> None:
+        """Write down how long a step of a plan was watched."""
+        where = (t.soaks.c.plan_id == plan_id) & (t.soaks.c.number == number)
+        self._connection.execute(t.soaks.delete().where(where))
+        values = {"plan_id": plan_id, "number": number, "seconds": soak.seconds, "looked_at": soak.looked_at}
+        self._connection.execute(t.soaks.insert().values(**values))
+
+    def note_consumer(self, consumer: Consumer) -> None:
+        """Write down what a named consumer was told to read."""
+        self._connection.execute(t.consumers.delete().where(t.consumers.c.name == consumer.name))
+        self._connection.execute(
+            t.consumers.insert().values(
+                name=consumer.name,
+                slot=consumer.slot,
+                dartifact_id=consumer.dartifact,
+                commit_id=consumer.commit,
+                plan_id=consumer.plan,
+                asked_at=consumer.asked_at,
+            )
+        )
 
     def add_blame(self, blame: Blame) -> None:
         """Remember what later dartifacts must not contain."""

@@ -23,7 +23,16 @@ from flows.domain import errors
 BUDGET_SECONDS = 5.0
 TEST_SECONDS = 20.0
 
-_STOPS = ("RunFailed", "RunHeld", "DartifactRed", "PromotionAborted", "SlotAbandoned")
+_STOPS = (
+    "RunFailed",
+    "RunHeld",
+    "DartifactRed",
+    "PromotionAborted",
+    "SlotAbandoned",
+    "TrafficRefused",
+    "ProductionRecovered",
+    "ProductionLost",
+)
 _EXPLANATION = "DartifactBad"  # follows a SlotAbandoned of the smoke gate, in the same transaction
 _SINGLY_AT_MOST = 10
 _REASONS_AT_MOST = 10
@@ -173,6 +182,13 @@ def _write(event: Event, explanation: Event | None) -> Message | None:
         case "PromotionAborted":
             title = f"the way of dartifact {event.dartifact_id} to production stopped before «{payload.get('step')}»"
             look = f"show {event.dartifact_id}"
+        case "TrafficRefused":
+            title = f"dartifact {payload['refused']} failed at the traffic gate on slot {payload['slot']}"
+            look = f"show {payload['refused']}"
+        case "ProductionRecovered":
+            title = f"production lost {payload['leaves']}; it shows {payload['returns']}, promotions are frozen"
+        case "ProductionLost":
+            title, look = "production cannot be shown again if it is lost; promotions are frozen", "doctor"
         case _:
             title = f"slot {payload.get('slot')} was abandoned before it served anybody"
             if explanation is not None:

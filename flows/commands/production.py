@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from flows.adapters import duck
 from flows.adapters.lake import PRODUCTION
-from flows.adapters.soda_checks import check_contract
-from flows.commands import moves
+from flows.commands import moves, traffic
+from flows.commands.evidence import smoke_test
 from flows.commands.housekeeping import reconcile, show_settled
 from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
 from flows.commands.stops import refuse_while_stopped
+from flows.commands.under_way import is_settled
 from flows.domain import errors, plans
-from flows.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
+from flows.domain.checks import Outcome, VerdictKind, judge
 from flows.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
 from flows.domain.plans import LivePointer, Plan, Step, StepKind
+from flows.domain.traffic import Soak
+
+# Between two looks at a soak, while somebody waits for it.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +37,18 @@ class Resolution:
 
 
 def resolve(stack: Stack, consumer: str | None = None) -> Resolution:
-    """Say which commit a named consumer, or a plain reader of `production`, reads now. Needs the ledger only."""
+    """Say which commit a named consumer, or a plain reader of `production`, reads now.
+
+    Needs the ledger only, and to read it: that a consumer has asked is written down if that is possible at once.
+    """
+    if consumer is not None:
+        traffic.check_name(consumer)
     pointer = stack.ledger.pointer()
     slot = pointer.active if consumer is None else plans.choose_slot(pointer, consumer)
     if slot is None:
         raise errors.NotFound("nothing is live yet", hint="dartifact promote")
+    if consumer is not None:
+        traffic.note_consumer(stack, consumer, slot, pointer)
     shown = pointer.slots[slot]
     branch = f"{PRODUCTION}-{slot}" if consumer else PRODUCTION
     return Resolution(consumer, slot, branch, shown.dartifact or "", shown.commit or "", pointer.generation)
@@ -66,20 +79,31 @@ def choose_promotion(stack: Stack, dartifact: str | None = None) -> Dartifact | 
     return chosen
 
 
-def promote(stack: Stack, dartifact: str | None = None, *, actor: str, run: Runner = run_plainly) -> Plan | None:
+def promote(
+    stack: Stack,
+    dartifact: str | None = None,
+    *,
+    actor: str,
+    run: Runner = run_plainly,
+    patience: float = 0,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Plan | None:
     """Bring the newest green dartifact (or the named one) live; None when nothing waits.
 
-    A promotion that was killed half-way is gone on with first. Raises PolicyRefused, Aborted when the smoke test or a
-    rollback ended it (production is as it was), Locked, ChecksErrored when it could not be finished: run it again.
+    A promotion that waits in a soak or was killed half-way is gone on with first. Of soaks, `patience` seconds in all
+    are waited for, with `tell`; then the plan returns unfinished (`find_under_way` says until when it waits): call
+    again. Raises PolicyRefused, Aborted when the smoke or the traffic gate, a person or a rollback ended it (production
+    is as it was), Locked, ChecksErrored when it could not be finished: run it again.
     """
     refuse_while_stopped(stack.ledger)
+    deadline = time.monotonic() + patience
     with hold_lease(stack.ledger, "promote"):
         reconcile(stack, actor)
         pointer = stack.ledger.pointer()
         for left in stack.ledger.promotions(state="running"):
-            is_ours = pointer.plan == left.plan.plan_id or _is_settled(pointer, left.plan)
+            is_ours = pointer.plan == left.plan.plan_id or is_settled(pointer, left.plan)
             if left.done and left.plan.kind == "promotion" and is_ours:
-                execute(stack, left.plan, left.done, actor, run)
+                execute(stack, left.plan, left.done, actor, run, deadline, tell)
                 return left.plan
             with stack.ledger.write() as tx:
                 if pointer.plan == left.plan.plan_id:
@@ -90,7 +114,7 @@ def promote(stack: Stack, dartifact: str | None = None, *, actor: str, run: Runn
         chosen = choose_promotion(stack, dartifact)
         if chosen is None:
             return None
-        plan = plans.plan_promotion(pointer, chosen.dartifact_id, plan_id=new_operation(), weights=stack.policy.weights)
+        plan = plan_promotion(stack, pointer, chosen.dartifact_id, new_operation())
         with stack.ledger.write() as tx:
             if chosen.state is DartifactState.GREEN:
                 tx.move_dartifact(chosen.dartifact_id, DartifactState.APPROVED, "DartifactApproved", "policy:promote")
@@ -98,14 +122,33 @@ def promote(stack: Stack, dartifact: str | None = None, *, actor: str, run: Runn
                 if older.created < chosen.created:
                     tx.move_dartifact(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
             tx.start_promotion(plan)
-        execute(stack, plan, 0, actor, run)
+        execute(stack, plan, 0, actor, run, deadline, tell)
         return plan
 
 
-def execute(stack: Stack, plan: Plan, done: int, actor: str, run: Runner) -> None:
-    """Carry out the steps of a plan from the first one not done; each is one swap of the live pointer at most."""
+def plan_promotion(stack: Stack, pointer: LivePointer, dartifact: str, plan_id: str) -> Plan:
+    """Plan the promotion of a dartifact as the policy says."""
+    weights, soak = stack.policy.weights, stack.policy.soak.total_seconds()
+    return plans.plan_promotion(pointer, dartifact, plan_id=plan_id, weights=weights, soak=soak)
+
+
+def execute(
+    stack: Stack,
+    plan: Plan,
+    done: int,
+    actor: str,
+    run: Runner,
+    deadline: float = 0,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Carry out the steps of a plan from the first one not done; each is one swap of the live pointer at most.
+
+    Returns early at a soak that is not over by `deadline`, on the monotonic clock.
+    """
     for number, step in enumerate(plan.steps[done:], start=done + 1):
         try:
+            if step.kind is StepKind.SOAK and not _wait(stack, plan, step, number, actor, deadline, tell):
+                return
             run(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
@@ -132,6 +175,8 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             pointer = ledger.pointer()
             _swap(stack, plan, number, pointer, plans.shift(pointer, step.slot, step.weight, plan.plan_id),
                   "TrafficShifted", actor, slot=step.slot, weight=step.weight)  # fmt: skip
+        case StepKind.SOAK:
+            traffic.close_soak(stack, plan, step, number, actor)
         case StepKind.SETTLE:
             _settle(stack, plan, step, number, actor)
         case StepKind.PUBLISH_PRODUCTION:
@@ -139,6 +184,24 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             with ledger.write() as tx:
                 tx.move_promotion(plan.plan_id, done=number, state="done")
                 tx.append("PromotionFinished", actor, dartifact=plan.dartifact, plan=plan.plan_id)
+
+
+def _wait(
+    stack: Stack, plan: Plan, step: Step, number: int, actor: str, deadline: float, tell: Callable[[str], None]
+) -> bool:
+    """Look at a soak until it is over, True, or the deadline has passed."""
+    told = ""
+    while (until := traffic.look(stack, plan, step, number, actor)) is not None:
+        left = (until - stack.clock()).total_seconds()
+        pause = min(left, _LOOK_SECONDS, deadline - time.monotonic())
+        if pause <= 0:
+            return False
+        line = f"{step.slot} is watched at {step.weight} % until {until:%H:%M:%S} UTC"
+        if line != told:
+            tell(line)
+            told = line
+        time.sleep(pause)
+    return True
 
 
 def _refuse_unless_promotable(stack: Stack, plan: Plan) -> None:
@@ -149,52 +212,6 @@ def _refuse_unless_promotable(stack: Stack, plan: Plan) -> None:
         raise errors.StalePointer(error.message) from error
     if chosen is None:
         raise errors.StalePointer(f"dartifact {plan.dartifact} is live already")
-
-
-def smoke_test(stack: Stack, commit: str, against: str | None) -> Report:
-    """Test a slot's commit: contracts on its marts, and their row counts against the commit that is served now."""
-    access = stack.lake.access
-    results: list[Result] = []
-    counts: dict[str, dict[str, int]] = {}
-    with duck.connect(access) as connection:
-        for side, where in (("candidate", commit), ("active", against)):
-            if where is None:
-                continue
-            connection.execute(f"CREATE SCHEMA {side}")
-            for each in stack.lake.list_objects(where, "marts/"):
-                mart = each.path.removeprefix("marts/").removesuffix(".parquet")
-                duck.create_view(connection, f"{side}.{mart}", stack.lake.locate(where, [each]), access)
-                row = connection.execute(f"SELECT count(*) FROM {side}.{mart}").fetchone()
-                counts.setdefault(side, {})[mart] = rows = row[0] if row else 0
-                if side == "candidate":
-                    readable = f"{mart} can be read: {rows:,} rows"
-                    results.append(Result(f"smoke.{mart}.readable", mart, Outcome.PASSED, readable, measured=rows))
-        for contract in stack.mart_contracts():
-            if contract.dataset in counts.get("candidate", {}):
-                # The mart's file carries no bookkeeping of ours but the reader's row number.
-                mart = f"candidate.{contract.dataset}"
-                connection.execute(f"CREATE TEMP VIEW smoked AS SELECT * EXCLUDE (file_row_number) FROM {mart}")
-                results.extend(check_contract(connection, contract, "smoked"))
-                connection.execute("DROP VIEW smoked")
-    for mart, before in counts.get("active", {}).items():
-        results.append(
-            _compare_rows(mart, before, counts.get("candidate", {}).get(mart), stack.policy.smoke_least_share)
-        )
-    return Report(Gate.SMOKE, commit, stack.lake.commit_of(commit).meta_range, tuple(results))
-
-
-def _compare_rows(mart: str, before: int, now: int | None, least_share: float) -> Result:
-    check = f"smoke.{mart}.rows"
-    if now is None:
-        return Result(check, mart, Outcome.FAILED, f"{mart} is missing; production has it with {before:,} rows")
-    fails = now < before * least_share
-    message = f"{mart}: {now:,} rows, production shows {before:,} (at least {least_share:.0%} must remain)"
-    outcome = Outcome.FAILED if fails else Outcome.PASSED
-    return Result(check, mart, outcome, message, measured=now, threshold=f">= {before * least_share:.0f}")
-
-
-def _is_settled(pointer: LivePointer, plan: Plan) -> bool:
-    return pointer.plan is None and pointer.live == plan.dartifact and pointer.active == plan.slot
 
 
 def _swap(
@@ -209,7 +226,10 @@ def _swap(
 ) -> None:
     with stack.ledger.write() as tx:
         tx.swap_pointer(old, new, event, actor, plan=plan.plan_id, **payload)
-        tx.move_promotion(plan.plan_id, done=number)
+        if not tx.move_promotion(plan.plan_id, done=number):
+            raise errors.StalePointer(f"plan {plan.plan_id} has ended")
+        if plan.steps[number].kind is StepKind.SOAK:
+            tx.keep_soak(plan.plan_id, number + 1, Soak(0, stack.clock()))
 
 
 def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:

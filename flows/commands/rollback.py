@@ -10,6 +10,7 @@ from typing import Any
 from flows.commands.housekeeping import reconcile, show_settled
 from flows.commands.production import perform
 from flows.commands.stack import Runner, Stack, new_operation, run_plainly
+from flows.commands.under_way import find_under_way
 from flows.domain import errors, plans
 from flows.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
 from flows.domain.plans import LivePointer, Plan, StepKind
@@ -87,14 +88,6 @@ def roll_back(
     raise errors.Conflict("the live pointer kept moving", hint="dartifact rollback")
 
 
-def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
-    """Allow promotions again."""
-    pointer = stack.ledger.pointer()
-    if pointer.frozen:
-        with stack.ledger.write() as tx:
-            tx.swap_pointer(pointer, plans.freeze(pointer, None), "PromotionsUnfrozen", actor, reason=reason)
-
-
 def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str, ...]) -> Rollback:
     if pointer.live is None or pointer.active is None:
         raise errors.UsageError("nothing is live, so nothing can be rolled back", hint="dartifact promote")
@@ -134,7 +127,16 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
         blames=named,
         freezes="unknown" in blame or not named,
         marts=marts,
+        note=_note_promotion(stack, pointer),
     )
+
+
+def _note_promotion(stack: Stack, pointer: LivePointer) -> str:
+    # A person who sees the new slot fail may mean that one.
+    found = find_under_way(stack)
+    if found is None or found.plan.plan_id != pointer.plan or found.plan.kind != "promotion":
+        return ""
+    return f"the promotion of {found.plan.dartifact} ends, too; to end only that: dartifact abort --reason WHY"
 
 
 def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[Blame, ...]) -> Dartifact:

@@ -42,6 +42,7 @@ class Policy:
 
     `attempts` is how often a run may fail to finish before it is held; `orphan_grace` how long a row may wait for the
     row it refers to; `smoke_least_share` how many rows a mart must keep, as a share of what production shows;
+    `weights` the shares through which a promotion shifts, `soak` how long it watches each (zero: no traffic gate);
     `skip_local_gate` names ingestors whose local gate is left out, whatever their source declares;
     `candidate_retention` how long a refused candidate is kept for review.
     """
@@ -53,6 +54,7 @@ class Policy:
     weights: tuple[int, ...] = (100,)
     skip_local_gate: frozenset[str] = frozenset()
     candidate_retention: timedelta = timedelta(days=7)
+    soak: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)

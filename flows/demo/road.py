@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,4 +103,4 @@ class DirectRoad:
 
     def promote(self) -> Plan | None:
         """Promote."""
-        return promote(self.stack, actor="policy:promote", run=self.step)
+        return promote(self.stack, actor="policy:promote", run=self.step, patience=math.inf)

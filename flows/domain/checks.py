@@ -16,6 +16,7 @@ class Gate(StrEnum):
     INTEGRATION = "integration"
     STAGING = "staging"
     SMOKE = "smoke"
+    TRAFFIC = "traffic"
 
 
 class Outcome(StrEnum):

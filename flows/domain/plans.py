@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from flows.domain.errors import StalePointer
+from flows.domain.errors import PolicyRefused, StalePointer
 
 SLOTS = ("blue", "green")
 
@@ -79,32 +79,31 @@ class StepKind(StrEnum):
     PUBLISH = "publish"
     SMOKE = "smoke"
     SHIFT = "shift"
+    SOAK = "soak"
     SETTLE = "settle"
     PUBLISH_PRODUCTION = "publish production"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a plan; `weight` is the share the slot gets at a shift."""
+    """One step of a plan; `weight` is the share the slot gets at a shift, `seconds` is how long a soak watches it."""
 
     kind: StepKind
     slot: str
     weight: int = 0
+    seconds: float = 0
 
     def __str__(self) -> str:
-        match self.kind:
-            case StepKind.CLAIM:
-                return f"claim the idle slot {self.slot}"
-            case StepKind.PUBLISH:
-                return f"publish to {self.slot} and record its commit"
-            case StepKind.SMOKE:
-                return f"smoke-test the commit on {self.slot}"
-            case StepKind.SHIFT:
-                return f"shift {self.weight} % of the named consumers to {self.slot}"
-            case StepKind.SETTLE:
-                return f"settle {self.slot}"
-            case StepKind.PUBLISH_PRODUCTION:
-                return "publish production"
+        words = {
+            StepKind.CLAIM: f"claim the idle slot {self.slot}",
+            StepKind.PUBLISH: f"publish to {self.slot} and record its commit",
+            StepKind.SMOKE: f"smoke-test the commit on {self.slot}",
+            StepKind.SHIFT: f"shift {self.weight} % of the named consumers to {self.slot}",
+            StepKind.SOAK: f"soak {self.slot} at {self.weight} % for {self.seconds:g} s, then ask the traffic gate",
+            StepKind.SETTLE: f"settle {self.slot}",
+            StepKind.PUBLISH_PRODUCTION: "publish production",
+        }
+        return words[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +123,33 @@ class Plan:
             "kind": self.kind,
             "dartifact": self.dartifact,
             "slot": self.slot,
-            "steps": [{"kind": step.kind.value, "slot": step.slot, "weight": step.weight} for step in self.steps],
+            "steps": [
+                {"kind": step.kind.value, "slot": step.slot, "weight": step.weight, "seconds": step.seconds}
+                for step in self.steps
+            ],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
         """Read what `to_json` wrote."""
-        steps = tuple(Step(StepKind(s["kind"]), s["slot"], s["weight"]) for s in value["steps"])
+        # Plans that were written before there were soaks have no seconds.
+        steps = tuple(Step(StepKind(s["kind"]), s["slot"], s["weight"], s.get("seconds", 0)) for s in value["steps"])
         return cls(value["plan_id"], value["kind"], value["dartifact"], value["slot"], steps)
 
 
-def plan_promotion(pointer: LivePointer, dartifact: str, *, plan_id: str, weights: tuple[int, ...] = (100,)) -> Plan:
-    """Plan to bring a dartifact live in the idle slot, shifting through `weights`."""
+def plan_promotion(
+    pointer: LivePointer, dartifact: str, *, plan_id: str, weights: tuple[int, ...] = (100,), soak: float = 0
+) -> Plan:
+    """Plan to bring a dartifact live in the idle slot, shifting through `weights` with `soak` seconds after each.
+
+    Without seconds, and while nothing is live (so nobody could be sent anywhere), there are no soaks.
+    """
     slot = pointer.idle
+    shifts: list[Step] = []
+    for weight in weights:
+        shifts.append(Step(StepKind.SHIFT, slot, weight))
+        if soak > 0 and pointer.active is not None:
+            shifts.append(Step(StepKind.SOAK, slot, weight, soak))
     return Plan(
         plan_id,
         "promotion",
@@ -146,7 +159,7 @@ def plan_promotion(pointer: LivePointer, dartifact: str, *, plan_id: str, weight
             Step(StepKind.CLAIM, slot),
             Step(StepKind.PUBLISH, slot),
             Step(StepKind.SMOKE, slot),
-            *(Step(StepKind.SHIFT, slot, weight) for weight in weights),
+            *shifts,
             Step(StepKind.SETTLE, slot),
             Step(StepKind.PUBLISH_PRODUCTION, slot),
         ),
@@ -178,15 +191,17 @@ def record(pointer: LivePointer, slot: str, commit: str, plan: str) -> LivePoint
 
 
 def shift(pointer: LivePointer, slot: str, weight: int, plan: str) -> LivePointer:
-    """Send `weight` percent of the named consumers to the slot, the rest to the other."""
+    """Send `weight` percent of the named consumers to the slot, the rest to the other; PolicyRefused while frozen."""
     _require_plan(pointer, plan)
+    _require_thawed(pointer)
     _require_commit(pointer, slot)
     return _next(pointer, weights=_weights(slot, weight))
 
 
 def settle(pointer: LivePointer, slot: str, plan: str) -> LivePointer:
-    """Make the slot's commit the one `production` should show; the plan has done its pointer work."""
+    """Make the slot's commit the one `production` should show, ending the plan's moves; PolicyRefused while frozen."""
     _require_plan(pointer, plan)
+    _require_thawed(pointer)
     return _next(pointer, weights=_weights(slot, 100), settled=_require_commit(pointer, slot), plan=None)
 
 
@@ -197,10 +212,21 @@ def abandon(pointer: LivePointer, slot: str, plan: str) -> LivePointer:
     return _next(pointer, slots={**pointer.slots, slot: Slot()}, weights=weights, plan=None)
 
 
+def abort(pointer: LivePointer, slot: str, plan: str, *, reason: str) -> LivePointer:
+    """Give up a promotion because a person says so: as `abandon`, and frozen, so that no schedule begins it again."""
+    return replace(abandon(pointer, slot, plan), frozen=reason)
+
+
 def roll_back(pointer: LivePointer, slot: str, *, frozen: str | None) -> LivePointer:
     """Serve the slot again in one move; whatever promotion was under way stops at its next step."""
     settled = _require_commit(pointer, slot)
     return _next(pointer, weights=_weights(slot, 100), settled=settled, plan=None, frozen=frozen)
+
+
+def recover(pointer: LivePointer, slot: str, shown: Slot, *, frozen: str) -> LivePointer:
+    """Serve what the lake still has from this slot; the other slot is empty, and a promotion under way is over."""
+    slots = {name: shown if name == slot else Slot() for name in SLOTS}
+    return _next(pointer, slots=slots, weights=_weights(slot, 100), settled=shown.commit, plan=None, frozen=frozen)
 
 
 def freeze(pointer: LivePointer, reason: str | None) -> LivePointer:
@@ -228,6 +254,11 @@ def _weights(slot: str, weight: int) -> dict[str, int]:
 def _require_plan(pointer: LivePointer, plan: str) -> None:
     if pointer.plan != plan:
         raise StalePointer(f"plan {plan} no longer holds the live pointer (generation {pointer.generation})")
+
+
+def _require_thawed(pointer: LivePointer) -> None:
+    if pointer.frozen:
+        raise PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
 
 
 def _require_commit(pointer: LivePointer, slot: str) -> str:

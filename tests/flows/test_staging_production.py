@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from flows.adapters.lake_calls import LakeAccess
 from flows.commands import production, staging
 from flows.commands.housekeeping import reconcile
 from flows.commands.production import promote, resolve
-from flows.commands.rollback import preview_rollback, roll_back, unfreeze
+from flows.commands.rollback import preview_rollback, roll_back
 from flows.commands.staging import stage
+from flows.commands.under_way import find_under_way, unfreeze
 from flows.domain import errors
 from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.plans import StepKind
@@ -31,7 +33,7 @@ FENCE = "_dartifact/published.json"
 
 
 def deliver(world: World, *amounts: int) -> tuple[Run, Dartifact]:
-    """Land one run of orders with these amounts, stage and promote it."""
+    """Land one run of orders with these amounts, stage and promote it, without soaks."""
     first = 1 + sum(run.rows or 0 for run in world.stack.ledger.runs(source="orders"))
     rows = [order(number, amount=Decimal(amount)) for number, amount in enumerate(amounts, start=first)]
     run = world.land("orders", *rows)
@@ -39,6 +41,14 @@ def deliver(world: World, *amounts: int) -> tuple[Run, Dartifact]:
     assert dartifact.state is DartifactState.GREEN, dartifact.reasons
     assert promote(world.stack, actor="test") is not None
     return world.run(run), world.stack.ledger.dartifact(dartifact.dartifact_id)
+
+
+def promote_through(world: World) -> None:
+    """Promote as the schedule does, a minute after the other, until nothing is under way."""
+    promote(world.stack, actor="test")
+    while find_under_way(world.stack):
+        world.tick(timedelta(minutes=1))
+        promote(world.stack, actor="test")
 
 
 @pytest.fixture
@@ -182,6 +192,7 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     deliver(shop, 10)
     shop.land("orders", order(2, amount=Decimal(20)))
     dartifact = stage(shop.stack, actor="test")
+    shop.with_policy(weights=(5, 100), soak=timedelta(minutes=1))
     original = production.perform
 
     def die(stack: object, plan: object, step: object, number: int, actor: str) -> None:
@@ -193,12 +204,12 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
 
     monkeypatch.setattr(production, "perform", die)
     with pytest.raises(KeyboardInterrupt):
-        promote(shop.stack, actor="test")
+        promote_through(shop)
     monkeypatch.undo()
     reader = resolve(shop.stack).commit
     assert revenue(shop, reader) in (10, 30)  # never half of it
 
-    promote(shop.stack, actor="test")
+    promote_through(shop)
     pointer = shop.stack.ledger.pointer()
     assert pointer.live == dartifact.dartifact_id
     assert pointer.plan is None

@@ -117,10 +117,10 @@ class BreakingLedger(Ledger):
         self.points = points
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self, **options: Any) -> Iterator[Writer]:
         """Open one transaction between two points."""
         self.points.reach("before transaction", answers=False)
-        with super().write() as tx:
+        with super().write(**options) as tx:
             yield tx
         self.points.reach("after transaction", answers=False)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.domain import plans
-from flows.domain.errors import StalePointer
+from flows.domain.errors import PolicyRefused, StalePointer
 from flows.domain.plans import SLOTS, LivePointer, Plan, Slot, Step, StepKind
 
 EMPTY = LivePointer()
@@ -52,6 +52,43 @@ def test_the_first_promotion_takes_blue_and_shifts_as_the_policy_says() -> None:
         "settle blue",
         "publish production",
     ]
+
+
+def test_each_share_is_watched_before_the_next_and_the_plan_says_for_how_long() -> None:
+    plan = plans.plan_promotion(ONE, "d2", plan_id="p", weights=(5, 100), soak=300)
+    assert steps(plan)[3:7] == [
+        "shift 5 % of the named consumers to green",
+        "soak green at 5 % for 300 s, then ask the traffic gate",
+        "shift 100 % of the named consumers to green",
+        "soak green at 100 % for 300 s, then ask the traffic gate",
+    ]
+
+
+def test_while_nothing_is_live_nobody_is_watched() -> None:
+    plan = plans.plan_promotion(EMPTY, "d1", plan_id="p", weights=(5, 100), soak=300)
+    assert StepKind.SOAK not in {step.kind for step in plan.steps}
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, unique=True), st.floats(0, 10**6), st.sampled_from([EMPTY, ONE, TWO]))
+def test_a_promotion_is_claimed_smoked_shifted_upwards_and_settled_whatever_the_policy(
+    shares: list[int], soak: float, pointer: LivePointer
+) -> None:
+    plan = plans.plan_promotion(pointer, "d", plan_id="p", weights=tuple(sorted(shares)), soak=soak)
+    kinds = [step.kind for step in plan.steps]
+    assert kinds[:3] == [StepKind.CLAIM, StepKind.PUBLISH, StepKind.SMOKE]
+    assert kinds[-2:] == [StepKind.SETTLE, StepKind.PUBLISH_PRODUCTION]
+    assert {step.slot for step in plan.steps} == {pointer.idle} != {pointer.active}
+    shifts = [step.weight for step in plan.steps if step.kind is StepKind.SHIFT]
+    assert shifts == sorted(shares)
+    soaks = [(before.weight, step.weight) for before, step in pairwise(plan.steps) if step.kind is StepKind.SOAK]
+    assert soaks == ([(share, share) for share in shifts] if soak > 0 and pointer.active else [])
+
+
+def test_a_plan_that_was_written_before_there_were_soaks_can_be_read() -> None:
+    value = plans.plan_promotion(ONE, "d2", plan_id="p").to_json()
+    for step in value["steps"]:
+        del step["seconds"]
+    assert Plan.from_json(value) == plans.plan_promotion(ONE, "d2", plan_id="p")
 
 
 def test_the_next_promotion_takes_the_other_slot() -> None:
@@ -159,6 +196,29 @@ def test_a_rollback_sends_everybody_back_in_one_move() -> None:
     assert back.generation == TWO.generation + 1
 
 
+def test_a_promotion_that_a_person_aborts_leaves_production_as_it_was_and_is_not_begun_again() -> None:
+    shifted = plans.shift(plans.record(plans.claim(ONE, "green", "d2", "p"), "green", "c2", "p"), "green", 25, "p")
+    assert plans.abort(shifted, "green", "p", reason="why") == replace(ONE, generation=ONE.generation + 4, frozen="why")
+
+
+def test_while_promotions_are_frozen_no_traffic_moves() -> None:
+    frozen = plans.freeze(plans.record(plans.claim(ONE, "green", "d2", "p"), "green", "c2", "p"), "why")
+    with pytest.raises(PolicyRefused, match="why"):
+        plans.shift(frozen, "green", 5, "p")
+    with pytest.raises(PolicyRefused, match="why"):
+        plans.settle(frozen, "green", "p")
+
+
+@given(st.data())
+def test_what_is_recovered_is_all_that_is_served(data: st.DataObject) -> None:
+    pointer, slot = data.draw(st.sampled_from([ONE, TWO])), data.draw(st.sampled_from(SLOTS))
+    found = plans.recover(pointer, slot, Slot("d0", "c0"), frozen="why")
+    assert (found.live, found.active, found.settled, found.plan, found.frozen) == ("d0", slot, "c0", None, "why")
+    assert {plans.choose_slot(found, name) for name in CONSUMERS[:20]} == {slot}
+    assert found.slots[found.idle] == Slot()
+    assert found.generation == pointer.generation + 1
+
+
 def test_freezing_and_allowing_again_changes_nothing_else() -> None:
     frozen = plans.freeze(TWO, "why")
     assert frozen == replace(TWO, generation=TWO.generation + 1, frozen="why")
@@ -196,6 +256,31 @@ def test_raising_a_weight_never_sends_a_consumer_back(weights: list[int], consum
     assert all(not (before == "green" and after == "blue") for before, after in pairwise(seen))
 
 
+@given(st.lists(st.lists(st.integers(0, 100), max_size=4), min_size=1, max_size=6), st.text(max_size=20))
+def test_no_consumer_goes_back_to_an_older_dartifact_in_promotion_after_promotion(
+    shares: list[list[int]], consumer: str
+) -> None:
+    pointer, read = promoted(EMPTY, "d000"), ["d000"]
+    for number, weights in enumerate(shares, start=1):
+        slot, plan, name = pointer.idle, f"p{number}", f"d{number:03}"
+        pointer = plans.record(plans.claim(pointer, slot, name, plan), slot, f"c{number}", plan)
+        for weight in (*sorted(weights), 100):
+            pointer = plans.shift(pointer, slot, weight, plan)
+            read.append(pointer.slots[plans.choose_slot(pointer, consumer) or ""].dartifact or "")
+        pointer = plans.settle(pointer, slot, plan)
+        read.append(pointer.slots[plans.choose_slot(pointer, consumer) or ""].dartifact or "")
+        assert read[-1] == name
+    assert read == sorted(read)
+
+
+@given(st.text(max_size=20), st.integers(0, 100))
+def test_an_aborted_promotion_sends_each_consumer_to_what_is_live(consumer: str, weight: int) -> None:
+    shifted = plans.record(plans.claim(ONE, "green", "d2", "p"), "green", "c2", "p")
+    shifted = plans.shift(shifted, "green", weight, "p")
+    for ended in (plans.abandon(shifted, "green", "p"), plans.abort(shifted, "green", "p", reason="why")):
+        assert plans.choose_slot(ended, consumer) == "blue"
+
+
 @given(st.text(max_size=20))
 def test_settling_moves_no_consumer(consumer: str) -> None:
     shifted = plans.record(plans.claim(ONE, "green", "d2", "p"), "green", "c2", "p")
@@ -205,7 +290,7 @@ def test_settling_moves_no_consumer(consumer: str) -> None:
 
 # Whatever is done in whatever order
 
-_MOVES = ("claim", "record", "shift", "settle", "abandon", "roll_back", "freeze", "allow")
+_MOVES = ("claim", "record", "shift", "settle", "abandon", "abort", "roll_back", "freeze", "allow")
 moves = st.lists(
     st.tuples(st.sampled_from(_MOVES), st.sampled_from(SLOTS), st.integers(0, 100), st.booleans()), max_size=40
 )
@@ -233,11 +318,13 @@ def play(sequence: list[tuple[str, str, int, bool]]) -> list[tuple[str, LivePoin
                     new = plans.settle(pointer, mine, plan)
                 case "abandon":
                     new = plans.abandon(pointer, mine, plan)
+                case "abort":
+                    new = plans.abort(pointer, mine, plan, reason="why")
                 case "roll_back":
                     new = plans.roll_back(pointer, slot, frozen="why" if is_stale else None)
                 case _:
                     new = plans.freeze(pointer, "why" if name == "freeze" else None)
-        except StalePointer:
+        except (StalePointer, PolicyRefused):
             continue
         history.append((name, pointer, new))
         pointer = new
@@ -279,13 +366,19 @@ def test_a_plan_begins_only_where_none_is_and_ends_by_its_own_moves_or_a_rollbac
     for name, before, after in play(sequence):
         if before.plan != after.plan:
             assert None in (before.plan, after.plan)
-            assert name == "claim" if before.plan is None else name in ("settle", "abandon", "roll_back")
+            assert name == "claim" if before.plan is None else name in ("settle", "abandon", "abort", "roll_back")
 
 
 @given(moves)
 def test_what_is_settled_is_always_shown_by_a_slot(sequence: list[tuple[str, str, int, bool]]) -> None:
     for _, _, pointer in play(sequence):
         assert (pointer.settled is None) == (pointer.active is None) == (pointer.live is None)
+
+
+@given(moves)
+def test_while_frozen_nothing_moves_towards_a_slot(sequence: list[tuple[str, str, int, bool]]) -> None:
+    for name, before, _ in play(sequence):
+        assert before.frozen is None or name not in ("shift", "settle")
 
 
 @given(moves, st.sampled_from(SLOTS))
@@ -324,7 +417,9 @@ def test_the_sequences_of_moves_go_all_the_way() -> None:
     assert play(sequence + green)[-1][2].active == "green"
 
 
-step = st.builds(Step, st.sampled_from(StepKind), st.sampled_from(SLOTS), st.integers(0, 100))
+step = st.builds(
+    Step, st.sampled_from(StepKind), st.sampled_from(SLOTS), st.integers(0, 100), st.floats(0, allow_infinity=False)
+)
 
 
 KINDS = st.sampled_from(("promotion", "rollback"))
