@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from flows.adapters.lake import PRODUCTION
 from flows.adapters.ledger import Intent
-from flows.commands import moves
+from flows.commands import moves, recovery
 from flows.commands.stack import Stack, is_held
 from flows.domain import errors, plans
 
@@ -58,6 +58,7 @@ def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
 
 
 def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
+    found: list[str] = []
     pointer = stack.ledger.pointer()
     shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, moves.PUBLISHED_FENCE)
     is_ahead = bool(shown) and (
@@ -74,17 +75,14 @@ def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
             tx.swap_pointer(pointer, frozen, "PromotionsFrozen", actor, reason=reason)
         return (reason,)
     if pointer.settled and not is_ahead:
-        try:
-            published = show_settled(stack, actor)
-        except errors.NotFound:
-            reason = f"the lake lacks {pointer.settled[:12]}, which production should show"
-            if not pointer.frozen:
-                with stack.ledger.write() as tx:
-                    tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
-            return (f"{reason}: dartifact rollback",)
-        if published:
-            return (f"production shows {pointer.live} again",)
-    return ()
+        if not recovery.has_commit(stack, pointer.settled):
+            lost, pointer = recovery.recover(stack, pointer, actor)
+            found.append(lost)
+            if not recovery.has_commit(stack, pointer.settled or ""):
+                return tuple(found)
+        if show_settled(stack, actor):
+            found.append(f"production shows {pointer.live} again")
+    return tuple(found)
 
 
 def sweep_branches(stack: Stack, actor: str) -> tuple[str, ...]:
