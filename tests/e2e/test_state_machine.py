@@ -31,11 +31,13 @@ from flows.adapters.lake import MAIN, PRODUCTION, SERVED, LakeAccess
 from flows.commands.housekeeping import reconcile
 from flows.commands.ingest import ingest
 from flows.commands.moves import PUBLISHED_FENCE
-from flows.commands.production import promote
+from flows.commands.production import promote, resolve
 from flows.commands.queue import integrate
-from flows.commands.rollback import roll_back, unfreeze
+from flows.commands.rollback import roll_back
 from flows.commands.stack import Policy, Stack
 from flows.commands.staging import PASSPORT, stage
+from flows.commands.traffic import report_error
+from flows.commands.under_way import abort, find_under_way, unfreeze
 from flows.compare.current import select_current
 from flows.domain import errors
 from flows.domain.dartifacts import DartifactState
@@ -55,7 +57,8 @@ SOURCES = {
     "orders": replace(ORDERS, ingestors=(Ingestor("dan"), Ingestor("dave", local_gate=False))),
 }
 INGESTORS = {each.name: name for name, source in SOURCES.items() for each in source.ingestors}
-POLICY = Policy(batch_size=4, attempts=2, orphan_grace=timedelta(minutes=10), weights=(50, 100))
+POLICY = Policy(batch_size=4, attempts=2, orphan_grace=timedelta(minutes=10), weights=(50, 100),
+                soak=timedelta(seconds=30))  # fmt: skip
 OVERLAP = ORDERS.overlap
 
 _HIDDEN = ("candidate-", "publish-", "build-")
@@ -190,10 +193,28 @@ class Machine(RuleBasedStateMachine):
                 self.do_ingest(stack, ingestor)
             integrate(stack, actor="policy:integrate")
             stage(stack, actor="policy:stage")
-            promote(stack, actor="policy:promote")
+            self.promote_through(stack)
 
         self.command("deliver", run, None, errors.SourceUnavailable, errors.PolicyRefused, errors.Aborted,
                      errors.UsageError)  # fmt: skip
+
+    @precondition(lambda self: self.pointer.plan is not None)
+    @rule()
+    def abort(self) -> None:
+        """End the promotion under way."""
+        self.command("abort", lambda stack: abort(stack, reason="told to", actor=PERSON), None, errors.UsageError)
+
+    @precondition(lambda self: self.pointer.plan is not None)
+    @rule(index=indexes)
+    def read(self, index: int) -> None:
+        """Let a consumer ask, and find an error now and then."""
+
+        def run(stack: Stack) -> None:
+            resolve(stack, f"consumer-{index}")
+            if index == 0:
+                report_error(stack, f"consumer-{index}", "told to", actor=PERSON)
+
+        self.command("read", run, None, errors.NotFound)
 
     @precondition(lambda self: self.has_work("reconcile"))
     @rule(fault=faults(14))
@@ -423,6 +444,14 @@ class Machine(RuleBasedStateMachine):
             self.undone |= STATIONS
             TALLY.hits[f"{name}: {points.fault.kind.name} {points.hit}"] += 1
 
+    def promote_through(self, stack: Stack) -> bool:
+        """Promote until nothing is under way, time passing; False when there was nothing to promote."""
+        found = promote(stack, actor="policy:promote") is not None
+        while find_under_way(stack):
+            self.tick(30)
+            promote(stack, actor="policy:promote")
+        return found
+
     def start_anew(self) -> None:
         """Go on in a new process."""
         self.process.end()
@@ -519,7 +548,7 @@ class Machine(RuleBasedStateMachine):
         self.look_for_blamed(pointer)
         if pointer.generation != self.pointer.generation:
             self.undone |= {"integrate", "promote"}
-        if stack.ledger.dartifacts(states=(DartifactState.GREEN,), most=1):
+        if stack.ledger.dartifacts(states=(DartifactState.GREEN,), most=1) or find_under_way(stack):
             self.undone.add("promote")
         frozen = self.pointer.frozen
         for event in stack.ledger.events(most=300):
@@ -616,7 +645,7 @@ class Machine(RuleBasedStateMachine):
         staged = stage(stack, actor="policy:stage").dartifact_id
         forbidden = False
         try:
-            while promote(stack, actor="policy:promote"):
+            while self.promote_through(stack):
                 pass  # the first call may only have finished what was left
         except (errors.PolicyRefused, errors.Aborted):
             forbidden = True
