@@ -1,0 +1,13 @@
+"""Quoting for the SQL of comparisons."""
+
+from __future__ import annotations
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a string literal."""
+    return "'" + text.replace("'", "''") + "'"
