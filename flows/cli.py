@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.exceptions import TyperException
 
-from flows import cli_windows
+from flows import cli_diff, cli_windows
 from flows.cli_frame import EXIT_CODES, Output, OutputOption, answer, end_by_phase, exit_code, opened, say
 from flows.domain import errors
 
@@ -381,6 +381,8 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
     if not all(each.ok for each in findings):
         raise typer.Exit(4)
 
+
+cli_diff.register(app)
 
 if __name__ == "__main__":
     main()

@@ -67,8 +67,8 @@ def _notes(report: DiffReport) -> list[str]:
     if report.scope == "touched":
         notes.append("only keys in objects that differ were read and counted; all others are the same")
     if rows.duplicate_keys_base or rows.duplicate_keys_candidate:
-        notes.append(f"repeated keys: {rows.duplicate_keys_base:,} in the base, {rows.duplicate_keys_candidate:,} in the "
-                     f"candidate; their rows are compared as a whole")  # fmt: skip
+        counts = f"{rows.duplicate_keys_base:,} in the base, {rows.duplicate_keys_candidate:,} in the candidate"
+        notes.append(f"repeated keys: {counts}; their rows are compared as a whole")
     if three:
         examples = f", e.g. {', '.join(three.both_examples)}" if three.both_examples else ""
         notes.append(f"since the run branched: {three.run:,} keys changed by it alone, {three.main:,} in main alone, "

@@ -1,0 +1,100 @@
+"""The differing cells of a stored diff: all of them as a file, or a page of them for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from flows.adapters import duck
+from flows.commands.diff_store import StoredDiff
+from flows.compare.diff_figures import select_cells
+from flows.domain.errors import UsageError
+
+KINDS = ("added", "removed", "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class CellFilter:
+    """Which cells: of one kind, of one column, or of rows whose candidate meets a failing check's condition."""
+
+    kind: str = ""
+    column: str = ""
+    condition: str = ""
+
+
+EVERY_CELL = CellFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell that differs; `key` is the key's value, a dictionary of several, None without a key."""
+
+    row: int
+    key: Any
+    column: str
+    base: str | None
+    candidate: str | None
+    kind: str
+
+
+def write_cells(stored: StoredDiff, out: Path) -> None:
+    """Write every differing cell, by key, as Parquet: key, column, base, candidate, kind."""
+    query = f'SELECT key, "column", base, candidate, kind FROM ({_select(stored, EVERY_CELL)}) ORDER BY "row", place'
+    with _connect(stored) as connection:
+        try:
+            connection.execute(f"COPY ({query}) TO {duck.literal(str(out))} (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.IOException as error:
+            raise UsageError(f"{out} cannot be written: {str(error).splitlines()[0]}") from error
+
+
+def read_page(
+    stored: StoredDiff,
+    *,
+    page: int = 0,
+    size: int = 200,
+    sort: Literal["key", "column"] = "key",
+    only: CellFilter = EVERY_CELL,
+) -> tuple[Cell, ...]:
+    """Return one page of the differing cells; pages never overlap, and are the same whenever they are read.
+
+    UsageError: an unknown kind or column, or a condition on a column that was not compared.
+    """
+    query = _select(stored, only)
+    order = '"row", place' if sort == "key" else 'place, "row"'
+    query = f'SELECT "row", key, "column", base, candidate, kind FROM ({query}) ORDER BY {order}'
+    with _connect(stored) as connection:
+        try:
+            found = connection.execute(f"{query} LIMIT {size} OFFSET {page * size}").fetchall()
+        except duckdb.BinderException as error:
+            raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
+    return tuple(Cell(*row) for row in found)
+
+
+def _select(stored: StoredDiff, only: CellFilter) -> str:
+    known = stored.diff.stored
+    names = [column.name for column in known.columns]
+    if only.kind and only.kind not in KINDS:
+        raise UsageError(f"there is no kind {only.kind}; there are {', '.join(KINDS)}")
+    if only.column and only.column not in names:
+        raise UsageError(f"{only.column} was not compared; there are {', '.join(names)}")
+    rows = f"read_parquet({duck.literal(str(stored.rows_file))})"
+    if only.condition:
+        sides = [f"c{n} AS {duck.quote(name)}" for n, name in enumerate(names)]
+        keys = [f"k{n} AS {duck.quote(name)}" for n, name in enumerate(known.key)]
+        candidate = f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides])} FROM {rows} WHERE kind <> 'removed'"
+        failing = f"SELECT diff_row FROM ({candidate}) WHERE {only.condition}"
+        rows = f'(SELECT * FROM {rows} SEMI JOIN ({failing}) ON "row" = diff_row)'
+    where = f"kind = {duck.literal(only.kind)}" if only.kind else "true"
+    cells = select_cells(rows, known.key, known.columns, known.tolerance, where=where)
+    return f'SELECT * FROM ({cells}) WHERE "column" = {duck.literal(only.column)}' if only.column else cells
+
+
+def _connect(stored: StoredDiff) -> Any:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET memory_limit = '700MB'")
+    connection.execute(f"SET temp_directory = {duck.literal(str(stored.rows_file.parent))}")
+    return connection
