@@ -86,12 +86,11 @@ class _DatasetDiff:
         self, base: str, before: Sequence[_Records], candidate: str, after: Sequence[_Records]
     ) -> StoredDiff:  # fmt: skip
         contents = [frozenset().union(*(each.content for each in side)) for side in (before, after)]
-        rule = [self.source.key, self.source.updated_at]
         identity = [
             "dataset",
             self.source.name,
             *(sorted(each) for each in contents),
-            rule,
+            [self.source.key, self.source.updated_at],
             spell_options(self.options),
         ]
         differing = contents[0] ^ contents[1]
