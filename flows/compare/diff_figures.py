@@ -7,43 +7,37 @@ from collections.abc import Sequence
 from flows.compare.columns import Column, Tolerance
 from flows.compare.sql_text import literal
 
-FIGURES = 9  # values per column in the answer of `select_figures`
 _EXAMPLES = 3
 
 
-def select_figures(rows: str, keys: int, columns: Sequence[Column], tolerance: Tolerance | None) -> str:
-    """Select added, removed, changed, and nine figures for each column, in one row.
+def select_counts(rows: str, columns: Sequence[Column], tolerance: Tolerance | None) -> str:
+    """Select added, removed, changed rows, then the changed cells of each column, in one row."""
+    kinds = [f"count(*) FILTER (kind = '{kind}')" for kind in ("added", "removed", "changed")]
+    cells = [f"count(*) FILTER {_is_changed(n, column, tolerance)}" for n, column in enumerate(columns)]
+    return f"SELECT {', '.join([*kinds, *cells])} FROM {rows}"
 
-    They are: changed cells, from null, to null; means of base, candidate and change, least and greatest change (null
-    where the column is no number); examples as lists of key, base and candidate.
+
+def select_figures(rows: str, keys: int, n: int, column: Column, tolerance: Tolerance | None) -> str:
+    """Select the figures of one column's changed cells, in one row.
+
+    They are: from null, to null; examples as lists of key, base and candidate; then, of numbers, the means of base,
+    candidate and change, the least and the greatest change (null where no cell has a finite number on both sides).
     """
-    counts = [f"count(*) FILTER (kind = '{kind}')" for kind in ("added", "removed", "changed")]
-    figures = [each for n, column in enumerate(columns) for each in _figures(keys, n, column, tolerance)]
-    return f"SELECT {', '.join([*counts, *figures])} FROM {rows}"
+    figures = [
+        f"count(*) FILTER (b{n} IS NULL)",
+        f"count(*) FILTER (c{n} IS NULL)",
+        f'min_by([{key_text(keys)}, CAST(b{n} AS VARCHAR), CAST(c{n} AS VARCHAR)], "row", {_EXAMPLES})',
+    ]
+    if column.numeric:
+        old, new = (f"CAST({column.value(f'{side}{n}')} AS DOUBLE)" for side in "bc")
+        moved = f"{new} - {old}"
+        shift = (f"avg({old})", f"avg({new})", f"avg({moved})", f"min({moved})", f"max({moved})")
+        figures += [f"{each} FILTER (isfinite({old}) AND isfinite({new}))" for each in shift]
+    return f"SELECT {', '.join(figures)} FROM {rows} WHERE {_is_changed(n, column, tolerance)}"
 
 
-def _figures(keys: int, n: int, column: Column, tolerance: Tolerance | None) -> list[str]:
-    cell = f"(kind = 'changed' AND {column.differs(f'b{n}', f'c{n}', tolerance)})"
-    old, new = f"CAST({column.value(f'b{n}')} AS DOUBLE)", f"CAST({column.value(f'c{n}')} AS DOUBLE)"
-    finite = f"{cell} AND isfinite({old}) AND isfinite({new})"
-    shift = [
-        f"{function} FILTER ({finite})"
-        for function in (
-            f"avg({old})",
-            f"avg({new})",
-            f"avg({new} - {old})",
-            f"min({new} - {old})",
-            f"max({new} - {old})",
-        )
-    ]
-    example = f"[{key_text(keys)}, CAST(b{n} AS VARCHAR), CAST(c{n} AS VARCHAR)]"
-    return [
-        f"count(*) FILTER {cell}",
-        f"count(*) FILTER ({cell} AND b{n} IS NULL)",
-        f"count(*) FILTER ({cell} AND c{n} IS NULL)",
-        *(shift if column.numeric else ["NULL"] * 5),
-        f'min_by({example}, "row", {_EXAMPLES}) FILTER {cell}',
-    ]
+def _is_changed(n: int, column: Column, tolerance: Tolerance | None) -> str:
+    return f"(kind = 'changed' AND {column.differs(f'b{n}', f'c{n}', tolerance)})"
 
 
 def key_text(keys: int) -> str:

@@ -103,7 +103,7 @@ def insert_pairs(shape: Shape) -> str:
     columns = [f"s.{key}" for key in shape.keys] + [f"o.v{n}" for n in numbers] + [f"s.v{n}" for n in numbers]
     return (
         f"INSERT INTO differing SELECT {kind}, {', '.join(columns)} FROM suspects s "
-        f"LEFT JOIN originals o ON s.in_base AND {_same(shape.keys, 'o', 's')} "
+        f"LEFT JOIN originals o ON {_same(shape.keys, 'o', 's')} "
         f"WHERE NOT s.in_base OR NOT s.in_candidate OR {differs or 'false'}"
     )
 
@@ -144,7 +144,7 @@ def select_report_order(shape: Shape, *, ties: bool) -> str:
     numbers = range(len(shape.values))
     last = ["kind", *(f"{side}{n} NULLS FIRST" for side in "bc" for n in numbers)] if ties else []
     order = ", ".join([*(f"{key} NULLS FIRST" for key in shape.keys), *last]) or "1"
-    return f'SELECT row_number() OVER (ORDER BY {order}) AS "row", * FROM differing ORDER BY "row"'
+    return f'SELECT row_number() OVER (ORDER BY {order}) AS "row", * FROM differing'
 
 
 def select_renames(shape: Shape, pairs: Sequence[tuple[str, str]], *, most: int | None) -> str:

@@ -89,8 +89,9 @@ def compare(
     work = _Comparison(connection, base, candidate, options)
     work.find_differences()
     work.write_rows(rows_file)
-    figures = work.read_figures(rows_file)
-    counts = work.count_rows(figures)
+    rows = f"read_parquet({literal(str(rows_file))})"
+    added, removed, changed, *cells = work.read_counts(rows)
+    counts = work.count_rows(added, removed, changed)
     schema = work.find_renames()
     report = DiffReport(
         table=table,
@@ -100,7 +101,7 @@ def compare(
         key_origin="given" if options.key else "suggested" if work.key else "none",
         scope=scope,
         rows=counts,
-        columns=work.describe_columns(figures, counts.changed + counts.unchanged),
+        columns=work.describe_columns(rows, cells, counts.changed + counts.unchanged),
         schema=schema,
         options={
             "ignore": list(options.ignore),
@@ -170,38 +171,31 @@ class _Comparison:
         for name in ("differing", "suspects", "originals", "unbalanced"):
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
 
-    def read_figures(self, rows_file: Path) -> tuple[Any, ...]:
-        """Return added, removed, changed and the figures of all columns."""
-        rows = f"read_parquet({literal(str(rows_file))})"
-        query = diff_figures.select_figures(rows, len(self.key), self.shape.values, self.options.tolerance)
-        return self._one(query)
+    def read_counts(self, rows: str) -> tuple[int, ...]:
+        """Return added, removed and changed rows, then the changed cells of each column."""
+        return self._one(diff_figures.select_counts(rows, self.shape.values, self.options.tolerance))
 
-    def count_rows(self, figures: Sequence[Any]) -> RowCounts:
+    def count_rows(self, added: int, removed: int, changed: int) -> RowCounts:
         """Count the rows of both sides; RuntimeError if the counts contradict each other, which is a bug."""
         base, candidate = (int(self._one(f"SELECT count(*) FROM {side.relation}")[0]) for side in self.sides)
-        added, removed, changed = figures[:3]
         unchanged = candidate - added - changed
         if unchanged != base - removed - changed or unchanged < 0:
             raise RuntimeError(f"{base} rows and {candidate} do not add up: +{added} -{removed} ~{changed}")
         repeated = (self.repeated.get(side.relation, 0) for side in self.sides)
         return RowCounts(base, candidate, added, removed, changed, unchanged, *repeated)
 
-    def describe_columns(self, figures: Sequence[Any], matched: int) -> tuple[ColumnDiff, ...]:
+    def describe_columns(self, rows: str, cells: Sequence[int], matched: int) -> tuple[ColumnDiff, ...]:
         """Return what changed in each compared column."""
-        size, columns = diff_figures.FIGURES, []
-        for n, column in enumerate(self.shape.values):
-            changed, from_null, to_null, *shift, examples = figures[3 + n * size : 3 + (n + 1) * size]
-            columns.append(
-                ColumnDiff(
-                    column.name,
-                    changed,
-                    changed / matched if matched else 0.0,
-                    from_null,
-                    to_null,
-                    Shift(*shift) if shift[0] is not None else None,
-                    tuple(Example(*each) for each in examples or ()),
-                )
-            )
+        columns = []
+        for n, (column, changed) in enumerate(zip(self.shape.values, cells, strict=True)):
+            if not changed:
+                columns.append(ColumnDiff(column.name, 0, 0.0, 0, 0, None, ()))
+                continue
+            query = diff_figures.select_figures(rows, len(self.key), n, column, self.options.tolerance)
+            from_null, to_null, examples, *shift = self._one(query)
+            moved = Shift(*shift) if shift and shift[0] is not None else None
+            told = tuple(Example(*each) for each in examples)
+            columns.append(ColumnDiff(column.name, changed, changed / matched, from_null, to_null, moved, told))
         return tuple(columns)
 
     def find_renames(self) -> SchemaDiff:

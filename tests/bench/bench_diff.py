@@ -41,7 +41,7 @@ SELECT i::BIGINT AS id, 'C' || lpad((hash(i * 7) % 500000)::VARCHAR, 6, '0') AS 
   'https://example.com/p/' || (hash(i * 43) % 100000)::VARCHAR AS url, (hash(i * 47) % 1000000000)::BIGINT AS reference
 FROM range({rows}) r(i)"""
 _CANDIDATE = """
-SELECT * REPLACE (CASE WHEN hash(id * 53) % 100 = 0 THEN amount + 1 ELSE amount END AS amount)
+SELECT * REPLACE (CASE WHEN hash(id * 53) % 100 = 0 THEN (amount + 1)::DECIMAL(12, 2) ELSE amount END AS amount)
 FROM '{base}' WHERE hash(id * 59) % 1000 <> 0
 UNION ALL SELECT id + {rows} AS id, * EXCLUDE (id) FROM '{base}' WHERE hash(id * 61) % 1000 = 0"""
 _COUNT = """
