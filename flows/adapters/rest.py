@@ -34,7 +34,9 @@ class RestSource:
     connections, 429 and 503 are asked again up to `attempts` times in all, after `pause` seconds and then twice as
     many each time, or after what `Retry-After` says; a source that wants more than `MAX_WAIT` seconds is unavailable.
     A timeout is not asked again. `deadline` caps the seconds of one whole window, `max_body` the bytes of one page.
-    `token` is asked before each request for the bearer token to send with it; links never take it to another host.
+    `keys_path` answers, in the same pages, the key columns of every record there is: for a source that tells no
+    deletions. `token` is asked before each request for the bearer token to send with it; links never take it to
+    another host.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class RestSource:
         path: str,
         *,
         paging: Paging = LinkPaging(),  # noqa: B008  (a frozen value)
+        keys_path: str | None = None,
         token: Callable[[], str] | None = None,
         timeout: float = 30.0,
         page_size: int = 2000,
@@ -62,6 +65,7 @@ class RestSource:
         if attempts < 1 or page_size < 1:
             raise UsageError(f"reading {path} takes at least one attempt and one row a page")
         self._data = self._locate(path)
+        self._keys = self._locate(keys_path) if keys_path else None
         self._paging = paging
         self._token = token
         self._page_size = page_size
@@ -97,6 +101,13 @@ class RestSource:
             url = url.copy_merge_params({"shard": shard, "shards": shards})
         with open_caller(self._limits, self._token, _SHOWN_PARAMETERS) as caller:
             yield from self._read_pages(caller, url)
+
+    def list_keys(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield pages of rows with the key columns of every record; UsageError where `keys_path` is not set."""
+        if self._keys is None:
+            raise UsageError(f"{self._data.path} has a key snapshot and no keys_path", hint="RestSource(keys_path=…)")
+        with open_caller(self._limits, self._token, _SHOWN_PARAMETERS) as caller:
+            yield from self._read_pages(caller, self._keys.copy_merge_params({"limit": self._page_size}))
 
     def _read_pages(self, caller: Caller, first: httpx.URL) -> Iterator[list[dict[str, Any]]]:
         url: httpx.URL | None = first

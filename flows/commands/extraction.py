@@ -6,19 +6,18 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from flows.adapters import duck
 from flows.adapters.batches import add_system_columns, build_batch, read_stamp, write_parquet
 from flows.adapters.lake import MAIN, Commit
+from flows.commands.known_rows import KeyLister, find_deleted, is_snapshot_due, locate_known
 from flows.commands.stack import Stack
 from flows.compare.current import select_not_outdated, select_unseen
 from flows.domain import errors
 from flows.domain.runs import Phase, Run
 from flows.domain.sources import Source
 from flows.domain.windows import OutOfOrder, take_rows
-
-_UNDER_WAY = (Phase.CHECKING, Phase.QUEUED)
 
 
 class Extractor(Protocol):
@@ -50,8 +49,12 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
         rows, cut = _fetch(stack, source, extractor, run, most)
         hi = cut or run.window.hi
         table, outdated = _drop_known(stack, source, run, rows)
+        brought = table.num_rows if table is not None else 0
+        compares = cut is None and is_snapshot_due(stack, source, run)
+        if compares:
+            table, compares = _add_deleted(stack, source, cast("KeyLister", extractor), run, table, actor)
         if table is None:
-            return _end_empty(stack, run, hi, actor)
+            return _end_empty(stack, run, hi, actor, compares=compares)
         table = add_system_columns(table, run_id=run.run_id, seq=run.window.seq, extracted_at=stack.clock())
         with tempfile.TemporaryDirectory(prefix="batch-", dir=stack.home) as folder:
             path = Path(folder) / "part-0.parquet"
@@ -61,8 +64,9 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
             "run": run.run_id,
             "actor": actor,
             "rows": str(table.num_rows),
-            "repeated": str(len(rows) - table.num_rows - outdated),
+            "repeated": str(len(rows) - brought - outdated),
             "outdated": str(outdated),
+            **({"deleted": str(table.num_rows - brought)} if compares else {}),
             "seq": str(run.window.seq),
             "lo": run.window.lo.isoformat(),
             "hi": hi.isoformat(),
@@ -73,6 +77,8 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
     with stack.ledger.write() as tx:
         if tx.run(run.run_id).phase is Phase.EXTRACTING:
             tx.shorten_window(run.run_id, _end_of(commit, run), actor)
+        if "deleted" in commit.metadata:
+            tx.append("KeysCompared", actor, run=run.run_id, source=run.source, deleted=commit.metadata["deleted"])
         return tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
                            changes=changes, commit=commit.commit_id, rows=rows_brought)  # fmt: skip
 
@@ -106,8 +112,31 @@ def _fetch(
         raise errors.SourceMalformed(message, hint="let the source sort them, or take max_rows away") from error
 
 
-def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str) -> Run:
+def _add_deleted(
+    stack: Stack, source: Source, extractor: KeyLister, run: Run, table: Any, actor: str
+) -> tuple[Any, bool]:
+    """Return the batch with what the source has deleted, and whether that could be asked."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        gone = find_deleted(stack, source, extractor.list_keys(), run)
+    except errors.SourceMalformed as error:
+        # The rows of the window are good all the same; the next run asks again.
+        with stack.ledger.write() as tx:
+            tx.append("KeysRefused", actor, run=run.run_id, source=source.name, reason=error.message)
+        return table, False
+    if not gone.num_rows:
+        return table, True
+    if table is None:
+        return gone, True
+    columns = [name for name in gone.column_names if name in table.column_names]
+    return pa.concat_tables([table, gone.select(columns)], promote_options="permissive"), True
+
+
+def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str, *, compares: bool) -> Run:
     with stack.ledger.write() as tx:
+        if compares:
+            tx.append("KeysCompared", actor, run=run.run_id, source=run.source, deleted="0")
         if tx.run(run.run_id).phase is Phase.EXTRACTING:
             tx.shorten_window(run.run_id, hi, actor)
         run = tx.move_run(run.run_id, Phase.EMPTY, "RunEmpty", actor, expect=Phase.EXTRACTING, changes={"rows": 0})
@@ -155,11 +184,7 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
 def _drop_outdated(stack: Stack, source: Source, table: Any) -> Any:
     """Drop the rows of a backfill whose key has changed since: with their new `_seq` they would beat the change."""
     lake = stack.lake
-    head = lake.head(MAIN).commit_id
-    urls = [*lake.locate(head, lake.list_objects(head, f"raw/{source.name}/"))]
-    for each in stack.ledger.runs(phases=_UNDER_WAY, source=source.name):
-        if each.commit:
-            urls += lake.locate(each.commit, lake.list_objects(each.commit, each.folder))
+    urls = locate_known(stack, source)
     if not urls:
         return table
     with duck.connect(lake.access) as connection:

@@ -48,6 +48,15 @@ def select_overtaking(relation: str, records: str, key: Sequence[str], updated_a
     )
 
 
+def select_gone(relation: str, there: str, key: Sequence[str], columns: Sequence[str], updated_at: str) -> str:
+    """Select the rows of `relation` whose key is not in `there`, as deleted at the one parameter of the query."""
+    same = " AND ".join(f"r.{name} = t.{name}" for name in _quoted(key))
+    names = ", ".join(
+        f"?::TIMESTAMPTZ AS {name}" if name == f'"{updated_at}"' else f"r.{name}" for name in _quoted(columns)
+    )
+    return f"SELECT {names}, true AS _deleted FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {there} t WHERE {same})"
+
+
 def select_ambiguous(relation: str, key: Sequence[str], updated_at: str) -> str:
     """Select the keys that one run brings twice with one time stamp and different content: (run, key, versions)."""
     names = ", ".join(_quoted(key))

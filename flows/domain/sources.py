@@ -53,7 +53,8 @@ class Source:
     `overlap` is read again by each window, so that rows the source published late are not missed; `max_window` caps
     one window, and `max_rows` about how many rows it brings (None: all there are); `start` is where the first window
     begins; `zone` is the time zone of time stamps that carry none (without it such stamps are refused). `evolve` says
-    what happens when the source's columns change.
+    what happens when the source's columns change. A source that deletes without a word gets a `key_snapshot`: so often
+    its keys are compared with what is current, and what it lacks is deleted.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Source:
     max_rows: int | None = None
     zone: str | None = None
     evolve: Evolve = Evolve.FAIL
+    key_snapshot: timedelta | None = None
 
     def __post_init__(self) -> None:
         names = [self.name, *(ingestor.name for ingestor in self.ingestors)]

@@ -468,6 +468,19 @@ def test_links_may_be_relative_or_absolute(script: Scripted, link: str) -> None:
     assert script.asked[1] == "/rows?cursor=2"
 
 
+def test_keys_are_read_in_the_same_pages_from_their_own_path(script: Scripted) -> None:
+    script.say({"data": [{"id": 1}], "next": "/keys?cursor=2"})
+    script.say({"data": [{"id": 2}], "next": None})
+    pages = script.source(keys_path="/keys", page_size=1).list_keys()
+    assert list(pages) == [[{"id": 1}], [{"id": 2}]]
+    assert script.asked == ["/keys?limit=1", "/keys?cursor=2"]
+
+
+def test_keys_without_a_path_are_refused(script: Scripted) -> None:
+    with pytest.raises(UsageError, match="no keys_path"):
+        list(script.source().list_keys())
+
+
 def test_a_next_page_that_was_read_before_is_a_loop(script: Scripted) -> None:
     for cursor in ("a", "b", "a"):
         script.say({"data": [], "next": f"/rows?cursor={cursor}"})

@@ -78,6 +78,7 @@ class RememberingSource:
     page_size: int = 100
     rows: list[Row] = field(default_factory=list)
     fetched: list[tuple[datetime, datetime, int, int]] = field(default_factory=list)
+    gone: set[Any] = field(default_factory=set)
     _faults: list[tuple[Exception, int]] = field(default_factory=list)
 
     def add(self, *rows: Row) -> None:
@@ -87,6 +88,15 @@ class RememberingSource:
     def fail_next(self, error: Exception, *, after_pages: int = 0) -> None:
         """Let the next fetch that is not spoken for raise `error` after so many pages."""
         self._faults.append((error, after_pages))
+
+    def forget(self, *keys: Any) -> None:
+        """Delete records without telling; only `list_keys` shows it."""
+        self.gone.update(keys)
+
+    def list_keys(self) -> Iterator[list[Row]]:
+        """Yield the first column, which is the key, of every record that is not forgotten."""
+        name = next(each for each in self.rows[0] if each != "updated_at")
+        yield [{name: key} for key in sorted({row[name] for row in self.rows} - self.gone)]
 
     def read_clock(self) -> datetime:
         """Return the source's own time."""
