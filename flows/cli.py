@@ -55,7 +55,9 @@ cli_windows.add_verbs(app)
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="play the story once, without Prefect, and end")] = False,
-    orders: Annotated[int, typer.Option(help="orders in five minutes; default 120, with --once 10,000", min=0)] = 0,
+    orders: Annotated[
+        int | None, typer.Option(help="orders in five minutes; default 120, with --once 10,000", min=10)
+    ] = None,
     every: Annotated[int, typer.Option(help="without --once: seconds between ingests after the story")] = 10,
     output: OutputOption = Output.TEXT,
 ) -> None:

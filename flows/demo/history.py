@@ -19,7 +19,7 @@ from flows.commands.stack import Stack
 from flows.commands.staging import stage
 from flows.demo.records import TICK
 from flows.demo.server import SimulatedSources
-from flows.domain.runs import Run
+from flows.domain.runs import Phase, Run
 
 DAYS = 14
 _DAY_TICKS = timedelta(days=1) // TICK
@@ -66,7 +66,8 @@ class History:
                 self.company.add_fault("orders", "amounts_divided_by_100")
                 guilty = self._bring(_CHUNK_TICKS)
                 self._deliver()
-                blame = tuple(run.run_id for run in guilty if run.source == "orders")
+                names = [run.run_id for run in guilty if run.source == "orders"]
+                blame = tuple(run.run_id for run in self.stack.ledger.runs(names=names, phases=(Phase.LIVE,)))
                 roll_back(self.stack, blame=blame, reason="amounts are 100 times too small", actor=_ACTOR)
                 integrate(self.stack, actor="policy:integrate")
             case _:

@@ -33,7 +33,7 @@ def test_history_leaves_two_weeks_of_runs_a_bad_chunk_and_a_rollback(tmp_path: P
         assert days == set(range(DAYS))
         counts = ledger.count_runs()
         assert counts[Phase.FAILED] in (1, 2)  # the bad rows of so small a chunk may all be of one shard
-        assert counts[Phase.REVERTED] == 2
+        assert counts[Phase.REVERTED] in (1, 2)
         assert len(ledger.events(type="ProductionRolledBack")) == 1
         faults = find_faults(stack, state_file)
         assert [each for each in faults if "left a hole" not in each] == []

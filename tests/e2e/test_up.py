@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -62,9 +63,14 @@ def test_scheduled_runs_reach_production_by_themselves(up: Up) -> None:
 
 
 def test_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> None:
-    tasks = httpx.post(f"{up.note.api_url}/task_runs/filter", json={"limit": 200}).json()
-    assert any(each["name"].startswith("extract customers-dana-") for each in tasks)
-    artifacts = httpx.post(f"{up.note.api_url}/artifacts/filter", json={"limit": 200}).json()
+    def ask(what: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.post(f"{up.note.api_url}/{what}/filter", json={"limit": 200}).json()
+        return found
+
+    # Prefect records tasks a moment after they have run.
+    up.wait_for(lambda: any(each["name"].startswith("extract customers-dana-") for each in ask("task_runs")))
+    up.wait_for(lambda: any(each["key"].startswith("customers-dana") for each in ask("artifacts")))
+    artifacts = ask("artifacts")
     text = next(each["data"] for each in artifacts if each["key"].startswith("customers-dana"))
     assert "branch [`run-customers-dana-" in text
     assert "verdict: **queued**" in text
