@@ -144,16 +144,29 @@ def integrate(output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
-def stage(output: OutputOption = Output.TEXT) -> None:
+def stage(
+    retry: Annotated[
+        bool, typer.Option("--retry", help="forget that today's dbt/ and checks/ were refused or red, build again")
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Build main's head with dbt, test it, pack it as a dartifact, show it on env-staging."""
     from flows import cli_views  # noqa: PLC0415
     from flows.commands import staging  # noqa: PLC0415
     from flows.domain.dartifacts import DartifactState  # noqa: PLC0415
 
     with opened(tells=True) as (settings, stack):
-        dartifact = staging.stage(stack, actor=settings.person)
+        last = next((each.sequence for each in stack.ledger.events(most=1)), 0)
+        dartifact = staging.stage(stack, actor=settings.person, retry=retry)
+        red = stack.ledger.events_after(last, ("DartifactRed",), 10)
+        reverts = bool(stack.ledger.pending_reverts())
+    for each in red:
+        for reason in each.payload["reasons"] if each.dartifact_id != dartifact.dartifact_id else ():
+            say(f"{each.dartifact_id} is red: {reason}")
     answer(cli_views.describe_dartifact(dartifact), output, cli_views.tell_dartifact(dartifact))
-    if dartifact.state is DartifactState.RED:
+    if reverts:
+        say("next: dartifact integrate")
+    if red or dartifact.state is DartifactState.RED:
         raise typer.Exit(3)
 
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from flows.adapters.lake import MAIN
 from flows.adapters.ledger import Event
+from flows.adapters.project_code import digest_code
+from flows.commands.codes import find_last_good, find_refusal
 from flows.commands.doctor import Finding
 from flows.commands.gates import read_failing_rows
 from flows.commands.queue import Integration
@@ -147,6 +149,9 @@ def tell_dartifact(dartifact: Dartifact) -> str:
     lines += [f"  why: {reason}" for reason in dartifact.reasons]
     for mart, figures in (dartifact.passport or {}).get("marts", {}).items():
         lines.append(f"  {mart}: {figures['rows']:,} rows")
+    refused = (dartifact.passport or {}).get("refused")
+    if refused:
+        lines.append(f"  {_tell_refusal(refused['why'], refused['built_with'])}")
     if dartifact.state is DartifactState.GREEN:
         lines.append("next: dartifact promote")
     return "\n".join(lines)
@@ -257,6 +262,7 @@ def describe_status(stack: Stack) -> Document:
     stopped = stack.ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
     holes = stack.ledger.holes()
     left_by = {run.run_id: run for run in stack.ledger.runs(names=[run_id for _, run_id in holes])} if holes else {}
+    refused, good = find_refusal(stack.ledger, digest_code(stack.project)), find_last_good(stack.ledger)
     return {
         "stops": [
             {
@@ -308,6 +314,8 @@ def describe_status(stack: Stack) -> Document:
             "dartifact": newest.dartifact_id if newest else None,
             "state": newest.state.value if newest else None,
             "reasons": list(newest.reasons) if newest else [],
+            "refused": refused,
+            "built_with": good.dartifact_id if refused and good else None,
         },
         "production": {"live": pointer.live, **describe_production(pointer)},
         "under_way": describe_under_way(find_under_way(stack)),
@@ -327,6 +335,7 @@ def tell_status(status: Document) -> str:
         *(f"             {run['run_id']} {run['reasons'][0]}" for run in status["waiting"]),
         f"staging      {staging['dartifact'] or 'nothing yet'}  {staging['state'] or ''}",
         *(f"             why: {reason}" for reason in staging["reasons"]),
+        *([f"             {_tell_refusal(staging['refused'], staging['built_with'])}"] if staging["refused"] else []),
         f"production   {production['live'] or 'nothing yet'}"
         + (f"  on {production['active']}, generation {production['generation']}" if production["active"] else ""),
     ]
@@ -395,6 +404,8 @@ def tell_one(document: Document) -> str:
         passport = document["passport"] or {}
         main, code = document["main_commit"][:12], document["code_digest"][:12]
         lines.append(f"  of main {main}, {len(document['runs'])} runs, code {code}")
+        if passport.get("refused"):
+            lines.append(f"  {_tell_refusal(passport['refused']['why'], passport['refused']['built_with'])}")
         if document["commit"]:
             lines.append(f"  commit {document['commit']}, built at {passport.get('built_at')}")
         for mart, figures in passport.get("marts", {}).items():
@@ -412,6 +423,7 @@ def tell_one(document: Document) -> str:
             *(["  a backfill"] if window["backfill"] else []),
             *([f"  gap accepted: {window['gap_reason']}"] if window["gap_reason"] else []),
             *(f"  why: {reason}" for reason in document["reasons"]),
+            *([f"  to be taken out of main: {document['revert_requested']}"] if document["revert_requested"] else []),
         ]
         for each in document["refused_in"]:
             gone = "" if each["kept"] else ", not kept any longer"
@@ -426,6 +438,11 @@ def tell_one(document: Document) -> str:
     for event in document["events"]:
         lines.append(f"  {event['at'][:19]}  {event['type']:<20} {event['actor']}")
     return "\n".join(lines)
+
+
+def _tell_refusal(why: str, built_with: str | None) -> str:
+    said = f"dbt/ and checks/ as they are now are refused: {why}"
+    return said + (f"; built with the code of {built_with}" if built_with else "")
 
 
 def tell_findings(findings: Sequence[Finding]) -> str:

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     salesforce_ca_file: Path | None = Field(None, description="certificates to trust there, not the well-known ones")
     batch_size: int = Field(16, ge=1, le=256, description="runs tested together at the integration gate")
     skip_local_gate: list[str] = Field([], description="ingestors whose local gate is left out, as a JSON list")
+    revert_culprits: bool = Field(True, description="take a run out of `main` when staging finds it guilty")
     attempts: int = Field(3, ge=1, le=20, description="tries of a run that cannot be finished before it is held")
     orphan_grace_seconds: float = Field(3600, ge=0, description="how long a row may wait for the row it refers to")
     candidate_retention_days: float = Field(7, ge=0, description="how long a refused candidate is kept for review")

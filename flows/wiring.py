@@ -54,6 +54,7 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
                 candidate_retention=timedelta(days=settings.candidate_retention_days),
                 weights=tuple(settings.weights),
                 soak=timedelta(seconds=settings.soak_seconds),
+                revert_culprits=settings.revert_culprits,
             ),
         )
         if lake:

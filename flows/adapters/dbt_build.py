@@ -97,6 +97,10 @@ class DbtBuilder:
     def __enter__(self) -> DbtBuilder:
         return self
 
+    def of_project(self, project_dir: Path, work_dir: Path) -> DbtBuilder:
+        """Return a builder of another project with the same patience; nothing is started before its first build."""
+        return DbtBuilder(project_dir, work_dir, timeout=self._timeout)
+
     def __exit__(self, *_: object) -> None:
         self.close()
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
+import tempfile
 from pathlib import Path
+
+from flows.domain.errors import ChecksErrored
 
 FOLDERS = ("dbt", "checks")
 _NOT_CODE = {"target", "logs", "dbt_packages", ".user.yml", "__pycache__", ".DS_Store"}
@@ -36,3 +40,36 @@ def pack_code(project: Path) -> bytes:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def unpack_code(packed: bytes, digest: str, folder: Path) -> Path:
+    """Unpack what `pack_code` made into `<folder>/<digest>`, whole or not at all; return that project folder.
+
+    A folder that is there and intact is used again. ChecksErrored when the tar holds other code than the digest says.
+    """
+    project = folder / digest
+    if project.is_dir() and digest_code(project) == digest:
+        return project
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unpack-", dir=folder, ignore_cleanup_errors=True) as place:
+        unpacked = Path(place) / "project"
+        unpacked.mkdir()
+        try:
+            with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+                for entry in tar:
+                    _unpack_file(tar, entry, unpacked)
+        except tarfile.TarError as error:
+            raise ChecksErrored(f"the code {digest[:12]} cannot be unpacked: {error}") from error
+        if digest_code(unpacked) != digest:
+            raise ChecksErrored(f"what is packed as the code {digest[:12]} is other code")
+        shutil.rmtree(project, ignore_errors=True)  # somebody has edited it
+        unpacked.rename(project)
+    return project
+
+
+def _unpack_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, into: Path) -> None:
+    path, content = Path(entry.name), tar.extractfile(entry) if entry.isfile() else None
+    if content is None or path.is_absolute() or ".." in path.parts:
+        raise ChecksErrored(f"packed code does not hold {entry.name}")
+    (into / path).parent.mkdir(parents=True, exist_ok=True)
+    (into / path).write_bytes(content.read())

@@ -44,7 +44,8 @@ class Policy:
     row it refers to; `smoke_least_share` how many rows a mart must keep, as a share of what production shows;
     `weights` the shares through which a promotion shifts, `soak` how long it watches each (zero: no traffic gate);
     `skip_local_gate` names ingestors whose local gate is left out, whatever their source declares;
-    `candidate_retention` how long a refused candidate is kept for review.
+    `candidate_retention` how long a refused candidate is kept for review; `revert_culprits`:
+    a run that turns staging red is taken out of `main`.
     """
 
     batch_size: int = 16
@@ -55,6 +56,7 @@ class Policy:
     skip_local_gate: frozenset[str] = frozenset()
     candidate_retention: timedelta = timedelta(days=7)
     soak: timedelta = timedelta(0)
+    revert_culprits: bool = True
 
 
 @dataclass(frozen=True)

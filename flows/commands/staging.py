@@ -7,37 +7,76 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from flows.adapters import duck
-from flows.adapters.dbt_build import export_marts, run_sql_checks, to_results
+from flows.adapters.dbt_build import export_marts
 from flows.adapters.lake import MAIN, STAGING, Commit, LakeObject
 from flows.adapters.project_code import digest_code, pack_code
-from flows.adapters.soda_checks import check_contract
 from flows.commands import moves
+from flows.commands.builds import build
+from flows.commands.codes import CODE_TAR, LastGood, find_refusal, last_good
+from flows.commands.culprits import name_culprit
 from flows.commands.housekeeping import finish_open_intents
 from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
 from flows.commands.stops import refuse_while_stopped
-from flows.compare.current import select_current
 from flows.domain import errors
-from flows.domain.checks import Gate, Report, Result, VerdictKind, judge
-from flows.domain.dartifacts import WAITING, Dartifact, DartifactState, dartifact_id, fingerprint
+from flows.domain.checks import Gate, Report, Result, Verdict, VerdictKind, judge
+from flows.domain.culprits import Culprit, CulpritKind
+from flows.domain.dartifacts import WAITING, Blame, Dartifact, DartifactState, dartifact_id, fingerprint
 from flows.domain.queue import runs_in
+from flows.domain.runs import Phase
 
 PASSPORT = "_dartifact/passport.json"
 CONFIGURATION = {"data": "full"}
 
+_POLICY = "policy:stage"
 
-def stage(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Dartifact:
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a dartifact is made of. `code` opens the stack whose project and dbt are built; `digest` is of that code.
+
+    `refused` says which code this one stands in for, and why.
+    """
+
+    head: Commit
+    objects: tuple[LakeObject, ...]
+    digest: str
+    code: Callable[[], Stack]
+    refused: Mapping[str, str] | None = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Return the fingerprint of the raw data and the digest of the code."""
+        return {"raw": fingerprint((each.path, each.checksum) for each in self.objects), "code": self.digest}
+
+    @property
+    def name(self) -> str:
+        """Return the id of the dartifact."""
+        return dartifact_id(**self.digests, configuration=CONFIGURATION)
+
+    @property
+    def runs(self) -> frozenset[str]:
+        """Name the runs whose rows are built."""
+        return runs_in(each.path for each in self.objects)
+
+
+def stage(stack: Stack, *, actor: str, run: Runner = run_plainly, retry: bool = False) -> Dartifact:
     """Make the dartifact of `main`'s head and today's code, or return it if it is known; red or green.
 
+    A red build is followed by others that find the culprit: a run is put into the queue to be reverted, code is
+    refused. While today's code is refused, the dartifact is made with that of the last good one. `retry` forgets the
+    refusal and what was red, and builds again.
+
     Raises UsageError while `main` is empty, Conflict while its head is untested or the code changes during the build,
-    Locked while another stage works, ChecksErrored when dbt could not run.
+    PolicyRefused when the code is refused and there is no other, Locked while another stage works, ChecksErrored when
+    dbt could not run.
     """
     refuse_while_stopped(stack.ledger)
     with hold_lease(stack.ledger, "stage"):
@@ -47,27 +86,60 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Dartifact:
             raise errors.UsageError("main holds no data yet", hint="dartifact ingest SOURCE, then dartifact integrate")
         if not stack.ledger.has_green_report(head.meta_range):
             raise errors.Conflict("the head of main is not tested", hint="dartifact integrate")
-        objects = stack.lake.list_objects(head.commit_id, "raw/")
-        raw = fingerprint((each.path, each.checksum) for each in objects)
-        code = digest_code(stack.project)
-        name = dartifact_id(raw, code, CONFIGURATION)
-        known = _find(stack, name)
-        if known is None:
-            runs = runs_in(each.path for each in objects)
-            with stack.ledger.write() as tx:
-                tx.add_dartifact(name, code_digest=code, main_commit=head.commit_id, runs=runs, actor=actor)
-        if known is None or known.state is DartifactState.BUILDING:
-            _build(stack, name, head, objects, {"raw": raw, "code": code}, actor, run)
-        else:
-            _wait_alone(stack, known, actor)
-        dartifact = stack.ledger.dartifact(name)
-        if dartifact.commit is not None and dartifact.state is not DartifactState.BAD:
-            wanted = stack.lake.commit_of(dartifact.commit)
+        objects, digest = stack.lake.list_objects(head.commit_id, "raw/"), digest_code(stack.project)
+        inputs = Inputs(head, objects, digest, lambda: stack)
+        if retry:
+            _forget(stack, inputs, actor)
+        with last_good(stack) as good:
+            made = _make(stack, inputs, good, actor, run) if find_refusal(stack.ledger, digest) is None else None
+            refused = find_refusal(stack.ledger, digest)
+            if refused is not None:
+                made = _make(stack, _stand_in(inputs, good, refused, run), good, actor, run)
+        assert made is not None
+        if made.commit is not None and made.state is not DartifactState.BAD:
+            wanted = stack.lake.commit_of(made.commit)
             publish = partial(
-                moves.publish, stack, STAGING, wanted, dartifact=name, generation=dartifact.created, actor=actor
+                moves.publish, stack, STAGING, wanted, dartifact=made.dartifact_id, generation=made.created, actor=actor
             )
             run("publish env-staging", publish)
-        return dartifact
+        return made
+
+
+def _stand_in(inputs: Inputs, good: LastGood | None, why: str, run: Runner) -> Inputs:
+    """Return the same data with the code of the last good dartifact."""
+    if good is None:
+        raise errors.PolicyRefused(
+            f"dbt/ and checks/ as they are now are refused ({why}), and no dartifact was green with others",
+            hint="change them, or dartifact stage --retry",
+        )
+    name, digest = good.dartifact.dartifact_id, good.dartifact.code_digest
+    refused = {"code": inputs.digest, "why": why, "built_with": name}
+    step = f"dbt/ and checks/ as they are now are refused: take the code of {name}"
+    return Inputs(inputs.head, inputs.objects, digest, lambda: run(step, good.open_code), refused)
+
+
+def _forget(stack: Stack, inputs: Inputs, actor: str) -> None:
+    known = _find(stack, inputs.name)
+    with stack.ledger.write() as tx:
+        if tx.drop_blame(Blame("code", inputs.digest)):
+            tx.append("CodeRefusalForgotten", actor, code=inputs.digest)
+        if known is not None and known.state is DartifactState.RED:
+            tx.move_dartifact(inputs.name, DartifactState.BUILDING, "DartifactRetried", actor, changes={"reasons": []})
+
+
+def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, run: Runner) -> Dartifact:
+    """Build a dartifact that is not known, or was left half built; return it, red or green."""
+    name = inputs.name
+    known = _find(stack, name)
+    if known is None:
+        with stack.ledger.write() as tx:
+            tx.add_dartifact(name, code_digest=inputs.digest, main_commit=inputs.head.commit_id, runs=inputs.runs,
+                             actor=actor)  # fmt: skip
+    if known is None or known.state is DartifactState.BUILDING:
+        build_dartifact(stack, name, inputs, good, actor, run)
+    if known is not None:
+        _wait_alone(stack, stack.ledger.dartifact(name), actor)
+    return stack.ledger.dartifact(name)
 
 
 def _wait_alone(stack: Stack, known: Dartifact, actor: str) -> None:
@@ -99,47 +171,29 @@ def _find(stack: Stack, name: str) -> Dartifact | None:
         return None
 
 
-def _build(
-    stack: Stack,
-    name: str,
-    head: Commit,
-    objects: Sequence[LakeObject],
-    digests: Mapping[str, str],
-    actor: str,
-    run: Runner,
+def build_dartifact(
+    stack: Stack, name: str, inputs: Inputs, good: LastGood | None, actor: str, run: Runner = run_plainly
 ) -> None:
-    started = time.monotonic()
+    """Build, test and pack a dartifact that is `building`; it is green or red then."""
+    started, head, objects = time.monotonic(), inputs.head, inputs.objects
+    code = inputs.code()
     with tempfile.TemporaryDirectory(prefix="build-", dir=stack.home) as folder:
-        build = Path(folder)
-        run("seed the build", lambda: _seed(stack, build, head, objects))
-        built = run("dbt build", lambda: stack.dbt.build(build))
-        results = to_results(built)
-        if built.green:
-            results += run("integration tests", lambda: _test_marts(stack, build))
-        if digest_code(stack.project) != digests["code"]:
-            raise errors.Conflict("dbt/ or checks/ changed during the build", hint="dartifact stage")
+        place = Path(folder)
+        results = build(stack, code, {head.commit_id: objects}, place, run=run)
+        _refuse_other_code(code, inputs)
         report = Report(Gate.STAGING, head.commit_id, head.meta_range, results)
         verdict = judge(results)
         if verdict.kind is not VerdictKind.PASS:
-            with stack.ledger.write() as tx:
-                tx.save_report(report, verdict)
-                reasons = list(verdict.reasons)
-                tx.move_dartifact(name, DartifactState.RED, "DartifactRed", actor,
-                                  changes={"reasons": reasons}, reasons=reasons, report=report.digest)  # fmt: skip
+            # Red is written down after the culprit is known: whoever is killed in between looks for him again.
+            culprit = name_culprit(stack, code, inputs.digest, good, head.commit_id, objects, run)
+            _refuse_other_code(code, inputs)
+            _record_red(stack, name, inputs, report, verdict, culprit, actor)
             return
-        marts = run("export the marts", lambda: export_marts(build, build / "marts"))
-        passport = {
-            "dartifact": name,
-            "built_at": stack.clock().isoformat(),
-            "main": {"commit": head.commit_id, "meta_range": head.meta_range},
-            "inputs": {**digests, "configuration": CONFIGURATION},
-            "runs": sorted(runs_in(each.path for each in objects)),
-            "marts": {mart: _describe(path) for mart, path in sorted(marts.items())},
-            "checks": dict(Counter(result.outcome.value for result in results)),
-            "report": report.digest,
-            "cost": {"seconds": round(time.monotonic() - started, 3), "bytes": sum(each.size for each in objects)},
+        marts = run("export the marts", lambda: export_marts(place, place / "marts"))
+        passport = _write_passport(stack, name, inputs, marts, results, report) | {
+            "cost": {"seconds": round(time.monotonic() - started, 3), "bytes": sum(each.size for each in objects)}
         }
-        commit = run("pack the dartifact", lambda: _pack(stack, name, marts, passport))
+        commit = run("pack the dartifact", lambda: _pack(stack, code, name, marts, passport))
         passport = stack.lake.read_json(commit.commit_id, PASSPORT)  # of whoever packed first
     with stack.ledger.write() as tx:
         tx.save_report(report, verdict)
@@ -148,32 +202,45 @@ def _build(
                           commit=commit.commit_id, report=report.digest)  # fmt: skip
 
 
-def _seed(stack: Stack, build: Path, head: Commit, objects: Sequence[LakeObject]) -> None:
-    """Write `build.duckdb`: `raw.<dataset>` is the current table of the pinned commit."""
-    with duck.connect(stack.lake.access, build / "build.duckdb") as connection:
-        connection.execute("CREATE SCHEMA raw; CREATE SCHEMA records")
-        for source in stack.sources.values():
-            mine = [each for each in objects if each.path.startswith(f"raw/{source.name}/")]
-            if not mine:
-                columns = [*stack.contract(source.name).columns, ("_run_id", "varchar"), ("_seq", "bigint"),
-                           ("_extracted_at", "timestamp with time zone"), ("_deleted", "boolean")]  # fmt: skip
-                typed = ", ".join(f"NULL::{kind} AS {duck.quote(column)}" for column, kind in columns)
-                connection.execute(f"CREATE VIEW raw.{source.name} AS SELECT {typed} WHERE false")
-                continue
-            urls = stack.lake.locate(head.commit_id, mine)
-            duck.create_view(connection, f"records.{source.name}", urls, stack.lake.access)
-            query = select_current(f"records.{source.name}", source.key, source.updated_at)
-            # dbt's own connection has no key to the gateway, so what comes from there is copied now.
-            kind = "TABLE" if urls[0].startswith("s3://") else "VIEW"
-            connection.execute(f"CREATE {kind} raw.{source.name} AS {query}")
+def _refuse_other_code(code: Stack, inputs: Inputs) -> None:
+    if digest_code(code.project) != inputs.digest:
+        raise errors.Conflict("dbt/ or checks/ changed during the build", hint="dartifact stage")
 
 
-def _test_marts(stack: Stack, build: Path) -> tuple[Result, ...]:
-    results = run_sql_checks(build, stack.project / "checks" / "integration")
-    with duck.connect(stack.lake.access, build / "build.duckdb") as connection:
-        for contract in stack.mart_contracts():
-            results += check_contract(connection, contract, f"marts.{contract.dataset}")
-    return results
+def _record_red(
+    stack: Stack, name: str, inputs: Inputs, report: Report, verdict: Verdict, culprit: Culprit, actor: str
+) -> None:
+    """Write down what is red and who did it; code is refused, a run is put into the queue to be taken out."""
+    reasons, why = [*verdict.reasons, culprit.reason], verdict.reasons[0]
+    named = {"kind": culprit.kind.value, "run": culprit.run_id, "probes": culprit.probes}
+    with stack.ledger.write() as tx:
+        tx.save_report(report, verdict)
+        tx.move_dartifact(name, DartifactState.RED, "DartifactRed", actor, changes={"reasons": reasons},
+                          reasons=reasons, report=report.digest, culprit=named)  # fmt: skip
+        if culprit.kind is CulpritKind.CODE:
+            tx.add_blame(Blame("code", inputs.digest))
+            tx.append("CodeRefused", _POLICY, dartifact=name, code=inputs.digest, why=why, reason=culprit.reason)
+        if culprit.kind is CulpritKind.DATA and culprit.run_id and stack.policy.revert_culprits:
+            guilty = tx.run(culprit.run_id)
+            # It may have left `main` meanwhile, or wait to be taken out already.
+            if guilty.phase in (Phase.MERGED, Phase.LIVE) and guilty.revert_reason is None:
+                tx.request_revert(culprit.run_id, f"{name} is red: {why}; {culprit.reason}", _POLICY)
+
+
+def _write_passport(
+    stack: Stack, name: str, inputs: Inputs, marts: Mapping[str, Path], results: Sequence[Result], report: Report
+) -> dict[str, Any]:
+    return {
+        "dartifact": name,
+        "built_at": stack.clock().isoformat(),
+        "main": {"commit": inputs.head.commit_id, "meta_range": inputs.head.meta_range},
+        "inputs": {**inputs.digests, "configuration": CONFIGURATION},
+        "refused": inputs.refused,
+        "runs": sorted(inputs.runs),
+        "marts": {mart: _describe(path) for mart, path in sorted(marts.items())},
+        "checks": dict(Counter(result.outcome.value for result in results)),
+        "report": report.digest,
+    }
 
 
 def _describe(path: Path) -> dict[str, Any]:
@@ -181,7 +248,7 @@ def _describe(path: Path) -> dict[str, Any]:
     return {"rows": row[0] if row else 0, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _pack(stack: Stack, name: str, marts: Mapping[str, Path], passport: Mapping[str, Any]) -> Commit:
+def _pack(stack: Stack, code: Stack, name: str, marts: Mapping[str, Path], passport: Mapping[str, Any]) -> Commit:
     """Commit marts, passport and code on a build branch and keep the commit by a branch and a tag.
 
     Who creates the keep branch first has made the dartifact; anybody else adopts that commit.
@@ -200,7 +267,7 @@ def _pack(stack: Stack, name: str, marts: Mapping[str, Path], passport: Mapping[
         for mart, path in marts.items():
             lake.upload(branch, f"marts/{mart}.parquet", path)
         lake.upload(branch, PASSPORT, json.dumps(passport, indent=1, sort_keys=True).encode())
-        lake.upload(branch, "_dartifact/code.tar", pack_code(stack.project))
+        lake.upload(branch, CODE_TAR, pack_code(code.project))
         commit = lake.commit(branch, f"dartifact {name}", {"dartifact": name, "main": passport["main"]["commit"]})
         try:
             lake.create_branch(keep, commit.commit_id)

@@ -27,6 +27,8 @@ class DartifactState(StrEnum):
 
 # What may be promoted; the newest is.
 WAITING = (DartifactState.GREEN, DartifactState.APPROVED)
+# What staging has passed and nobody found bad since.
+PASSED = (*WAITING, DartifactState.LIVE, DartifactState.SUPERSEDED)
 
 TRANSITIONS: dict[DartifactState, frozenset[DartifactState]] = {
     DartifactState.BUILDING: frozenset({DartifactState.RED, DartifactState.GREEN}),
@@ -61,7 +63,7 @@ class Dartifact:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """What a rollback found guilty: a run, a code digest, or nothing known. Later dartifacts holding it are refused."""
+    """What a rollback or staging found guilty: a run or a code digest. Later dartifacts holding it are refused."""
 
     kind: str
     value: str

@@ -15,6 +15,7 @@ import pytest
 from flows.adapters import duck
 from flows.adapters.lake import PRODUCTION, STAGING, Lake
 from flows.adapters.lake_calls import LakeAccess
+from flows.adapters.project_code import digest_code
 from flows.commands import production, staging
 from flows.commands.housekeeping import reconcile
 from flows.commands.production import promote, resolve
@@ -291,7 +292,7 @@ def test_unknown_blame_freezes_promotions_until_a_person_says(shop: World) -> No
     assert promote(shop.stack, actor="test") is not None
 
 
-def test_blamed_code_is_refused_and_other_code_is_not(shop: World, tmp_path: Path) -> None:
+def test_blamed_code_is_stood_in_for_by_the_last_good_one_and_other_code_is_not(shop: World, tmp_path: Path) -> None:
     deliver(shop, 10)
     changed = copy_project(tmp_path)
     (changed / "checks" / "integration" / "extra.sql").write_text("-- nothing\nselect 1 where false\n")
@@ -300,11 +301,11 @@ def test_blamed_code_is_refused_and_other_code_is_not(shop: World, tmp_path: Pat
     promote(stack, actor="test")
     roll_back(stack, blame=("code",), reason="wrong formula", actor="person:test")
     shop.land("orders", order(9))
-    stage(stack, actor="test")
-    with pytest.raises(errors.PolicyRefused, match="code"):
-        promote(stack, actor="test")
-    stage(shop.stack, actor="test")
-    assert promote(shop.stack, actor="test") is not None
+    made = stage(stack, actor="test")
+    assert made.code_digest == digest_code(PROJECT)
+    assert (made.passport or {})["refused"]["why"] == "rolled back: wrong formula"
+    assert promote(stack, actor="test") is not None
+    assert stage(shop.stack, actor="test").dartifact_id == made.dartifact_id
 
 
 def test_a_cold_rollback_publishes_the_older_dartifact_first(shop: World) -> None:
@@ -376,10 +377,10 @@ def test_two_builds_of_the_same_inputs_are_byte_identical(shop: World, make_lake
     shop.land("orders", order(1), order(2))
     first = stage(shop.stack, actor="test")
     objects = shop.lake.list_objects(shop.head.commit_id, "raw/")
-    digests = {"raw": "again", "code": staging.digest_code(PROJECT)}
+    inputs = staging.Inputs(shop.head, objects, digest_code(PROJECT), lambda: shop.stack)
     with shop.stack.ledger.write() as tx:
         tx.add_dartifact("dagain", code_digest="x", main_commit=shop.head.commit_id, runs=(), actor="test")
-    staging._build(shop.stack, "dagain", shop.head, objects, digests, "test", lambda _, step: step())
+    staging.build_dartifact(shop.stack, "dagain", inputs, None, "test")
     again = shop.stack.ledger.dartifact("dagain")
     assert json.dumps((again.passport or {})["marts"]) == json.dumps((first.passport or {})["marts"])
 
