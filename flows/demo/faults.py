@@ -28,6 +28,7 @@ class FaultKind(StrEnum):
     UNKNOWN_STATUS = "unknown_status"
     DUPLICATE_ORDERS = "duplicate_orders"
     TEXT_AMOUNTS = "text_amounts"
+    EPOCH_DATE = "epoch_date"
     UNKNOWN_SEGMENT = "unknown_segment"
     MISSING_COLUMN = "missing_column"
     EXTRA_COLUMN = "extra_column"
@@ -67,17 +68,20 @@ _SPOILERS: dict[FaultKind, Callable[[Row, np.random.Generator], Row]] = {
     FaultKind.ORPHAN_CUSTOMERS: lambda _, rng: {"customer_id": f"C{_ORPHANS_FROM + int(rng.integers(99_999)):06d}"},
     FaultKind.UNKNOWN_STATUS: lambda *_: {"status": "teleported"},
     FaultKind.TEXT_AMOUNTS: lambda *_: {"amount": "n/a"},
+    FaultKind.EPOCH_DATE: lambda *_: {"ordered_at": "1970-01-01T00:00:00.000000Z"},
     FaultKind.UNKNOWN_SEGMENT: lambda *_: {"segment": "martian"},
 }
 
 
 def spoil(rows: list[Row], fresh: list[Row], kind: FaultKind, rng: np.random.Generator, ends: datetime) -> list[Row]:
-    """Put one fault into the rows of a tick that `ends` then: into all of them, or into one fresh row in ten.
+    """Put one fault into the rows of a tick that `ends` then: into all, one fresh row in ten, or one row.
 
     Return the fresh rows that were chosen. Late ones only get their stamp here: not to show them is up to the caller.
     """
     chosen = rng.choice(len(fresh), max(1, len(fresh) // _SPOILED_SHARE), replace=False)
     victims = [fresh[i] for i in sorted(chosen.tolist())]
+    if kind is FaultKind.EPOCH_DATE:
+        victims = victims[:1]
     match kind:
         case FaultKind.AMOUNTS_DIVIDED_BY_100:
             for row in rows:

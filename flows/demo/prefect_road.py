@@ -6,8 +6,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -16,7 +18,7 @@ from flows.commands.production import choose_promotion
 from flows.commands.queue import Integration
 from flows.commands.stack import Runner, Stack, hold_lease
 from flows.domain.dartifacts import Dartifact, DartifactState
-from flows.domain.errors import ServerUnavailable
+from flows.domain.errors import ServerUnavailable, UsageError
 from flows.domain.plans import Plan
 from flows.domain.queue import runs_in
 from flows.domain.runs import Phase, Run
@@ -40,6 +42,7 @@ class PrefectRoad:
     step: Runner
     stopping: threading.Event
     extract_seconds: float | None = None
+    takes_projects: bool = False
     _deployments: dict[str, Any] = field(default_factory=dict)
     _told: int = 0
     _promoted: str = ""
@@ -84,6 +87,10 @@ class PrefectRoad:
         if found is None:
             raise ServerUnavailable("the station stage made no dartifact of main", hint="see the worker's log")
         return found
+
+    def change_project(self, project: Path) -> AbstractContextManager[None]:
+        """Refuse: the stations start each other, each with the project that the worker was given."""
+        raise UsageError(f"the stations of Prefect do not take {project}", hint="dartifact demo --once")
 
     def promote(self) -> Plan | None:
         """Wait until nothing waits to be promoted."""

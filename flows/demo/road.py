@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol, TypeVar
 
@@ -25,10 +27,12 @@ T = TypeVar("T")
 class Road(Protocol):
     """How the story moves data from a source to production.
 
-    `extract_seconds` is what the last move spent in the source, None where that is not known.
+    `extract_seconds` is what the last move spent in the source, None where that is not known. `takes_projects` says
+    whether `change_project` is possible.
     """
 
     extract_seconds: float | None
+    takes_projects: bool
 
     def prepare(self) -> None:
         """Start what takes time to start."""
@@ -47,6 +51,9 @@ class Road(Protocol):
     def stage(self) -> Dartifact:
         """Make the dartifact of `main`."""
 
+    def change_project(self, project: Path) -> AbstractContextManager[None]:
+        """Stage with the dbt/ and checks/ of another folder inside the block."""
+
     def promote(self) -> Plan | None:
         """Bring it live; None when nothing waited."""
 
@@ -60,6 +67,7 @@ class DirectRoad:
     modules: Mapping[str, ModuleType]
     step: Runner
     extract_seconds: float | None = None
+    takes_projects: bool = True
 
     def prepare(self) -> None:
         """Start dbt's process."""
@@ -100,6 +108,17 @@ class DirectRoad:
     def stage(self) -> Dartifact:
         """Stage."""
         return stage(self.stack, actor="policy:stage", run=self.step)
+
+    @contextmanager
+    def change_project(self, project: Path) -> Iterator[None]:
+        """Stage with a dbt process of that project."""
+        own = self.stack
+        with own.dbt.of_project(project / "dbt", own.home / "dbt-demo") as dbt:
+            self.stack = replace(own, project=project, dbt=dbt)
+            try:
+                yield
+            finally:
+                self.stack = own
 
     def promote(self) -> Plan | None:
         """Promote."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from flows.adapters import duck
@@ -18,8 +19,9 @@ from flows.commands.stack import Stack
 from flows.demo.company import CompanyState
 from flows.demo.road import Road
 from flows.demo.server import DEFAULT, SimulatedSources
+from flows.demo.staging_chapter import play_staging
 from flows.domain.checks import Gate
-from flows.domain.dartifacts import Dartifact
+from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.plans import LivePointer
 from flows.domain.runs import Phase, Run, run_folder
 
@@ -85,6 +87,7 @@ class Story:
             ("A bad chunk", self._bad_chunk),
             ("Together", self._together),
             ("Somebody forgot", self._forgotten),
+            ("Staging", partial(play_staging, self)),
             ("It breaks anyway", self._breaks_anyway),
         ):
             self.narrator.chapter(f"{len(self.chapters) + 1}. {title}")
@@ -101,7 +104,8 @@ class Story:
         finally:
             chapter.seconds = round(time.monotonic() - started, 3)
 
-    def _expect(self, what: str, holds: bool) -> None:
+    def expect(self, what: str, holds: bool) -> None:
+        """Write down and show something that must hold at the end of the chapter."""
         self.chapters[-1].expectations.append((what, holds))
         self.narrator.expect(what, holds=holds)
 
@@ -111,84 +115,84 @@ class Story:
         self.company.advance()
         self.narrator.say(f"It is {self.company.now:%Y-%m-%d %H:%M} for the company; five minutes of data are waiting.")
         dana, dan, dave = (self._tell_run(run) for run in self.road.bring_together(INGESTORS))
-        self._expect(f"Dana has a branch of her own, {dana.branch}", self.stack.lake.has_branch(dana.branch))
+        self.expect(f"Dana has a branch of her own, {dana.branch}", self.stack.lake.has_branch(dana.branch))
         self._show_merge_requests(dana, dan, dave)
-        done, dartifact = self._deliver()
-        self._expect("all three runs are in main", {dana.run_id, dan.run_id, dave.run_id} <= set(done.merged))
-        self._expect("production shows the new dartifact", resolve(self.stack).dartifact == dartifact.dartifact_id)
+        done, dartifact = self.deliver()
+        self.expect("all three runs are in main", {dana.run_id, dan.run_id, dave.run_id} <= set(done.merged))
+        self.expect("production shows the new dartifact", resolve(self.stack).dartifact == dartifact.dartifact_id)
         rows = sum(mart["rows"] for mart in (dartifact.passport or {}).get("marts", {}).values())
-        self._expect(f"customer_statistics has rows ({rows:,})", rows > 0)
+        self.expect(f"customer_statistics has rows ({rows:,})", rows > 0)
         self.names["good_run"] = dan.run_id
 
     def _bad_chunk(self) -> None:
-        before = self._look()
+        before = self.look()
         self.company.add_fault("orders", "negative_amounts")
         self.company.advance()
         self.narrator.say("Five minutes later. The orders system sends a chunk in which orders have negative amounts.")
         # The other half of the same chunk is as bad; its run is a developer of its own and is stopped by itself.
-        bad, half = self._bring("orders", "dan"), self._bring("orders", "dave")
+        bad, half = self.bring("orders", "dan"), self.bring("orders", "dave")
         self.names["failed_run"] = bad.run_id
         for reason in bad.reasons[:3]:
             self.narrator.say(f"  why: {reason}")
         stopped = {bad.phase, half.phase} == {Phase.FAILED}
-        self._expect(f"{bad.run_id} and {half.run_id} are stopped at their local gates", stopped)
-        self._expect(f"the branch {bad.branch} is there to look at", self.stack.lake.has_branch(bad.branch))
+        self.expect(f"{bad.run_id} and {half.run_id} are stopped at their local gates", stopped)
+        self.expect(f"the branch {bad.branch} is there to look at", self.stack.lake.has_branch(bad.branch))
         rows = self._failing_rows(bad)
         if rows:
             self.narrator.say("  e.g. " + ", ".join(f"{name}={value}" for name, value in list(rows[0].items())[:4]))
-        self._expect("its failing rows can be read", bool(rows))
-        self._integrate()
-        self._expect("main and production are what they were", self._look() == before)
+        self.expect("its failing rows can be read", bool(rows))
+        self.integrate()
+        self.expect("main and production are what they were", self.look() == before)
 
         self.narrator.say("Five minutes later the next chunk comes, and flows past.")
         self.company.advance()
         runs = [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
-        done, dartifact = self._deliver()
-        self._expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
-        self._expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
+        done, dartifact = self.deliver()
+        self.expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
+        self.expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
 
     def _together(self) -> None:
         self.company.advance()
         self.narrator.say("Dan and Dave bring half of the orders each, at the same time.")
-        self._bring("customers", "dana")
+        self.bring("customers", "dana")
         lake_before = self.stack.lake.seconds
         started = time.monotonic()
         dan, dave = (self._tell_run(run) for run in self.road.bring_together(INGESTORS[1:]))
         # What extracting took is not what this product adds; the stations after it are.
         self.figures["check"] = round(time.monotonic() - started - (self.road.extract_seconds or 0.0), 3)
-        done = self._timed("integrate", self._integrate)
+        done = self._timed("integrate", self.integrate)
         if self.road.extract_seconds is not None:  # otherwise other processes have done it
             self.figures["lake_branch_to_merged"] = round(self.stack.lake.seconds - lake_before, 3)
-        self._expect("both are in main", {dan.run_id, dave.run_id} <= set(done.merged))
-        self._expect("they were tested together, as they were merged", self._were_tested_together(dan, dave))
-        dartifact = self._timed("stage", self._stage)
+        self.expect("both are in main", {dan.run_id, dave.run_id} <= set(done.merged))
+        self.expect("they were tested together, as they were merged", self._were_tested_together(dan, dave))
+        dartifact = self._timed("stage", self.stage)
         self._timed("promote", self._promote)
         stations = ("check", "integrate", "stage", "promote")
         self.figures["extract_to_production"] = round(sum(self.figures[each] for each in stations), 3)
-        self._expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
+        self.expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
 
     def _forgotten(self) -> None:
-        before = self._look()
+        before = self.look()
         self.company.add_fault("orders", "unknown_status")
         self.company.advance()
         self.narrator.say("Somebody has switched Dan's and Dave's local checks off, and their next chunk is bad.")
         both = self.road.bring_together(INGESTORS[1:], unchecked=frozenset({"dan", "dave"}))
         left_out = all(self.stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut") for run in both)
-        self._expect("nobody has checked them: both ask to be merged", left_out)
-        self._integrate()
+        self.expect("nobody has checked them: both ask to be merged", left_out)
+        self.integrate()
         dan, dave = (self._tell_run(self.stack.ledger.run(run.run_id)) for run in both)
         for reason in dan.reasons[:3]:
             self.narrator.say(f"  why: {reason}")
         at_integration = {(run.phase, run.gate) for run in (dan, dave)} == {(Phase.FAILED, Gate.INTEGRATION)}
-        self._expect("they are caught all the same, at integration", at_integration)
+        self.expect("they are caught all the same, at integration", at_integration)
         advised = any("switch it on" in reason for reason in dan.reasons)
-        self._expect("the reasons say that the local gate would have caught it", advised)
-        self._expect("main and production are what they were", self._look() == before)
+        self.expect("the reasons say that the local gate would have caught it", advised)
+        self.expect("main and production are what they were", self.look() == before)
         self.narrator.say("Their checks are on again; the next chunk flows past.")
         self.company.advance()
         runs = [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
-        done, _ = self._deliver()
-        self._expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
+        done, _ = self.deliver()
+        self.expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
 
     def _breaks_anyway(self) -> None:
         old = resolve(self.stack, "dashboard")
@@ -201,9 +205,9 @@ class Story:
         _, *guilty = (self._tell_run(run) for run in self.road.bring_together(INGESTORS))
         blamed = tuple(run.run_id for run in guilty)
         self.names["blamed_run"] = blamed[0]
-        self._deliver()
+        self.deliver()
         now = resolve(self.stack, "dashboard")
-        self._expect("it passed all gates and is live", now.commit != old.commit and self._hold(guilty, MAIN) == {True})
+        self.expect("it passed all gates and is live", now.commit != old.commit and self._hold(guilty, MAIN) == {True})
         self.narrator.say(
             f"An analyst sees it: {revenue:,.0f} EUR of revenue before, "
             f"{self._revenue(now.commit):,.0f} EUR with {self.company.state.orders_per_tick:,} more orders."
@@ -217,16 +221,16 @@ class Story:
             roll_back(self.stack, blame=blamed, reason=reason, actor=ANALYST, run=self._timing(started, old.commit))
 
         self.narrator.step("roll back", press)
-        self._expect("resolve answers the old commit", resolve(self.stack, "dashboard").commit == old.commit)
+        self.expect("resolve answers the old commit", resolve(self.stack, "dashboard").commit == old.commit)
         if "rollback" in self.figures:
             self.narrator.say(f"  after {self.figures['rollback'] * 1000:.0f} ms")
-        done = self._integrate()
-        self._expect("the blamed runs are reverted", set(blamed) <= set(done.reverted))
-        self._expect("their folders are gone from main", self._hold(guilty, MAIN) == {False})
-        dartifact = self._stage()
+        done = self.integrate()
+        self.expect("the blamed runs are reverted", set(blamed) <= set(done.reverted))
+        self.expect("their folders are gone from main", self._hold(guilty, MAIN) == {False})
+        dartifact = self.stage()
         self._promote()
         live = resolve(self.stack)
-        self._expect("what is promoted next is without it", not set(blamed) & set(dartifact.runs)
+        self.expect("what is promoted next is without it", not set(blamed) & set(dartifact.runs)
                      and live.dartifact == dartifact.dartifact_id)  # fmt: skip
 
     # Moves
@@ -235,10 +239,11 @@ class Story:
         """Bring what an earlier, interrupted story left, whatever becomes of it."""
         if self.company.now > self.company.state.start:
             for each in INGESTORS:
-                self._bring(*each, quietly=True)
-            self._deliver()
+                self.bring(*each, quietly=True)
+            self.deliver()
 
-    def _bring(self, dataset: str, ingestor: str, *, quietly: bool = False) -> Run:
+    def bring(self, dataset: str, ingestor: str, *, quietly: bool = False) -> Run:
+        """Let an ingestor bring its next window."""
         last = self.road.bring(dataset, ingestor)
         return last if quietly else self._tell_run(last)
 
@@ -248,13 +253,15 @@ class Story:
         )
         return run
 
-    def _deliver(self) -> tuple[Integration, Dartifact]:
-        done = self._integrate()
-        dartifact = self._stage()
+    def deliver(self) -> tuple[Integration, Dartifact]:
+        """Integrate, stage and promote."""
+        done = self.integrate()
+        dartifact = self.stage()
         self._promote()
         return done, dartifact
 
-    def _integrate(self) -> Integration:
+    def integrate(self) -> Integration:
+        """Advance main."""
         done = self.road.integrate()
         if done.merged or done.reverted:
             self.narrator.say(
@@ -262,8 +269,12 @@ class Story:
             )
         return done
 
-    def _stage(self) -> Dartifact:
+    def stage(self) -> Dartifact:
+        """Make the dartifact of main."""
         dartifact = self.road.stage()
+        if dartifact.state is DartifactState.RED:
+            self.narrator.say(f"  dartifact {dartifact.dartifact_id} is red and goes nowhere")
+            return dartifact
         checks = (dartifact.passport or {}).get("checks", {})
         self.narrator.say(
             f"  dartifact {dartifact.dartifact_id} is {dartifact.state}; {checks.get('passed', 0)} checks passed"
@@ -303,7 +314,7 @@ class Story:
                     f"  merge of {run.branch}: requested, approved by {events.get('MergeApproved', 'nobody')}"
                 )
 
-    def _look(self) -> tuple[Any, ...]:
+    def look(self) -> tuple[Any, ...]:
         """Return what must not change when something is stopped: the content of main, and all that readers see."""
         return self.stack.lake.head(MAIN).meta_range, _commits(self.stack.ledger.pointer())
 

@@ -401,6 +401,7 @@ def test_integration_checks_pass_on_a_good_build(good: tuple[Path, BuildResult])
     assert [result.check for result in results] == [
         "sql.current_rows_are_staged",
         "sql.no_month_after_newest_order",
+        "sql.no_month_before_2000",
         "sql.orders_add_up",
         "sql.revenue_adds_up",
     ]

@@ -311,6 +311,13 @@ def test_extra_column_is_in_every_row(dataset: str) -> None:
     assert after == [{**row, "channel": "web"} for row in before]
 
 
+def test_an_epoch_date_is_in_one_row_that_is_valid_otherwise() -> None:
+    before, after = spoil("orders", "epoch_date")
+    (old, new), *more = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert not more
+    assert new == {**old, "ordered_at": "1970-01-01T00:00:00.000000Z"}
+
+
 @pytest.mark.parametrize("dataset", ["orders", "customers"])
 def test_all_faults_of_a_dataset_go_together(dataset: str) -> None:
     before, after = spoil(dataset, *reversed(FAULT_KINDS[dataset]))
