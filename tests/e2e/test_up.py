@@ -29,16 +29,15 @@ from tests.support.audit import find_faults
 from tests.support.machines import Up, read_json, run_cli, start_up
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(420)]
 EVERY = 30
 PROJECT = Path(__file__).resolve().parents[2]
 INGESTS = {"ingest-orders-dan", "ingest-orders-dave", "ingest-customers-dana"}
 
 
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Up]]:
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[list[Up]]:
     """Bring the machines up; the last of the list runs now."""
-    started = [start_up(tmp_path_factory.mktemp("up") / "home", every=EVERY)]
+    started = [start_up(tmp_path / "home", every=EVERY)]
     yield started
     for each in started:
         each.process.kill()
@@ -46,13 +45,19 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Up]]:
     wait_until(lambda: not find_marked(started[0].home))
 
 
-@pytest.fixture
-def up(machines: list[Up]) -> Up:
-    """Return the machines that run."""
-    return machines[-1]
+@pytest.mark.timeout(1200)
+def test_the_machines_deliver_by_themselves_whatever_is_killed(machines: list[Up]) -> None:
+    # One test, so that one process runs it: two pairs of machines are too many for two cores.
+    check_that_scheduled_runs_reach_production_by_themselves(machines[-1])
+    check_that_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(machines[-1])
+    check_that_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(machines[-1])
+    check_that_a_second_up_in_the_same_home_is_refused(machines[-1])
+    check_that_killed_parts_come_back_and_data_flows_on(machines[-1])
+    check_that_a_killed_launcher_leaves_no_process_and_the_next_up_goes_on(machines)
+    check_that_down_stops_everything_and_all_rows_are_there_once(machines[-1])
 
 
-def test_scheduled_runs_reach_production_by_themselves(up: Up) -> None:
+def check_that_scheduled_runs_reach_production_by_themselves(up: Up) -> None:
     up.wait_for(lambda: up.promotions_done() > 0)
     production = read_json(up.home, "status")["production"]
     assert production["live"] is not None
@@ -62,7 +67,7 @@ def test_scheduled_runs_reach_production_by_themselves(up: Up) -> None:
     assert scheduled & INGESTS, "no scheduled run of an ingestor has ended"
 
 
-def test_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> None:
+def check_that_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> None:
     def ask(what: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = httpx.post(f"{up.note.api_url}/{what}/filter", json={"limit": 200}).json()
         return found
@@ -77,7 +82,7 @@ def test_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> None:
     assert "look: `dartifact show customers-dana-" in text
 
 
-def test_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(up: Up) -> None:
+def check_that_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(up: Up) -> None:
     up.order_fault("orders", "negative_amounts")
     red = {"state": {"name": {"any_": ["Checks failed"]}}}
     up.wait_for(lambda: len(up.find_flow_runs(**red)) >= 2)  # Dan's half of the chunk and Dave's
@@ -94,20 +99,20 @@ def test_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(up: Up
                                 for each in ledger.runs(phases=(Phase.LIVE,), source="orders")))  # fmt: skip
 
 
-def test_a_second_up_in_the_same_home_is_refused(up: Up) -> None:
+def check_that_a_second_up_in_the_same_home_is_refused(up: Up) -> None:
     second = run_cli(up.home, "up")
     assert second.returncode == 6
     assert f"are up already (pid {up.process.pid}" in second.stderr
     assert "dartifact down" in second.stderr
 
 
-def test_killed_parts_come_back_and_data_flows_on(up: Up) -> None:
+def check_that_killed_parts_come_back_and_data_flows_on(up: Up) -> None:
     for part in ("worker", "lakeFS", "Prefect server"):
         up.kill_part(part)
     up.wait_for_promotion()
 
 
-def test_a_killed_launcher_leaves_no_process_and_the_next_up_goes_on(machines: list[Up]) -> None:
+def check_that_a_killed_launcher_leaves_no_process_and_the_next_up_goes_on(machines: list[Up]) -> None:
     up = machines[-1]
     live = read_json(up.home, "resolve")["commit"]
     up.kill()
@@ -117,7 +122,7 @@ def test_a_killed_launcher_leaves_no_process_and_the_next_up_goes_on(machines: l
     assert read_json(up.home, "resolve")["commit"] != live
 
 
-def test_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None:
+def check_that_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None:
     places = [each.where for each in up.note.parts if each.where.startswith("http")]
     pids = [each.pid for each in up.note.parts if each.pid]
     assert run_cli(up.home, "down").returncode == 0

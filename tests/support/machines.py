@@ -52,7 +52,7 @@ class Up:
         """Return what it has printed."""
         return self.output.read_text(encoding="utf-8")
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 150) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 300) -> None:
         """Wait for something that it does; AssertionError with what it has printed when it ends or does not."""
 
         def holds() -> object:
