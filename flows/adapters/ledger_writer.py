@@ -139,7 +139,10 @@ class Writer(WindowWriter):
     def add_dartifact(
         self, dartifact_id: str, *, code_digest: str, main_commit: str, runs: Iterable[str], actor: str
     ) -> None:
-        """Start a dartifact in state `building`."""
+        """Start a dartifact in state `building`; Conflict when somebody has started it meanwhile."""
+        known = sa.select(t.dartifacts.c.created).where(t.dartifacts.c.dartifact_id == dartifact_id)
+        if self._connection.execute(known).first() is not None:
+            raise errors.Conflict(f"dartifact {dartifact_id} was started meanwhile", hint="dartifact stage")
         self._connection.execute(
             t.dartifacts.insert().values(
                 dartifact_id=dartifact_id,

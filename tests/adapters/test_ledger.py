@@ -518,6 +518,15 @@ def test_a_dartifact_is_built_green_and_listed_newest_first(ledger: Ledger) -> N
     assert types(ledger, dartifact_id="d1") == ["DartifactStarted", "DartifactGreen"]
 
 
+def test_of_two_that_start_a_dartifact_the_second_is_told_and_nothing_changes(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        tx.add_dartifact("d0", code_digest="code", main_commit="first", runs=["a"], actor=ACTOR)
+    with pytest.raises(errors.Conflict, match="d0"), ledger.write() as tx:
+        tx.add_dartifact("d0", code_digest="code", main_commit="second", runs=["a"], actor=ACTOR)
+    assert [each.main_commit for each in ledger.dartifacts()] == ["first"]
+    assert len(ledger.events(type="DartifactStarted")) == 1
+
+
 def test_a_dartifact_does_not_skip_its_way(ledger: Ledger) -> None:
     with ledger.write() as tx:
         tx.add_dartifact("d1", code_digest="code", main_commit="m", runs=[], actor=ACTOR)

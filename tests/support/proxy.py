@@ -57,6 +57,27 @@ class Proxy:
         self.url = ""
         self.lock = threading.Lock()
         self.connections: list[socket.socket] = []
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def accept(self) -> None:
+        """Answer at `url`: at a free port first, at the same one ever after."""
+        handler = type("Handler", (_Handler,), {"proxy": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", urlsplit(self.url).port or 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        serve = self._server.serve_forever
+        self._thread = threading.Thread(target=serve, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def refuse(self) -> None:
+        """Refuse connections and end the open ones, as a server does that is down, until `accept`."""
+        assert self._server is not None
+        assert self._thread is not None
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self.drop_idle()
 
     def add(self, pattern: str, fault: Fault, **options: object) -> Rule:
         """Break requests whose `METHOD path` matches the pattern (a regular expression, searched)."""
@@ -105,24 +126,18 @@ def merge_into(branch: str) -> str:
 def running_proxy(target: str) -> Iterator[Proxy]:
     """Run a proxy in front of a URL until the block ends."""
     proxy = Proxy(target)
-    handler = type("Handler", (_Handler,), {"proxy": proxy})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
+    proxy.accept()
     try:
         yield proxy
     finally:
         proxy.heal()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        proxy.refuse()
 
 
 class _Handler(BaseHTTPRequestHandler):
     proxy: Proxy
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def setup(self) -> None:
         super().setup()
