@@ -1,0 +1,110 @@
+"""Fixtures and the table of the fault matrix."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.adapters.lake import LakeAccess
+from flows.commands.stack import Policy
+from tests.faults.children import Place
+from tests.faults.scene import Scene
+from tests.support.machine import Repositories, write_project
+from tests.support.proxy import Proxy, running_proxy
+from tests.support.sources import CUSTOMERS, ORDERS
+
+PROPERTY = "fault matrix"
+_CASES = 40  # after so many a scene has grown slow
+
+
+@pytest.fixture(scope="session")
+def lake_proxy(lakefs: LakeAccess) -> Iterator[Proxy]:
+    """Run one proxy in front of the server."""
+    with running_proxy(lakefs.url) as proxy:
+        yield proxy
+
+
+class Scenes:
+    """Gives out the scene that is set, and sets a new one when that has broken or has grown slow."""
+
+    def __init__(self, access: LakeAccess, proxy: Proxy, folder: Path) -> None:
+        self._access, self._proxy, self._folder = access, proxy, folder
+        self._repositories = Repositories(access, f"faults-{os.getpid()}", ahead=2)
+        self._numbers = itertools.count()
+        self._scene: Scene | None = None
+
+    def take(self) -> Scene:
+        """Return a scene at rest."""
+        if self._scene is None or self._scene.cases >= _CASES:
+            self.give_up()
+            home = self._folder / str(next(self._numbers))
+            home.mkdir()
+            write_project(home / "project")
+            sources = {each.name: each for each in (CUSTOMERS, ORDERS)}
+            policy = Policy(weights=(50, 100))
+            place = Place(self._access, self._repositories.take(), home, sources, policy, home / "project")
+            self._scene = Scene(place, self._proxy)
+            self._scene.open_stage()
+        self._scene.cases += 1
+        return self._scene
+
+    def give_up(self) -> None:
+        """Let the next one be new."""
+        if self._scene is not None:
+            self._scene.close()
+        self._scene = None
+
+
+@pytest.fixture(scope="session")
+def scenes(lakefs: LakeAccess, lake_proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
+    """Return the scenes of this test process."""
+    scenes = Scenes(lakefs, lake_proxy, tmp_path_factory.mktemp("scenes"))
+    yield scenes
+    scenes.give_up()
+
+
+@pytest.fixture
+def note_cell(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Return what notes one cell of the table: (protocol, fault, points, failures, polls, leftovers)."""
+
+    def note(*cell: Any) -> None:
+        record_property(PROPERTY, json.dumps(cell))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print protocol × fault × result, of all test processes together."""
+    cells: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    polls = leftovers = 0
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == PROPERTY and report.when == "call":
+                    protocol, fault, points, failures, polled, left = json.loads(value)
+                    cells[protocol, fault][0] += points
+                    cells[protocol, fault][1] += failures
+                    polls, leftovers = polls + polled, leftovers + left
+    if not cells:
+        return
+    faults = list(dict.fromkeys(fault for _, fault in cells))
+    write = terminalreporter.write_line
+    terminalreporter.section("fault matrix: points at which the fault struck, all recovered unless said")
+    write(f"{'protocol':<22}" + "".join(f"{each:>31}" for each in faults))
+    for protocol in dict.fromkeys(protocol for protocol, _ in cells):
+        row = (_show(*cells[protocol, fault]) if (protocol, fault) in cells else "-" for fault in faults)
+        write(f"{protocol:<22}" + "".join(f"{each:>31}" for each in row))
+    total, failed = (sum(each[index] for each in cells.values()) for index in (0, 1))
+    write(f"{total} points, {failed} failed; readers looked {polls:,} times meanwhile; "
+          f"{leftovers} hidden branches were left to be swept")  # fmt: skip
+
+
+def _show(points: int, failures: int) -> str:
+    return f"{points} ok" if not failures else f"{points - failures} ok, {failures} FAILED"
