@@ -17,6 +17,7 @@ from flows.commands.queue import integrate
 from flows.commands.rollback import roll_back
 from flows.commands.stack import Stack
 from flows.commands.staging import stage
+from flows.commands.under_way import find_under_way
 from flows.demo.records import TICK
 from flows.demo.server import SimulatedSources
 from flows.domain.runs import Phase, Run
@@ -90,3 +91,6 @@ class History:
     def _deliver(self) -> None:
         stage(self.stack, actor="policy:stage")
         promote(self.stack, actor="policy:promote")
+        while (under_way := find_under_way(self.stack)) is not None and under_way.goes_on_at is not None:
+            self._now = under_way.goes_on_at
+            promote(self.stack, actor="policy:promote")
