@@ -106,7 +106,7 @@ def ingest(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Bring the next window of a source to its own branch, check it there, request the merge."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.commands.ingest import ingest as bring  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
     from flows.wiring import load_source, open_source, open_stack, telling  # noqa: PLC0415
@@ -123,8 +123,8 @@ def ingest(
         telling(settings, stack, say),
     ):
         runs = bring(stack, module.SOURCE, module.extract(access), ingestor, actor=f"ingestor:{ingestor}", say=say)
-        described = [cli_views.describe_run(run) for run in runs]
-    answer(described, output, cli_views.tell_runs_brought(runs))
+        described = [documents.describe_run(run) for run in runs]
+    answer(described, output, cli_words.tell_runs_brought(runs))
     end_by_phase(runs)
 
 
@@ -133,12 +133,12 @@ def integrate(output: OutputOption = Output.TEXT) -> None:
     """Test what waits in the merge queue as it will be merged, and advance main."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words  # noqa: PLC0415
     from flows.commands import queue  # noqa: PLC0415
 
     with opened(tells=True) as (settings, stack):
         done = queue.integrate(stack, actor=settings.person)
-    answer(asdict(done), output, cli_views.tell_integration(done))
+    answer(asdict(done), output, cli_words.tell_integration(done))
     if done.failed:
         raise typer.Exit(3)
 
@@ -151,7 +151,7 @@ def stage(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Build main's head with dbt, test it, pack it as a dartifact, show it on env-staging."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.commands import staging  # noqa: PLC0415
     from flows.domain.dartifacts import DartifactState  # noqa: PLC0415
 
@@ -163,7 +163,7 @@ def stage(
     for each in red:
         for reason in each.payload["reasons"] if each.dartifact_id != dartifact.dartifact_id else ():
             say(f"{each.dartifact_id} is red: {reason}")
-    answer(cli_views.describe_dartifact(dartifact), output, cli_views.tell_dartifact(dartifact))
+    answer(documents.describe_dartifact(dartifact), output, cli_words.tell_dartifact(dartifact))
     if reverts:
         say("next: dartifact integrate")
     if red or dartifact.state is DartifactState.RED:
@@ -179,13 +179,13 @@ def promote(
     """Bring a green dartifact live: idle slot, smoke test, shift and soak, settle. Ctrl-C leaves it where it is."""
     import math  # noqa: PLC0415
 
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.commands import production  # noqa: PLC0415
     from flows.commands.under_way import find_under_way  # noqa: PLC0415
 
     with opened(lake=not plan, sources=False, tells=not plan) as (settings, stack):
         if not plan:
-            steps = production.promote(stack, dartifact or None, actor=settings.person, run=cli_views.run_aloud,
+            steps = production.promote(stack, dartifact or None, actor=settings.person, run=cli_words.run_aloud,
                                        patience=math.inf, tell=say)  # fmt: skip
         under_way, pointer = find_under_way(stack), stack.ledger.pointer()
         if plan:
@@ -194,10 +194,10 @@ def promote(
             steps = under_way.plan if under_way else planned
     document = {
         "plan": steps.to_json() if steps else None,
-        "under_way": cli_views.describe_under_way(under_way),
-        "production": cli_views.describe_production(pointer),
+        "under_way": documents.describe_under_way(under_way),
+        "production": documents.describe_production(pointer),
     }
-    answer(document, output, cli_views.tell_promotion(steps, pointer, under_way, planned=plan))
+    answer(document, output, cli_words.tell_promotion(steps, pointer, under_way, planned=plan))
 
 
 @app.command()
@@ -220,7 +220,7 @@ def rollback(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Bring back a dartifact that served before, at once; then take blamed runs out of main."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.commands import queue  # noqa: PLC0415
     from flows.commands import rollback as command  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
@@ -230,7 +230,7 @@ def rollback(
     if preview:
         with opened(lake=False, sources=False) as (_, stack):
             shown = command.preview_rollback(stack, to or None, guilty)
-        answer(cli_views.describe_rollback(shown), output, cli_views.tell_rollback(shown, done=False))
+        answer(documents.describe_rollback(shown), output, cli_words.tell_rollback(shown, done=False))
         return
     settings = read_settings()
     with open_stack_surely(settings, say) as stack:
@@ -245,8 +245,8 @@ def rollback(
                 out = queue.integrate(full, actor=settings.person).reverted
             except errors.Stopped as stopped:
                 say(f"the reverts wait in the merge queue: {stopped.message}")
-    document = {**cli_views.describe_rollback(done), "reverted": out}
-    answer(document, output, cli_views.tell_rollback(done, done=True, reverted=tuple(out)))
+    document = {**documents.describe_rollback(done), "reverted": out}
+    answer(document, output, cli_words.tell_rollback(done, done=True, reverted=tuple(out)))
 
 
 @app.command()
@@ -305,14 +305,14 @@ def report_error(
 @app.command()
 def status(output: OutputOption = Output.TEXT) -> None:
     """Say where main, the queue, staging and production stand, and what is missing."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.local.note import read_note  # noqa: PLC0415
 
     with opened(sources=False) as (settings, stack):
-        document = cli_views.describe_status(stack)
+        document = documents.describe_status(stack)
         note = read_note(settings.home)
     document["machines"] = note.to_json() if note else None
-    answer(document, output, cli_views.tell_status(document) if output is Output.TEXT else "")
+    answer(document, output, cli_words.tell_status(document) if output is Output.TEXT else "")
 
 
 @app.command()
@@ -323,7 +323,7 @@ def runs(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List runs, the newest first."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.domain.runs import Phase  # noqa: PLC0415
 
     known = [each.value for each in Phase]
@@ -331,8 +331,8 @@ def runs(
         raise errors.UsageError(f"there is no phase {phase}; there are {', '.join(known)}")
     with opened(lake=False, sources=False) as (_, stack):
         found = stack.ledger.runs(phases=(Phase(phase),) if phase else None, source=source or None, most=most)
-    document = [cli_views.describe_run(run) for run in found]
-    answer(document, output, cli_views.tell_runs(found) if output is Output.TEXT else "")
+    document = [documents.describe_run(run) for run in found]
+    answer(document, output, cli_words.tell_runs(found) if output is Output.TEXT else "")
 
 
 @app.command()
@@ -341,11 +341,11 @@ def show(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show one run with its checks, failing rows and events, or one dartifact with its passport."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
 
     with opened(sources=False) as (_, stack):
-        document = cli_views.describe_one(stack, id)
-    answer(document, output, cli_views.tell_one(document) if output is Output.TEXT else "")
+        document = documents.describe_one(stack, id)
+    answer(document, output, cli_words.tell_one(document) if output is Output.TEXT else "")
 
 
 @app.command(name="notify-test")
@@ -367,7 +367,7 @@ def notify_test(output: OutputOption = Output.TEXT) -> None:
 @app.command()
 def doctor(output: OutputOption = Output.TEXT) -> None:
     """Look at everything dartifact needs and say what to do about what is wrong."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words  # noqa: PLC0415
     from flows.commands.doctor import Orchestrator, examine  # noqa: PLC0415
     from flows.local.note import read_note  # noqa: PLC0415
     from flows.local.prefect_api import POOL, find_pool  # noqa: PLC0415
@@ -392,7 +392,7 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
         lake_url=settings.lake_url,
         find_orchestrator=find_orchestrator,
     )
-    answer([each.to_json() for each in findings], output, cli_views.tell_findings(findings))
+    answer([each.to_json() for each in findings], output, cli_words.tell_findings(findings))
     if not all(each.ok for each in findings):
         raise typer.Exit(4)
 

@@ -41,7 +41,7 @@ def backfill(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Bring a stretch of a source once more, and close the holes it covers."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import cli_words, documents  # noqa: PLC0415
     from flows.commands.holes import backfill as bring  # noqa: PLC0415
     from flows.settings import read_settings  # noqa: PLC0415
     from flows.wiring import load_source, open_source, open_stack, telling  # noqa: PLC0415
@@ -59,8 +59,8 @@ def backfill(
         telling(settings, stack, say),
     ):
         runs = bring(stack, module.SOURCE, module.extract(access), chosen, first, last, actor=settings.person,
-                     tell=lambda run: say(cli_views.tell_chunk(run)))  # fmt: skip
-    answer([cli_views.describe_run(run) for run in runs], output, cli_views.tell_runs_brought(runs))
+                     tell=lambda run: say(cli_words.tell_chunk(run)))  # fmt: skip
+    answer([documents.describe_run(run) for run in runs], output, cli_words.tell_runs_brought(runs))
     end_by_phase(runs)
 
 
@@ -70,12 +70,12 @@ def accept_gap(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Accept that the rows of a hole are missing for good."""
-    from flows import cli_views  # noqa: PLC0415
+    from flows import documents  # noqa: PLC0415
     from flows.commands.holes import accept_gap as command  # noqa: PLC0415
 
     with opened(lake=False, sources=False) as (settings, stack):
         done = command(stack, run.removeprefix("run-"), reason=reason, actor=settings.person)
-    answer(cli_views.describe_run(done), output, f"the gap of {done.run_id} is accepted")
+    answer(documents.describe_run(done), output, f"the gap of {done.run_id} is accepted")
 
 
 def pause(ingestor: Annotated[str, typer.Argument(help="an ingestor, e.g. dan")], reason: ReasonOption) -> None:

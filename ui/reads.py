@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from flows import cli_views
+from flows import documents
 from flows.adapters.ledger import Ledger
 from flows.domain.runs import Phase
 from flows.settings import read_settings
@@ -21,7 +21,7 @@ def open_ledger() -> Ledger:
 def list_runs(phase: str | None, most: int = 200) -> list[dict[str, Any]]:
     """Return runs as documents, the newest first, in one phase or in all."""
     phases = (Phase(phase),) if phase else None
-    return [cli_views.describe_run(run) for run in open_ledger().runs(phases=phases, most=most)]
+    return [documents.describe_run(run) for run in open_ledger().runs(phases=phases, most=most)]
 
 
 def count_phases() -> dict[str, int]:
@@ -33,7 +33,7 @@ def count_phases() -> dict[str, int]:
 def read_production() -> dict[str, Any]:
     """Return where production stands."""
     pointer = open_ledger().pointer()
-    return {"live": pointer.live, **cli_views.describe_production(pointer)}
+    return {"live": pointer.live, **documents.describe_production(pointer)}
 
 
 def list_holes() -> list[dict[str, Any]]:

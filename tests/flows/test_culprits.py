@@ -12,11 +12,12 @@ import pytest
 
 from flows.adapters.lake import PRODUCTION
 from flows.adapters.project_code import digest_code
-from flows.cli_views import describe_status, tell_status
+from flows.cli_words import tell_status
 from flows.commands import builds
 from flows.commands.production import promote, resolve
 from flows.commands.stack import Stack
 from flows.commands.staging import stage
+from flows.documents import describe_status
 from flows.domain import errors
 from flows.domain.dartifacts import Blame, Dartifact, DartifactState
 from flows.domain.runs import Phase

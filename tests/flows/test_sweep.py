@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from flows.adapters.lake import MAIN, Lake
-from flows.cli_views import describe_one, tell_one
+from flows.cli_words import tell_one
 from flows.commands import moves
 from flows.commands.housekeeping import reconcile, sweep_branches
 from flows.commands.stack import hold_lease
+from flows.documents import describe_one
 from flows.domain.queue import Batch
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import World, green

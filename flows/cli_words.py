@@ -1,37 +1,26 @@
-"""What the verbs answer: documents (plain JSON values) and the same as text."""
+"""What the verbs say to a person: documents and results as text."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.adapters.lake import MAIN
-from flows.adapters.ledger import Event
-from flows.adapters.project_code import digest_code
-from flows.commands.codes import find_last_good, find_refusal
 from flows.commands.doctor import Finding
-from flows.commands.gates import read_failing_rows
 from flows.commands.queue import Integration
 from flows.commands.rollback import Rollback
-from flows.commands.stack import Stack
-from flows.commands.stops import describe_stop
-from flows.commands.under_way import UnderWay, find_under_way
-from flows.domain import errors
-from flows.domain.checks import Outcome, Result
+from flows.commands.under_way import UnderWay
+from flows.documents import Document
 from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import Phase, Run
 
 T = TypeVar("T")
-Document = dict[str, Any]
-
-_SHOWN_ROWS = 5
 
 
 def run_aloud(name: str, step: Callable[[], T], /) -> T:
@@ -39,39 +28,6 @@ def run_aloud(name: str, step: Callable[[], T], /) -> T:
     result = step()
     print(f"done: {name}", file=sys.stderr)
     return result
-
-
-# Runs
-
-
-def describe_run(run: Run) -> Document:
-    """Return a run as a document."""
-    window = run.window
-    return {
-        "run_id": run.run_id,
-        "source": run.source,
-        "ingestor": run.ingestor,
-        "number": run.number,
-        "phase": run.phase.value,
-        "gate": run.gate.value if run.gate else None,
-        "branch": run.branch,
-        "commit": run.commit,
-        "rows": run.rows,
-        "reasons": list(run.reasons),
-        "window": {
-            "seq": window.seq,
-            "lo": _stamp(window.lo),
-            "hi": _stamp(window.hi),
-            "state": window.state.value,
-            "backfill": window.backfill,
-            "gap_reason": window.gap_reason,
-            "backlog_seconds": window.backlog.total_seconds(),
-        },
-        "attempts": run.attempts,
-        "held_until": _stamp(run.held_until),
-        "revert_requested": run.revert_reason,
-        "created_at": _stamp(run.created_at),
-    }
 
 
 def tell_runs(runs: Sequence[Run]) -> str:
@@ -125,24 +81,6 @@ def tell_integration(done: Integration) -> str:
     return "\n".join(lines)
 
 
-# Dartifacts and production
-
-
-def describe_dartifact(dartifact: Dartifact) -> Document:
-    """Return a dartifact as a document."""
-    return {
-        "dartifact": dartifact.dartifact_id,
-        "state": dartifact.state.value,
-        "commit": dartifact.commit,
-        "main_commit": dartifact.main_commit,
-        "code_digest": dartifact.code_digest,
-        "runs": list(dartifact.runs),
-        "reasons": list(dartifact.reasons),
-        "created_at": _stamp(dartifact.created_at),
-        "passport": dartifact.passport,
-    }
-
-
 def tell_dartifact(dartifact: Dartifact) -> str:
     """Say what a dartifact is."""
     lines = [f"{dartifact.dartifact_id}: {dartifact.state.value}, {len(dartifact.runs)} runs"]
@@ -155,35 +93,6 @@ def tell_dartifact(dartifact: Dartifact) -> str:
     if dartifact.state is DartifactState.GREEN:
         lines.append("next: dartifact promote")
     return "\n".join(lines)
-
-
-def describe_production(pointer: LivePointer) -> Document:
-    """Return the live pointer as a document."""
-    return {
-        "active": pointer.active,
-        "weights": dict(pointer.weights),
-        "dartifacts": {name: slot.dartifact for name, slot in pointer.slots.items()},
-        "commits": {name: slot.commit for name, slot in pointer.slots.items()},
-        "settled": pointer.settled,
-        "generation": pointer.generation,
-        "frozen": pointer.frozen,
-    }
-
-
-def describe_under_way(under_way: UnderWay | None) -> Document | None:
-    """Return where a promotion or rollback stands as a document."""
-    if under_way is None:
-        return None
-    return {
-        "plan_id": under_way.plan.plan_id,
-        "kind": under_way.plan.kind,
-        "dartifact": under_way.plan.dartifact,
-        "slot": under_way.plan.slot,
-        "number": under_way.number,
-        "of": len(under_way.plan.steps),
-        "step": str(under_way.step),
-        "goes_on_at": _stamp(under_way.goes_on_at),
-    }
 
 
 def tell_promotion(plan: Plan | None, pointer: LivePointer, under_way: UnderWay | None, *, planned: bool) -> str:
@@ -201,25 +110,6 @@ def tell_promotion(plan: Plan | None, pointer: LivePointer, under_way: UnderWay 
         steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(plan.steps, start=1))
         return f"promotion of {plan.dartifact} would:\n{steps}"
     return f"{plan.dartifact} is live on {plan.slot}"
-
-
-def describe_rollback(rollback: Rollback) -> Document:
-    """Return a rollback, decided or done, as a document."""
-    return {
-        "leaves": rollback.leaves,
-        "returns": rollback.returns,
-        "commit": rollback.commit,
-        "warm": rollback.warm,
-        "data_of": rollback.data_of,
-        "steps": [str(step) for step in rollback.plan.steps],
-        "runs_out": list(rollback.runs_out),
-        "reverts": list(rollback.reverts),
-        "blames": [{"kind": blame.kind, "value": blame.value} for blame in rollback.blames],
-        "freezes": rollback.freezes,
-        "marts": rollback.marts,
-        "published": rollback.published,
-        "note": rollback.note,
-    }
 
 
 def tell_rollback(rollback: Rollback, *, done: bool, reverted: tuple[str, ...] = ()) -> str:
@@ -247,80 +137,6 @@ def tell_rollback(rollback: Rollback, *, done: bool, reverted: tuple[str, ...] =
     if rollback.note:
         lines.append(f"  {rollback.note}")
     return "\n".join(lines)
-
-
-# Status
-
-
-def describe_status(stack: Stack) -> Document:
-    """Return where everything stands."""
-    head = stack.lake.head(MAIN)
-    pointer = stack.ledger.pointer()
-    waiting = stack.ledger.runs(phases=(Phase.QUEUED,))
-    reverts = stack.ledger.pending_reverts()
-    newest = next(iter(stack.ledger.dartifacts(most=1)), None)
-    stopped = stack.ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
-    holes = stack.ledger.holes()
-    left_by = {run.run_id: run for run in stack.ledger.runs(names=[run_id for _, run_id in holes])} if holes else {}
-    refused, good = find_refusal(stack.ledger, digest_code(stack.project)), find_last_good(stack.ledger)
-    return {
-        "stops": [
-            {
-                "name": stop.name,
-                "actor": stop.actor,
-                "at": _stamp(stop.at),
-                "reason": stop.reason,
-                "say": describe_stop(stop),
-            }
-            for stop in stack.ledger.stops()
-        ],
-        "main": {
-            "commit": head.commit_id,
-            "meta_range": head.meta_range,
-            "tested": not head.parents or stack.ledger.has_green_report(head.meta_range),
-        },
-        "waiting": [{"run_id": run.run_id, "reasons": list(run.reasons)} for run in reversed(waiting) if run.reasons],
-        "queue": [run.run_id for run in waiting] + [f"revert {run.run_id}" for run in reverts],
-        "stopped": [
-            {"run_id": run.run_id, "phase": run.phase.value, "branch": run.branch, "reasons": list(run.reasons)}
-            for run in stopped
-        ],
-        "holes": [
-            {
-                "source": window.source,
-                "shard": window.shard,
-                "lo": _stamp(window.lo),
-                "hi": _stamp(window.hi),
-                "state": window.state.value,
-                "run_id": run_id,
-                "backfill": f"dartifact backfill {window.source} --from {_stamp(window.lo)} --to {_stamp(window.hi)} "
-                f"--ingestor {left_by[run_id].ingestor}",
-                "accept": f"dartifact accept-gap {run_id} --reason WHY",
-            }
-            for window, run_id in holes
-        ],
-        "backlog": [
-            {
-                "source": window.source,
-                "shard": window.shard,
-                "claimed_up_to": _stamp(window.hi),
-                "source_clock": _stamp(window.clock),
-                "seconds": window.backlog.total_seconds(),
-            }
-            for window in stack.ledger.newest_claims()
-            if window.backlog
-        ],
-        "staging": {
-            "dartifact": newest.dartifact_id if newest else None,
-            "state": newest.state.value if newest else None,
-            "reasons": list(newest.reasons) if newest else [],
-            "refused": refused,
-            "built_with": good.dartifact_id if refused and good else None,
-        },
-        "production": {"live": pointer.live, **describe_production(pointer)},
-        "under_way": describe_under_way(find_under_way(stack)),
-        "open_intents": [intent.operation for intent in stack.ledger.open_intents()],
-    }
 
 
 def tell_status(status: Document) -> str:
@@ -367,33 +183,6 @@ def tell_status(status: Document) -> str:
             lines.append(f"             {run['branch']} ({run['phase']})")
             lines += [f"               why: {_cut(reason, 100)}" for reason in run["reasons"][:2]]
     return "\n".join(lines)
-
-
-# One run or dartifact
-
-
-def describe_one(stack: Stack, name: str) -> Document:
-    """Return one run with checks, failing rows and events, or one dartifact with its passport and events."""
-    try:
-        run = stack.ledger.run(name.removeprefix("run-"))
-    except errors.NotFound:
-        try:
-            dartifact = stack.ledger.dartifact(name)
-        except errors.NotFound as error:
-            message = f"there is neither a run nor a dartifact {name}"
-            raise errors.NotFound(message, hint="dartifact runs, or dartifact status") from error
-        events = stack.ledger.events(dartifact_id=dartifact.dartifact_id)
-        return {**describe_dartifact(dartifact), "events": [_event(each) for each in events]}
-    report = stack.ledger.report(run.report) if run.report else None
-    refusals = stack.ledger.refusals(run.run_id)
-    kept = set(stack.lake.list_branches("candidate-")) if refusals else set()
-    mine = [each for each in report.results if each.run_id in (None, run.run_id)] if report else []
-    return {
-        **describe_run(run),
-        "checks": [_result(stack, run, each) for each in mine],
-        "refused_in": [_refusal(each, kept) for each in refusals],
-        "events": [_event(each) for each in stack.ledger.events(run_id=run.run_id)],
-    }
 
 
 def tell_one(document: Document) -> str:
@@ -453,57 +242,6 @@ def tell_findings(findings: Sequence[Finding]) -> str:
         if not each.ok:
             lines.append(f"      try: {each.advice}")
     return "\n".join(lines)
-
-
-def _result(stack: Stack, run: Run, result: Result) -> Document:
-    sample: Sequence[Document] = ()
-    if result.outcome is Outcome.FAILED and result.condition:
-        sample = [
-            {key: _plain(value) for key, value in row.items()}
-            for row in read_failing_rows(stack, run, result, _SHOWN_ROWS)
-        ]
-    return {
-        "check": result.check,
-        "outcome": result.outcome.value,
-        "message": result.message,
-        "column": result.column,
-        "measured": result.measured,
-        "threshold": result.threshold,
-        "failing_rows": result.failing_rows,
-        "condition": result.condition,
-        "failing_sample": list(sample),
-    }
-
-
-def _event(event: Any) -> Document:
-    return {
-        "sequence": event.sequence,
-        "at": _stamp(event.at),
-        "type": event.type,
-        "actor": event.actor,
-        "operation": event.operation,
-        "payload": event.payload,
-    }
-
-
-def _refusal(event: Event, kept: Collection[str]) -> Document:
-    told = event.payload
-    return {
-        "at": _stamp(event.at),
-        "branch": told["branch"],
-        "commit": told["commit"],
-        "kept": told["branch"] in kept,
-        "others": len(told["runs"]) + len(told["reverts"]) - 1,
-        "reasons": told["reasons"],
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | float | bool | str) else str(value)
-
-
-def _stamp(time: datetime | None) -> str | None:
-    return time.isoformat() if time else None
 
 
 def _cut(text: str, size: int) -> str:
