@@ -42,7 +42,7 @@ def _break_code(story: Story) -> None:
     project = copy_project(story.stack.project, story.stack.home / "demo" / "project")
     mart = project / _MART
     mart.write_text(mart.read_text(encoding="utf-8").replace(*_JOIN), encoding="utf-8")
-    before, last = story.look(), _last_event(story)
+    before, last = story.look(), story.last_event()
     story.narrator.say("Somebody changes a model: customers are joined to orders on the wrong column.")
     with story.road.change_project(project):
         story.road.stage()
@@ -64,7 +64,7 @@ def _break_code(story: Story) -> None:
 
 
 def _break_data(story: Story) -> None:
-    last, live = _last_event(story), resolve(story.stack).dartifact
+    last, live = story.last_event(), resolve(story.stack).dartifact
     story.company.add_fault("orders", "epoch_date")
     story.company.advance()
     story.narrator.say("One order comes with the date 1970-01-01. It is a date, so local gate and integration pass it.")
@@ -88,10 +88,6 @@ def _break_data(story: Story) -> None:
     story.expect("the other data flows past", others <= set(dartifact.runs) and guilty.run_id not in dartifact.runs)
     shown = resolve(story.stack).dartifact
     story.expect("production shows it", shown == dartifact.dartifact_id and shown != live)
-
-
-def _last_event(story: Story) -> int:
-    return next((each.sequence for each in story.stack.ledger.events(most=1)), 0)
 
 
 def _find_red(story: Story, since: int) -> tuple[Event, ...]:

@@ -20,6 +20,7 @@ from flows.demo.company import CompanyState
 from flows.demo.road import Road
 from flows.demo.server import DEFAULT, SimulatedSources
 from flows.demo.staging_chapter import play_staging
+from flows.demo.traffic_chapter import play_blue_green
 from flows.domain.checks import Gate
 from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.plans import LivePointer
@@ -88,6 +89,7 @@ class Story:
             ("Together", self._together),
             ("Somebody forgot", self._forgotten),
             ("Staging", partial(play_staging, self)),
+            ("Blue/green", partial(play_blue_green, self)),
             ("It breaks anyway", self._breaks_anyway),
         ):
             self.narrator.chapter(f"{len(self.chapters) + 1}. {title}")
@@ -114,7 +116,7 @@ class Story:
     def _good_day(self) -> None:
         self.company.advance()
         self.narrator.say(f"It is {self.company.now:%Y-%m-%d %H:%M} for the company; five minutes of data are waiting.")
-        dana, dan, dave = (self._tell_run(run) for run in self.road.bring_together(INGESTORS))
+        dana, dan, dave = self.bring_all()
         self.expect(f"Dana has a branch of her own, {dana.branch}", self.stack.lake.has_branch(dana.branch))
         self._show_merge_requests(dana, dan, dave)
         done, dartifact = self.deliver()
@@ -146,7 +148,7 @@ class Story:
 
         self.narrator.say("Five minutes later the next chunk comes, and flows past.")
         self.company.advance()
-        runs = [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
+        runs = self.bring_all()
         done, dartifact = self.deliver()
         self.expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
         self.expect("production shows them", resolve(self.stack).dartifact == dartifact.dartifact_id)
@@ -190,7 +192,7 @@ class Story:
         self.expect("main and production are what they were", self.look() == before)
         self.narrator.say("Their checks are on again; the next chunk flows past.")
         self.company.advance()
-        runs = [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
+        runs = self.bring_all()
         done, _ = self.deliver()
         self.expect("the next runs are in main", {run.run_id for run in runs} <= set(done.merged))
 
@@ -202,7 +204,7 @@ class Story:
         self.narrator.say(
             "A release of the orders system sends amounts 100 times too small. Each one is a valid amount."
         )
-        _, *guilty = (self._tell_run(run) for run in self.road.bring_together(INGESTORS))
+        _, *guilty = self.bring_all()
         blamed = tuple(run.run_id for run in guilty)
         self.names["blamed_run"] = blamed[0]
         self.deliver()
@@ -246,6 +248,10 @@ class Story:
         """Let an ingestor bring its next window."""
         last = self.road.bring(dataset, ingestor)
         return last if quietly else self._tell_run(last)
+
+    def bring_all(self) -> list[Run]:
+        """Let all ingestors bring their next windows before any is merged."""
+        return [self._tell_run(run) for run in self.road.bring_together(INGESTORS)]
 
     def _tell_run(self, run: Run) -> Run:
         self.narrator.say(
@@ -317,6 +323,10 @@ class Story:
     def look(self) -> tuple[Any, ...]:
         """Return what must not change when something is stopped: the content of main, and all that readers see."""
         return self.stack.lake.head(MAIN).meta_range, _commits(self.stack.ledger.pointer())
+
+    def last_event(self) -> int:
+        """Return the sequence of the newest event."""
+        return next((each.sequence for each in self.stack.ledger.events(most=1)), 0)
 
     def _hold(self, runs: Sequence[Run], branch: str) -> set[bool]:
         """Say of which of the runs a branch holds the rows: all {True}, none {False}, or both."""
