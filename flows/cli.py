@@ -22,6 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; a fault is one line that names the thing and the next command."""
@@ -35,11 +37,12 @@ def main() -> None:
         cast("Any", error).show()
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; nothing is lost, run the same command again", file=sys.stderr)
-        sys.exit(130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    if code == _INTERRUPTED:  # typer returns it for Ctrl-C, too
+        print("interrupted; nothing is lost, run the same command again", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -599,3 +600,54 @@ def test_a_batch_goes_by_hand_from_the_source_to_production_and_back(home: Path,
     again = call(home, "promote", staged["dartifact"])  # what was rolled back does not come again
     assert again.code == 1
     assert f"dartifact {staged['dartifact']} is bad, not green" in again.fault
+
+
+def test_a_promotion_is_left_looked_at_reported_on_and_aborted(home: Path, call: Call) -> None:
+    def act(*arguments: str) -> Any:
+        done = call(home, *arguments, "--output", "json")
+        assert done.code == 0, done.err
+        return done.json
+
+    before = act("resolve")
+    act("ingest", "orders")
+    act("integrate")
+    staged = act("stage")
+    assert staged["state"] == "green"
+
+    # Ctrl-C in a soak leaves it where it is.
+    soak = {"DARTIFACT_SOAK_SECONDS": "600", "DARTIFACT_WEIGHTS": "[50, 100]"}
+    promoting = start(home, "promote", **soak)
+    promoting.wait_for("is watched at 50 % until ")
+    promoting.process.send_signal(signal.SIGINT)
+    left = promoting.end()
+    assert left.code == 130
+    assert "nothing is lost" in left.err
+    assert left.processes() == []
+    assert act("resolve") | {"generation": 0} == before | {"generation": 0}  # plain readers wait
+    status = act("status")
+    assert (status["under_way"]["dartifact"], status["under_way"]["kind"]) == (staged["dartifact"], "promotion")
+    assert re.search(rf"→ \d+\. soak {status['under_way']['slot']} at 50 %", call(home, "promote", "--plan").out)
+
+    # Half of the consumers read it. One of them finds an error; the report waits for the gate, or for a person.
+    answers = {name: act("resolve", "--consumer", name) for name in (f"reader-{number}" for number in range(20))}
+    exposed = [name for name, told in answers.items() if told["dartifact"] == staged["dartifact"]]
+    assert 0 < len(exposed) < len(answers)
+    reported = act("report-error", "--consumer", exposed[0], "--message", "no revenue in March")
+    assert (reported["dartifact"], reported["stops"]) == (staged["dartifact"], status["under_way"]["plan_id"])
+
+    assert call(home, "abort").code == 1  # a reason is asked for
+    assert call(home, "abort", "--reason", "no revenue in March").code == 0
+    assert {act("resolve", "--consumer", name)["commit"] for name in answers} == {before["commit"]}
+    assert "no revenue in March" in act("status")["production"]["frozen"]
+    refused = call(home, "promote")
+    assert (refused.code, refused.out) == (5, "")
+    assert "promotions are frozen" in refused.fault
+    assert "dartifact unfreeze --reason WHY" in refused.fault
+    nothing = call(home, "abort", "--reason", "again")
+    assert (nothing.code, nothing.fault.splitlines()[0]) == (1, "dartifact: no promotion is under way")
+
+    assert call(home, "unfreeze", "--reason", "the report was wrong").code == 0
+    assert call(home, "freeze", "--reason", "quarter end").code == 0
+    assert act("status")["production"]["frozen"] == "quarter end"
+    assert call(home, "unfreeze", "--reason", "quarter is over").code == 0
+    assert act("promote")["production"]["dartifacts"][act("resolve")["slot"]] == staged["dartifact"]
