@@ -616,6 +616,7 @@ def test_a_promotion_is_left_looked_at_reported_on_and_aborted(home: Path, call:
 
     # Ctrl-C in a soak leaves it where it is.
     soak = {"DARTIFACT_SOAK_SECONDS": "600", "DARTIFACT_WEIGHTS": "[50, 100]"}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would its child
     promoting = start(home, "promote", **soak)
     promoting.wait_for("is watched at 50 % until ")
     promoting.process.send_signal(signal.SIGINT)
