@@ -159,7 +159,7 @@ def stage(
     from flows.domain.dartifacts import DartifactState  # noqa: PLC0415
 
     with opened(tells=True) as (settings, stack):
-        last = next((each.sequence for each in stack.ledger.events(most=1)), 0)
+        last = stack.ledger.last_event()
         dartifact = staging.stage(stack, actor=settings.person, retry=retry)
         red = stack.ledger.events_after(last, ("DartifactRed",), 10)
         reverts = bool(stack.ledger.pending_reverts())

@@ -23,7 +23,7 @@ def stage() -> Ended:
     with open_stack(read_settings(), say) as stack:
         if not stack.lake.head(MAIN).parents:
             return Completed(message="main holds no data yet")
-        last = next((each.sequence for each in stack.ledger.events(most=1)), 0)
+        last = stack.ledger.last_event()
         dartifact = staging.stage(stack, actor="policy:stage", run=run_as_task)
         has_moved = stack.lake.head(MAIN).commit_id != dartifact.main_commit
         names = [each.dartifact_id or "" for each in stack.ledger.events_after(last, _ENDS, 10)]

@@ -44,8 +44,7 @@ class EventTail:
 
     def skip(self) -> None:
         """Go to the end."""
-        events = self.ledger.events(most=1)
-        self.last = events[-1].sequence if events else 0
+        self.last = self.ledger.last_event()
 
     def tell(self, progress: Progress) -> None:
         """Tell a line for each new event of interest."""

@@ -281,6 +281,10 @@ class Ledger:
             query = query.where(t.events.c.type == type)
         return tuple(Event(**row) for row in reversed(self._rows(query)))
 
+    def last_event(self) -> int:
+        """Return the sequence of the newest event, 0 before the first."""
+        return next((each.sequence for each in self.events(most=1)), 0)
+
     def events_after(self, sequence: int, types: Collection[str], most: int) -> tuple[Event, ...]:
         """Return the oldest events of these types that come after a sequence, oldest first."""
         query = sa.select(t.events).where(t.events.c.sequence > sequence, t.events.c.type.in_(types))

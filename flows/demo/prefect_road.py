@@ -50,7 +50,7 @@ class PrefectRoad:
     def prepare(self) -> None:
         """Read what is deployed and where the ledger stands."""
         self._deployments = self._ask(self.api.deployments)
-        self._told = self._last_event()
+        self._told = self.stack.ledger.last_event()
 
     def bring(self, dataset: str, ingestor: str) -> Run:
         """Run the ingestor's deployment."""
@@ -77,7 +77,7 @@ class PrefectRoad:
         for event in self.stack.ledger.events(most=500):
             if event.sequence > self._told and event.run_id:
                 {"RunMerged": done.merged, "RunReverted": done.reverted}.get(event.type, []).append(event.run_id)
-        self._told = self._last_event()
+        self._told = self.stack.ledger.last_event()
         return done
 
     def stage(self) -> Dartifact:
@@ -161,7 +161,3 @@ class PrefectRoad:
             raise Stopped
         if time.monotonic() > deadline:
             raise ServerUnavailable(f"{what} did not end within {_PATIENCE:.0f} s", hint="see the worker's log")
-
-    def _last_event(self) -> int:
-        events = self.stack.ledger.events(most=1)
-        return events[-1].sequence if events else 0

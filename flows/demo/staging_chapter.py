@@ -42,7 +42,7 @@ def _break_code(story: Story) -> None:
     project = copy_project(story.stack.project, story.stack.home / "demo" / "project")
     mart = project / _MART
     mart.write_text(mart.read_text(encoding="utf-8").replace(*_JOIN), encoding="utf-8")
-    before, last = story.look(), story.last_event()
+    before, last = story.look(), story.stack.ledger.last_event()
     story.narrator.say("Somebody changes a model: customers are joined to orders on the wrong column.")
     with story.road.change_project(project):
         story.road.stage()
@@ -64,7 +64,7 @@ def _break_code(story: Story) -> None:
 
 
 def _break_data(story: Story) -> None:
-    last, live = story.last_event(), resolve(story.stack).dartifact
+    last, live = story.stack.ledger.last_event(), resolve(story.stack).dartifact
     story.company.add_fault("orders", "epoch_date")
     story.company.advance()
     story.narrator.say("One order comes with the date 1970-01-01. It is a date, so local gate and integration pass it.")

@@ -324,10 +324,6 @@ class Story:
         """Return what must not change when something is stopped: the content of main, and all that readers see."""
         return self.stack.lake.head(MAIN).meta_range, _commits(self.stack.ledger.pointer())
 
-    def last_event(self) -> int:
-        """Return the sequence of the newest event."""
-        return next((each.sequence for each in self.stack.ledger.events(most=1)), 0)
-
     def _hold(self, runs: Sequence[Run], branch: str) -> set[bool]:
         """Say of which of the runs a branch holds the rows: all {True}, none {False}, or both."""
         return {bool(self.stack.lake.list_objects(f"{branch}@", run_folder(run.source, run.run_id))) for run in runs}

@@ -18,7 +18,7 @@ _WATCHED = ("SlotPublished", "SlotSmoked", "TrafficShifted", "ProductionSettled"
 def play_blue_green(story: Story) -> None:
     """Bring a good chunk to production and follow its promotion from event to event."""
     ledger = story.stack.ledger
-    last, before = story.last_event(), ledger.pointer()
+    last, before = ledger.last_event(), ledger.pointer()
     story.company.advance()
     story.narrator.say(f"Five minutes later. Readers are on {before.active}; what comes next goes to {before.idle}.")
     story.bring_all()
