@@ -189,7 +189,7 @@ class Writer(WindowWriter):
         return new
 
     def start_promotion(self, plan: Plan) -> None:
-        """Write down a plan before its first step."""
+        """Write down a plan as it claims its slot: nothing is left of one that dies before."""
         self._connection.execute(
             t.promotions.insert().values(
                 plan_id=plan.plan_id,

@@ -102,7 +102,7 @@ def promote(
         pointer = stack.ledger.pointer()
         for left in stack.ledger.promotions(state="running"):
             is_ours = pointer.plan == left.plan.plan_id or is_settled(pointer, left.plan)
-            if left.done and left.plan.kind == "promotion" and is_ours:
+            if left.plan.kind == "promotion" and is_ours:
                 execute(stack, left.plan, left.done, actor, run, deadline, tell)
                 return left.plan
             with stack.ledger.write() as tx:
@@ -121,7 +121,6 @@ def promote(
             for older in stack.ledger.dartifacts(states=WAITING):
                 if older.created < chosen.created:
                     tx.move_dartifact(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
-            tx.start_promotion(plan)
         execute(stack, plan, 0, actor, run, deadline, tell)
         return plan
 
@@ -165,8 +164,11 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             pointer = ledger.pointer()
             if plan.kind == "promotion":
                 _refuse_unless_promotable(stack, plan)
-            _swap(stack, plan, number, pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
-                  "SlotClaimed", actor, slot=step.slot)  # fmt: skip
+            with ledger.write() as tx:
+                tx.start_promotion(plan)
+                tx.swap_pointer(pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
+                                "SlotClaimed", actor, plan=plan.plan_id, slot=step.slot)  # fmt: skip
+                tx.move_promotion(plan.plan_id, done=number)
         case StepKind.PUBLISH:
             _publish_slot(stack, plan, step, number, actor)
         case StepKind.SMOKE:

@@ -167,8 +167,6 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
         with stack.ledger.write() as tx:
             tx.swap_pointer(pointer, new, "SlotAbandoned", actor, slot=pointer.idle, reason="rollback")
             tx.move_promotion(pointer.plan, state="aborted")
-    with stack.ledger.write() as tx:
-        tx.start_promotion(decided.plan)
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
             return

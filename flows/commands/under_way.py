@@ -69,10 +69,7 @@ def abort(stack: Stack, *, reason: str, actor: str) -> Plan:
 
 def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor: str) -> None:
     plan, frozen = found.plan, f"the promotion of {found.plan.dartifact} was aborted: {reason}"
-    if pointer.plan == plan.plan_id:
-        new = plans.abort(pointer, plan.slot, plan.plan_id, reason=frozen)
-    else:
-        new = plans.freeze(pointer, frozen)  # it holds no slot yet
+    new = plans.abort(pointer, plan.slot, plan.plan_id, reason=frozen)
     with stack.ledger.write() as tx:
         tx.swap_pointer(pointer, new, "ConsumersSentBack", actor, plan=plan.plan_id, slot=plan.slot, reason=reason)
         tx.move_promotion(plan.plan_id, state="aborted")

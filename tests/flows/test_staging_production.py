@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -29,6 +30,8 @@ from flows.domain.runs import Phase, Run
 from tests.conftest import PROJECT
 from tests.support.sources import customer, order
 from tests.support.world import World
+
+T = TypeVar("T")
 
 FENCE = "_dartifact/published.json"
 
@@ -316,6 +319,21 @@ def test_a_cold_rollback_publishes_the_older_dartifact_first(shop: World) -> Non
     assert not done.warm
     assert revenue(shop, resolve(shop.stack).commit) == 10
     assert shop.stack.ledger.pointer().live == first.dartifact_id
+
+
+def test_a_cold_rollback_that_dies_before_its_first_step_leaves_nothing_under_way(shop: World) -> None:
+    _, first = deliver(shop, 10)
+    deliver(shop, 20)
+    deliver(shop, 40)
+    before = shop.stack.ledger.pointer()
+
+    def die(name: str, step: Callable[[], T], /) -> T:
+        raise KeyboardInterrupt(name)
+
+    with pytest.raises(KeyboardInterrupt):
+        roll_back(shop.stack, first.dartifact_id, reason="back to the start", actor="person:test", run=die)
+    assert find_under_way(shop.stack) is None
+    assert shop.stack.ledger.pointer() == before
 
 
 def test_a_rollback_ends_a_promotion_under_way(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
