@@ -6,6 +6,7 @@ One pair of machines for the module, started once: the tests come in the order i
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,6 +54,7 @@ def test_the_machines_deliver_by_themselves_whatever_is_killed(machines: list[Up
     check_that_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(machines[-1])
     check_that_a_second_up_in_the_same_home_is_refused(machines[-1])
     check_that_killed_parts_come_back_and_data_flows_on(machines[-1])
+    check_that_a_rollback_needs_no_prefect(machines[-1])
     check_that_a_killed_launcher_leaves_no_process_and_the_next_up_goes_on(machines)
     check_that_down_stops_everything_and_all_rows_are_there_once(machines[-1])
 
@@ -109,6 +111,22 @@ def check_that_a_second_up_in_the_same_home_is_refused(up: Up) -> None:
 def check_that_killed_parts_come_back_and_data_flows_on(up: Up) -> None:
     for part in ("worker", "lakeFS", "Prefect server"):
         up.kill_part(part)
+    up.wait_for_promotion()
+
+
+def check_that_a_rollback_needs_no_prefect(up: Up) -> None:
+    server = up.part("Prefect server")
+    os.kill(server, signal.SIGSTOP)  # killed, it would be back before the rollback has ended
+    try:
+        with pytest.raises(httpx.TimeoutException):
+            httpx.get(f"{up.note.api_url}/health", timeout=1)
+        done = read_json(up.home, "rollback", "--reason", "three in the morning")
+        shown = read_json(up.home, "resolve")
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert (shown["dartifact"], shown["commit"]) == (done["returns"], done["commit"])
+    assert done["returns"] != done["leaves"]
+    assert run_cli(up.home, "unfreeze", "--reason", "the day begins").returncode == 0
     up.wait_for_promotion()
 
 
