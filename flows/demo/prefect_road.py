@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from flows.commands.production import choose_promotion
 from flows.commands.queue import Integration
 from flows.commands.stack import Runner, Stack, hold_lease
 from flows.domain.dartifacts import Dartifact, DartifactState
-from flows.domain.errors import ServerUnavailable, UsageError
+from flows.domain.errors import ServerUnavailable
 from flows.domain.plans import Plan
 from flows.domain.queue import runs_in
 from flows.domain.runs import Phase, Run
@@ -42,7 +42,6 @@ class PrefectRoad:
     step: Runner
     stopping: threading.Event
     extract_seconds: float | None = None
-    takes_projects: bool = False
     _deployments: dict[str, Any] = field(default_factory=dict)
     _told: int = 0
     _promoted: str = ""
@@ -88,9 +87,16 @@ class PrefectRoad:
             raise ServerUnavailable("the station stage made no dartifact of main", hint="see the worker's log")
         return found
 
-    def change_project(self, project: Path) -> AbstractContextManager[None]:
-        """Refuse: the stations start each other, each with the project that the worker was given."""
-        raise UsageError(f"the stations of Prefect do not take {project}", hint="dartifact demo --once")
+    @contextmanager
+    def change_project(self, project: Path) -> Iterator[None]:
+        """Give the station that folder, as a deployment of changed code does."""
+        station = self._deployments["stage"]
+        self._ask(lambda: self.api.set_environment(station, DARTIFACT_PROJECT=str(project)))
+        try:
+            self._run("stage")
+            yield
+        finally:
+            self._ask(lambda: self.api.set_environment(station))
 
     def promote(self) -> Plan | None:
         """Wait until nothing waits to be promoted."""

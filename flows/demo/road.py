@@ -27,12 +27,10 @@ T = TypeVar("T")
 class Road(Protocol):
     """How the story moves data from a source to production.
 
-    `extract_seconds` is what the last move spent in the source, None where that is not known. `takes_projects` says
-    whether `change_project` is possible.
+    `extract_seconds` is what the last move spent in the source, None where that is not known.
     """
 
     extract_seconds: float | None
-    takes_projects: bool
 
     def prepare(self) -> None:
         """Start what takes time to start."""
@@ -67,7 +65,6 @@ class DirectRoad:
     modules: Mapping[str, ModuleType]
     step: Runner
     extract_seconds: float | None = None
-    takes_projects: bool = True
 
     def prepare(self) -> None:
         """Start dbt's process."""

@@ -15,18 +15,14 @@ from flows.domain.runs import Phase, run_folder
 if TYPE_CHECKING:
     from flows.demo.story import Story
 
-_MACHINES = (("customers", "dana"), ("orders", "dan"), ("orders", "dave"))
 _MART = Path("dbt/models/marts/customer_statistics.sql")
 _JOIN = ("left join {{ ref('stg_customers') }} as customers on customers.customer_id = orders.customer_id",
          "join {{ ref('stg_customers') }} as customers on customers.customer_id = orders.status")  # fmt: skip
 
 
 def play_staging(story: Story) -> None:
-    """Play both halves; the first only where the story itself stages, for it needs a project of its own."""
-    if story.road.takes_projects:
-        _break_code(story)
-    else:
-        story.narrator.say("How a broken change of dbt/ is stopped is played by `dartifact demo --once`.")
+    """Play both halves."""
+    _break_code(story)
     _break_data(story)
 
 
@@ -54,7 +50,7 @@ def _break_code(story: Story) -> None:
         story.expect("main and production are what they were", story.look() == before)
         story.narrator.say("The change waits for its author. Five minutes later the next data flows past it.")
         story.company.advance()
-        runs = [story.bring(*each) for each in _MACHINES]
+        runs = story.bring_all()
         done, dartifact = story.deliver()
         refused = (dartifact.passport or {}).get("refused") or {}
         good = refused.get("built_with")
@@ -68,7 +64,7 @@ def _break_data(story: Story) -> None:
     story.company.add_fault("orders", "epoch_date")
     story.company.advance()
     story.narrator.say("One order comes with the date 1970-01-01. It is a date, so local gate and integration pass it.")
-    runs = [story.bring(*each) for each in _MACHINES]
+    runs = story.bring_all()
     story.deliver()
     red = _find_red(story, last)
     _tell(story, red)
