@@ -26,6 +26,7 @@ from flows.domain import errors
 from flows.domain.checks import Report
 from flows.domain.dartifacts import Blame, Dartifact, DartifactState
 from flows.domain.plans import LivePointer, Plan
+from flows.domain.profiles import Profile
 from flows.domain.runs import Phase, Run
 from flows.domain.traffic import Consumer, Soak
 from flows.domain.windows import HOLES, Window, find_holes
@@ -262,6 +263,17 @@ class Ledger:
         """Return one report by its digest."""
         rows = self._rows(sa.select(t.reports.c.body).where(t.reports.c.digest == digest))
         return Report.from_json(rows[0]["body"]) if rows else None
+
+    def profiles(self, ingestor: str, *, before: int, most: int) -> tuple[Profile, ...]:
+        """Return the profiles of an ingestor's runs in `main`, as they were merged, newest claim first.
+
+        `before` is the sequence number of a window; `most` is how many are returned.
+        """
+        r, p = t.runs.c, t.profiles.c
+        query = sa.select(p.body).select_from(t.profiles.join(t.runs, p.run_id == r.run_id))
+        query = query.where(r.ingestor == ingestor, r.seq < before, p.commit_id == r.commit_id)
+        query = query.where(r.phase.in_([Phase.MERGED.value, Phase.LIVE.value])).order_by(r.seq.desc()).limit(most)
+        return tuple(Profile.from_json(row["body"]) for row in self._rows(query))
 
     def has_green_report(self, meta_range: str) -> bool:
         """Say whether the integration gate has passed exactly this content of `main`."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 4
-OLDER = frozenset({1, 2, 3})
+VERSION = 5
+OLDER = frozenset({1, 2, 3, 4})
 """The versions that `ledger_migration` brings to this one when such a ledger is opened."""
 
 metadata = sa.MetaData()
@@ -219,4 +219,12 @@ stops = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
     sa.Column("actor", sa.String(120), nullable=False),
     sa.Column("reason", sa.String(500), nullable=False),
+)
+
+profiles = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("run_id", sa.String(200), sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("commit_id", sa.String(80), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
 )

@@ -15,6 +15,7 @@ from flows.domain.dartifacts import TRANSITIONS as DARTIFACT_TRANSITIONS
 from flows.domain.dartifacts import Blame, DartifactState
 from flows.domain.dartifacts import check_transition as check_dartifact_transition
 from flows.domain.plans import LivePointer, Plan
+from flows.domain.profiles import Profile
 from flows.domain.runs import WINDOW_STATE, Phase, Run
 from flows.domain.traffic import Consumer, Soak
 from flows.domain.windows import DONE
@@ -119,6 +120,13 @@ class Writer(WindowWriter):
                 )
             )
         return digest
+
+    def save_profile(self, run_id: str, commit: str, profile: Profile | None) -> None:
+        """Keep what a run's rows look like at a commit, in place of what was kept before."""
+        self._connection.execute(t.profiles.delete().where(t.profiles.c.run_id == run_id))
+        if profile is not None:
+            values = {"run_id": run_id, "commit_id": commit, "body": profile.to_json()}
+            self._connection.execute(t.profiles.insert().values(**values))
 
     # Intents
 

@@ -11,20 +11,31 @@ import duckdb
 from flows.adapters import duck
 from flows.adapters.lake import Commit
 from flows.adapters.soda_checks import check_contract
+from flows.commands.drift import look_for_drift
 from flows.commands.stack import Stack
 from flows.compare import current
 from flows.domain.checks import Gate, Outcome, Report, Result
+from flows.domain.profiles import Profile
 from flows.domain.runs import Run
 from flows.domain.sources import Reference, Source
 
 _SHOWN_REFERENCES = 200
 
 
-def check_batch(stack: Stack, run: Run, commit: Commit) -> Report:
-    """Check a run's own rows against its contract, at the run's commit."""
+def look_at_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profile | None]:
+    """Check a run's own rows against its contract and its history, at the run's commit; return their profile, too."""
     with duck.connect(stack.lake.access) as connection:
         results = _check_own_rows(stack, connection, run, commit)
-    return Report(Gate.LOCAL, commit.commit_id, commit.meta_range, results)
+        drifts: tuple[Result, ...] = ()
+        profile: Profile | None = None
+        if not _is_out_of_reach(results):
+            drifts, profile = look_for_drift(stack, connection, run, commit, "batch")
+    return Report(Gate.LOCAL, commit.commit_id, commit.meta_range, (*results, *drifts)), profile
+
+
+def check_batch(stack: Stack, run: Run, commit: Commit) -> Report:
+    """Check a run's own rows against its contract and its history, at the run's commit."""
+    return look_at_batch(stack, run, commit)[0]
 
 
 def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:
@@ -86,6 +97,11 @@ def _check_own_rows(
         return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
     evolve = stack.source(run.source).evolve
     return check_contract(connection, stack.contract(run.source), "batch", run_id=run.run_id, evolve=evolve)
+
+
+def _is_out_of_reach(results: Sequence[Result]) -> bool:
+    """Say whether there is no batch to be read."""
+    return any(each.check.endswith((".readable", ".present")) for each in results)
 
 
 def _view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:

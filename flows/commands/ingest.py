@@ -8,11 +8,12 @@ from typing import Any
 
 from flows.adapters.ledger_writer import Writer
 from flows.commands.extraction import Extractor, extract
-from flows.commands.gates import ask_again, check_batch
+from flows.commands.gates import ask_again, look_at_batch
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
 from flows.commands.stops import refuse_while_stopped
 from flows.domain import errors
-from flows.domain.checks import Gate, VerdictKind, judge
+from flows.domain.checks import Gate, Report, VerdictKind, judge
+from flows.domain.profiles import Profile
 from flows.domain.runs import UNFINISHED, Phase, Run
 from flows.domain.sources import Source
 from flows.domain.windows import next_window, trust_clock
@@ -118,10 +119,19 @@ def _check_locally(stack: Stack, source: Source, run: Run, actor: str) -> Run:
             tx.append("LocalGateLeftOut", actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
     commit = stack.lake.commit_of(run.commit)
-    report = ask_again(lambda: check_batch(stack, run, commit), stack.policy.attempts)
+    profiles: list[Profile | None] = []
+
+    def look() -> Report:
+        report, profile = look_at_batch(stack, run, commit)
+        profiles[:] = [profile]
+        return report
+
+    report = ask_again(look, stack.policy.attempts)
     verdict = judge(report.results)
     with stack.ledger.write() as tx:
         digest = tx.save_report(report, verdict)
+        for profile in profiles:
+            tx.save_profile(run.run_id, commit.commit_id, profile)
         if run.phase is Phase.HELD and verdict.kind is VerdictKind.HOLD:
             return run  # it keeps waiting
         if verdict.kind is VerdictKind.PASS:

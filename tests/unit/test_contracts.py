@@ -73,7 +73,8 @@ def test_committed_contracts_load_with_their_columns(file: str, columns: dict[st
 
 
 def test_every_committed_contract_is_one_of_the_tested() -> None:
-    assert {path.relative_to(CHECKS).as_posix() for path in CHECKS.rglob("*.yml")} == {
+    contracts = (path for path in CHECKS.rglob("*.yml") if not path.name.endswith(".drift.yml"))
+    assert {path.relative_to(CHECKS).as_posix() for path in contracts} == {
         "orders.yml",
         "customers.yml",
         "marts/customer_statistics.yml",

@@ -1,0 +1,103 @@
+"""The drift of a run: its batch is profiled and compared with the merged runs of its ingestor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import duckdb
+
+from flows.adapters import duck
+from flows.adapters.drift_file import drift_path, load_drift_rules
+from flows.adapters.lake import Commit
+from flows.commands.stack import Stack
+from flows.compare import current
+from flows.compare.drift import check_drift, count_rows, find_swapped
+from flows.compare.drift_columns import measure_strangeness
+from flows.compare.profiling import Scan, add_known, profile_as, profile_batch
+from flows.domain.checks import Outcome, Result
+from flows.domain.drift_rules import DriftRules
+from flows.domain.profiles import Profile
+from flows.domain.runs import Run
+
+_MOST_PAIRS = 10
+_STRANGE = 0.3
+
+
+def look_for_drift(
+    stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit, relation: str
+) -> tuple[tuple[Result, ...], Profile | None]:
+    """Profile a run's rows, which `relation` holds, and compare them with the history of its ingestor.
+
+    No profile where there is nothing to be profiled, or it could not be.
+    """
+    source = stack.source(run.source)
+    rules = load_drift_rules(drift_path(stack.project / "checks", run.source),
+                             [name for name, _ in stack.contract(run.source).columns])  # fmt: skip
+    history = stack.ledger.profiles(run.ingestor, before=run.window.seq, most=rules.history)
+    scan = Scan(connection, relation, run.window.lo, run.window.hi)
+    try:
+        profile = profile_batch(scan, history)
+        if not profile.rows:
+            return (), None
+        if _define_before(stack, connection, run, commit):
+            profile = add_known(scan, profile, source, "before")
+        name = f"{run.ingestor} ({run.source})"
+        results = check_drift(run.source, profile, history, rules, scan.end, source=name)
+        results = tuple(_finish(connection, relation, each) for each in results)
+        swapped = _look_for_swapped(scan, run.source, profile, history, rules, results)
+    except duckdb.Error as error:
+        message = f"{run.source}: drift could not be checked: {str(error).splitlines()[0]}"
+        return (Result(f"{run.source}.drift", run.source, Outcome.ERRORED, message, run_id=run.run_id),), None
+    return tuple(replace(each, run_id=run.run_id) for each in (*results, *swapped)), profile
+
+
+def _define_before(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit) -> bool:
+    """Define `before`, the current table that the run branched from; False where the dataset had no rows."""
+    source = stack.source(run.source)
+    base = commit.parents[0]
+    objects = stack.lake.list_objects(base, f"raw/{run.source}/")
+    there = [each for each in objects if not each.path.startswith(run.folder)]
+    if not there:
+        return False
+    duck.create_view(connection, "records_before", stack.lake.locate(base, there), stack.lake.access)
+    query = current.select_current("records_before", source.key, source.updated_at)
+    connection.execute(f"CREATE OR REPLACE VIEW before AS {query}")
+    return True
+
+
+def _finish(connection: duckdb.DuckDBPyConnection, relation: str, result: Result) -> Result:
+    if result.condition is None:
+        return result
+    condition = f"({result.condition}) AND _deleted IS NOT TRUE"
+    if result.failing_rows >= 0:
+        return replace(result, condition=condition)
+    counted = connection.execute(f"SELECT count(*) FROM {relation} WHERE {condition}").fetchall()[0][0]
+    return count_rows(replace(result, condition=condition), counted)
+
+
+def _look_for_swapped(
+    scan: Scan,
+    dataset: str,
+    profile: Profile,
+    history: Sequence[Profile],
+    rules: DriftRules,
+    results: Sequence[Result],
+) -> tuple[Result, ...]:
+    """Ask of columns that are unlike themselves whether they are like each other."""
+    past = {name: [each.columns[name] for each in history if name in each.columns] for name in profile.columns}
+    red = {each.column for each in results if each.outcome is Outcome.FAILED and each.column}
+    strange = {name: measure_strangeness(profile.columns[name], past[name]) for name in profile.columns if name in red}
+    names = [name for name, figure in strange.items() if figure > _STRANGE and past[name]]
+    alike = [(a, b) for a, b in combinations(names, 2)
+             if profile.columns[a].layout.kind is profile.columns[b].layout.kind]  # fmt: skip
+    found = []
+    for first, second in alike[:_MOST_PAIRS]:
+        other = profile_as(scan, profile.layout, {first: second, second: first})
+        is_better = all(
+            measure_strangeness(other.columns[name], past[name]) < strange[name] / 2 for name in (first, second)
+        )
+        swapped = find_swapped(dataset, (first, second), rules) if is_better else None
+        found += [swapped] if swapped else []
+    return tuple(found)

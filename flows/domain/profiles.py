@@ -1,0 +1,162 @@
+"""Profiles: what one batch looks like in counts that add up, and how its columns are measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """How a column is measured. A time is measured as its age: seconds before the end of the run's window."""
+
+    NUMBER = "number"
+    TIME = "time"
+    TEXT = "text"
+
+
+FLAGS: Mapping[Kind, Mapping[str, str]] = {
+    Kind.NUMBER: {"negative": "are negative", "zero": "are zero", "whole": "are whole numbers"},
+    Kind.TIME: {"negative": "are later than the end of the window", "stale": "are older than the window"},
+    Kind.TEXT: {
+        "blank": "are blank",
+        "padded": "have blanks around them",
+        "mojibake": "look like UTF-8 that was read as something else",
+        "html": "hold HTML",
+        "comma": "are numbers with a decimal comma",
+        "placeholder": "are words for nothing, like NULL or N/A",
+        "upper": "are in capitals",
+    },
+}
+"""What is counted in each column beside its nulls: name and what the rows do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLayout:
+    """How one column is measured; frozen from the first batch, so that counts of later ones add up.
+
+    `edges` are the upper ends of all bins but the last. `values` are the known categories, `shapes` the known forms of
+    a text (`a9` for C000123); None where there are too many to be told apart.
+    """
+
+    kind: Kind
+    edges: tuple[float, ...] = ()
+    values: tuple[str, ...] | None = None
+    shapes: tuple[str, ...] | None = None
+
+
+Layout = Mapping[str, ColumnLayout]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """One column of one batch. `rows` have a value; `flags` count those of `FLAGS`; `bins` match the layout's edges.
+
+    `measures` holds min, max, mean and the quantiles q01, q25, q50, q75, q99 of the number, the age in seconds or the
+    length of the text. `new_values` are the most frequent values that are no category yet.
+    """
+
+    layout: ColumnLayout
+    rows: int
+    nulls: int
+    distinct: int
+    measures: Mapping[str, float] = field(default_factory=dict)
+    flags: Mapping[str, int] = field(default_factory=dict)
+    bins: tuple[int, ...] = ()
+    values: Mapping[str, int] = field(default_factory=dict)
+    new_values: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One batch: `seconds` is the length of its window, `deleted` its deletions, which are in no other number.
+
+    `pairs` counts, for two columns of a kind in the order of their names, the rows in which the first is less and
+    those in which it is greater. Of the `known` rows, whose key was in `main` before, `repeated` bring nothing new;
+    `moves` counts from which category to which the others went, by column.
+    """
+
+    rows: int
+    deleted: int
+    seconds: float
+    columns: Mapping[str, ColumnProfile]
+    pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    known: int = 0
+    repeated: int = 0
+    moves: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """Return how the columns were measured."""
+        return {name: column.layout for name, column in self.columns.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_json` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Profile:
+        """Read what `to_json` wrote."""
+        columns = {name: _read_column(each) for name, each in value["columns"].items()}
+        pairs = {name: (each[0], each[1]) for name, each in value["pairs"].items()}
+        return cls(**{**value, "columns": columns, "pairs": pairs})
+
+
+def _read_column(value: Mapping[str, Any]) -> ColumnProfile:
+    given = value["layout"]
+    known = {name: None if given[name] is None else tuple(given[name]) for name in ("values", "shapes")}
+    layout = ColumnLayout(Kind(given["kind"]), tuple(given["edges"]), **known)
+    return ColumnProfile(**{**value, "layout": layout, "bins": tuple(value["bins"])})
+
+
+def next_layout(history: Sequence[Profile]) -> Layout:
+    """Return how the next batch is measured: as the newest one was, all categories and shapes seen since being known.
+
+    `history` comes newest first.
+    """
+    layout: dict[str, ColumnLayout] = {}
+    for name, column in history[0].columns.items():
+        seen = [each.columns[name] for each in history if name in each.columns]
+        old = column.layout
+        new = {value for each in seen for value in each.new_values}
+        values = None if old.values is None else tuple(sorted({*old.values, *new}))
+        layout[name] = ColumnLayout(old.kind, old.edges, values, old.shapes)
+    return layout
+
+
+def add_columns(columns: Sequence[ColumnProfile]) -> ColumnProfile:
+    """Add up the counts of one column in several batches; those measured in other bins than the first are left out."""
+    first = columns[0].layout
+    like = [each for each in columns if (each.layout.kind, each.layout.edges) == (first.kind, first.edges)]
+    lows = [each.measures["min"] for each in like if "min" in each.measures]
+    highs = [each.measures["max"] for each in like if "max" in each.measures]
+    middles = sorted(each.measures["q50"] for each in like if "q50" in each.measures)
+    measures = {"min": min(lows), "max": max(highs), "q50": middles[len(middles) // 2]} if middles else {}
+    known = _sum(each.values for each in like)
+    known.update(_sum(each.new_values for each in like))
+    return ColumnProfile(
+        first,
+        rows=sum(each.rows for each in like),
+        nulls=sum(each.nulls for each in like),
+        distinct=max(each.distinct for each in like),
+        measures=measures,
+        flags=_sum(each.flags for each in like),
+        bins=tuple(map(sum, zip(*(each.bins for each in like), strict=True))),
+        values=known,
+        shapes=_sum(each.shapes for each in like),
+    )
+
+
+def add_counts(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    """Add up counts by name."""
+    return _sum(counts)
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return total
