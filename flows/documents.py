@@ -10,7 +10,7 @@ from flows.adapters.lake import MAIN
 from flows.adapters.ledger import Event, Stop
 from flows.adapters.project_code import digest_code
 from flows.commands.codes import find_last_good, find_refusal
-from flows.commands.gates import read_failing_rows
+from flows.commands.failing_rows import read_failing_rows
 from flows.commands.rollback import Rollback
 from flows.commands.stack import Stack
 from flows.commands.stops import describe_stop

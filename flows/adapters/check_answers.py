@@ -96,11 +96,12 @@ def find_duplicates(
     rows = sum(row[0] for row in found)
     if not found or len(found) > MOST_KEYS or any("\0" in (value or "") for row in found for value in row[1:]):
         return rows, None
-    keys = ", ".join(_tuple(row[1:]) for row in found)
+    keys = ", ".join(spell_tuple(row[1:]) for row in found)
     left = columns if len(names) == 1 else f"({columns})"
     return rows, " AND ".join([f"{left} IN ({keys})", *(f"({part})" for part in own)])
 
 
-def _tuple(values: tuple[str | None, ...]) -> str:
+def spell_tuple(values: tuple[str | None, ...]) -> str:
+    """Return texts as SQL literals, in brackets if they are several."""
     literals = ["NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in values]
     return literals[0] if len(literals) == 1 else f"({', '.join(literals)})"

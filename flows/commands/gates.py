@@ -12,6 +12,7 @@ from flows.adapters import duck
 from flows.adapters.lake import Commit
 from flows.adapters.soda_checks import check_contract
 from flows.commands.drift import look_for_drift
+from flows.commands.key_checks import check_keys
 from flows.commands.stack import Stack
 from flows.compare import current
 from flows.domain.checks import Gate, Outcome, Report, Result
@@ -19,7 +20,7 @@ from flows.domain.profiles import Profile
 from flows.domain.runs import Run
 from flows.domain.sources import Reference, Source
 
-_SHOWN_REFERENCES = 200
+_SHOWN_REFERENCES = 1000
 
 
 def look_at_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profile | None]:
@@ -47,7 +48,7 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
             own = _check_own_rows(stack, connection, run, commit)
             results.extend(own)
             if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
-                results.extend(_check_keys(stack.source(run.source), connection, run))
+                results.extend(check_keys(stack.source(run.source), connection, run))
         if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
             for run in runs:
                 results.append(_check_order(tables, stack.source(run.source), run))
@@ -72,23 +73,11 @@ def ask_again(ask: Callable[[], Report], attempts: int) -> Report:
     return report
 
 
-def read_failing_rows(stack: Stack, run: Run, result: Result, most: int = 20) -> tuple[dict[str, Any], ...]:
-    """Return rows of a run for which a failed check's condition is true, at the run's tested commit."""
-    if result.condition is None or run.commit is None:
-        return ()
-    with duck.connect(stack.lake.access) as connection:
-        _view_batch(stack, connection, run, run.commit)
-        query = f"SELECT * EXCLUDE (file_row_number) FROM batch WHERE {result.condition} LIMIT {most}"
-        cursor = connection.execute(query)
-        names = [column[0] for column in cursor.description or ()]
-        return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
-
-
 def _check_own_rows(
     stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit
 ) -> tuple[Result, ...]:
     try:
-        has_rows = _view_batch(stack, connection, run, commit.commit_id)
+        has_rows = view_batch(stack, connection, run, commit.commit_id)
     except duck.NotParquet as error:  # its own file: the run's fault
         message = f"{run.run_id}: {error.message}"
         return (Result(f"{run.source}.readable", run.source, Outcome.FAILED, message, run_id=run.run_id),)
@@ -104,40 +93,12 @@ def _is_out_of_reach(results: Sequence[Result]) -> bool:
     return any(each.check.endswith((".readable", ".present")) for each in results)
 
 
-def _view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:
+def view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:
+    """Define the view `batch`, the rows of a run at a commit; False when there are none."""
     objects = stack.lake.list_objects(commit, run.folder)
     if objects:
         duck.create_view(connection, "batch", stack.lake.locate(commit, objects), stack.lake.access)
     return bool(objects)
-
-
-def _check_keys(source: Source, connection: duckdb.DuckDBPyConnection, run: Run) -> tuple[Result, ...]:
-    key = ", ".join(source.key)
-    questions = (
-        ("key.missing", current.select_null_keys("batch", source.key), f"rows without {key}"),
-        (
-            "key.ambiguous",
-            current.select_ambiguous("batch", source.key, source.updated_at),
-            f"values of {key} brought twice with different content and the same {source.updated_at}",
-        ),
-    )
-    results = []
-    for name, query, words in questions:
-        count = _count(connection, query)
-        results.append(
-            Result(
-                check=f"{source.name}.{name}",
-                dataset=source.name,
-                outcome=Outcome.FAILED if count else Outcome.PASSED,
-                message=f"{source.name}: {count:,} {words} (allowed: 0)",
-                run_id=run.run_id,
-                column=source.key[0],
-                measured=count,
-                threshold="0",
-                failing_rows=count,
-            )
-        )
-    return tuple(results)
 
 
 def _check_order(tables: _Tables, source: Source, run: Run) -> Result:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.adapters.ledger_writer import Writer
 from flows.commands.extraction import Extractor, extract
+from flows.commands.failing_rows import keep_failing_rows
 from flows.commands.gates import ask_again, look_at_batch
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
 from flows.commands.stops import refuse_while_stopped
@@ -128,12 +129,15 @@ def _check_locally(stack: Stack, source: Source, run: Run, actor: str) -> Run:
 
     report = ask_again(look, stack.policy.attempts)
     verdict = judge(report.results)
+    still_waits = run.phase is Phase.HELD and verdict.kind is VerdictKind.HOLD
+    if verdict.kind is not VerdictKind.PASS and not still_waits:
+        keep_failing_rows(stack, run, report, actor)  # before the run moves: who sees it stopped, sees why
     with stack.ledger.write() as tx:
         digest = tx.save_report(report, verdict)
         for profile in profiles:
             tx.save_profile(run.run_id, commit.commit_id, profile)
-        if run.phase is Phase.HELD and verdict.kind is VerdictKind.HOLD:
-            return run  # it keeps waiting
+        if still_waits:
+            return run
         if verdict.kind is VerdictKind.PASS:
             return request_merge(tx, run, actor, digest)
         phase, event = (Phase.FAILED, "RunFailed") if verdict.kind is VerdictKind.FAIL else (Phase.HELD, "RunHeld")

@@ -7,6 +7,7 @@ from functools import partial
 
 from flows.adapters.lake import MAIN, Commit
 from flows.commands import moves
+from flows.commands.failing_rows import keep_failing_rows
 from flows.commands.gates import ask_again, check_candidate
 from flows.commands.housekeeping import finish_open_intents
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
@@ -306,11 +307,14 @@ def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], comm
     until = None if fails else run.held_until or stack.clock() + stack.policy.orphan_grace
     if not fails:
         this.held_at[run.run_id] = head.commit_id
+    still_waits = run.phase is Phase.HELD and not fails
+    if not still_waits:
+        keep_failing_rows(stack, run, report, this.actor)
     with stack.ledger.write() as tx:
         digest = tx.save_report(report, verdict)
         changes = {"report": digest, "reasons": reasons, "held_until": until}
-        if run.phase is Phase.HELD and not fails:
-            return  # it keeps waiting, for the same reason
+        if still_waits:
+            return  # for the same reason
         phase, event = (Phase.FAILED, "RunFailed") if fails else (Phase.HELD, "RunHeld")
         tx.move_run(run.run_id, phase, event, this.actor, expect=run.phase, gate=Gate.INTEGRATION, changes=changes,
                     reasons=reasons, branch=run.branch, commit=run.commit)  # fmt: skip

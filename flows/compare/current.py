@@ -58,11 +58,11 @@ def select_gone(relation: str, there: str, key: Sequence[str], columns: Sequence
 
 
 def select_ambiguous(relation: str, key: Sequence[str], updated_at: str) -> str:
-    """Select the keys that one run brings twice with one time stamp and different content: (run, key, versions)."""
+    """Select the keys that a run brings twice with one stamp and different content: (run, key, stamp, versions)."""
     names = ", ".join(_quoted(key))
     body = f"SELECT DISTINCT * EXCLUDE (file_row_number, _seq, _extracted_at) FROM {relation}"
     return (
-        f"SELECT _run_id, {names}, count(*) AS versions FROM ({body}) "
+        f'SELECT _run_id, {names}, "{updated_at}", count(*) AS versions FROM ({body}) '
         f'GROUP BY _run_id, {names}, "{updated_at}" HAVING count(*) > 1'
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from flows.adapters import duck
 from flows.adapters.lake import MAIN
-from flows.commands.gates import read_failing_rows
+from flows.commands.failing_rows import read_failing_rows
 from flows.commands.production import resolve
 from flows.commands.queue import Integration
 from flows.commands.rollback import preview_rollback, roll_back

@@ -10,7 +10,7 @@ import pytest
 
 from flows.adapters.lake import Lake, LakeAccess
 from flows.adapters.rest import RestSource
-from flows.commands.gates import read_failing_rows
+from flows.commands.failing_rows import read_failing_rows
 from flows.commands.ingest import ingest
 from flows.commands.queue import integrate
 from flows.commands.stack import Stack
