@@ -9,11 +9,14 @@ from datetime import timedelta
 from flows.adapters.lake import PRODUCTION
 from flows.adapters.ledger import Intent
 from flows.commands import moves, recovery
+from flows.commands.failing_rows import EVIDENCE
 from flows.commands.stack import Stack, is_held
 from flows.domain import errors, plans
+from flows.domain.runs import Phase
 
 _ABANDONED_AFTER = timedelta(hours=1)
 _HELPER = re.compile(r"(candidate|publish|build)-(?:.+-)?([0-9a-f]{16})")
+_DONE = (Phase.MERGED, Phase.LIVE, Phase.REJECTED)
 _LEASES = {"candidate": "integrate", "build": "stage"}
 
 
@@ -54,7 +57,8 @@ def _is_outdated(stack: Stack, intent: Intent) -> bool:
 
 def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
     """Bring the lake in line with the ledger after anything; return what was repaired, in words."""
-    return (*finish_open_intents(stack, actor), *_repair_production(stack, actor), *sweep_branches(stack, actor))
+    repaired = (*finish_open_intents(stack, actor), *_repair_production(stack, actor))
+    return (*repaired, *sweep_branches(stack, actor), *sweep_evidence(stack, actor))
 
 
 def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
@@ -124,6 +128,25 @@ def sweep_branches(stack: Stack, actor: str) -> tuple[str, ...]:
         with stack.ledger.write() as tx:
             tx.append("BranchSwept", actor, operation=helpers[branch][2], branch=branch, why=why)
     return tuple(f"{branch}: swept, {why}" for branch, why in due.items())
+
+
+def sweep_evidence(stack: Stack, actor: str) -> tuple[str, ...]:
+    """Delete the evidence against merged and rejected runs to which nothing has happened while a candidate is kept.
+
+    That against all others stays: somebody has still to look at it.
+    """
+    branches = {name.removeprefix(EVIDENCE): name for name in stack.lake.list_branches(EVIDENCE)}
+    swept = []
+    for run in stack.ledger.runs(phases=_DONE, names=tuple(branches)) if branches else ():
+        last = stack.ledger.events(run_id=run.run_id, most=1)
+        if not last or stack.clock() < last[0].at + stack.policy.candidate_retention:
+            continue
+        branch, why = branches[run.run_id], f"the run is {run.phase} and its retention is over"
+        stack.lake.delete_branch(branch)
+        with stack.ledger.write() as tx:
+            tx.append("BranchSwept", actor, run=run.run_id, branch=branch, why=why)
+        swept.append(f"{branch}: swept, {why}")
+    return tuple(swept)
 
 
 def show_settled(stack: Stack, actor: str) -> bool:

@@ -9,10 +9,12 @@ import pytest
 from flows.adapters.lake import MAIN, Lake
 from flows.cli_words import tell_one
 from flows.commands import moves
+from flows.commands.failing_rows import evidence_branch
 from flows.commands.housekeeping import reconcile, sweep_branches
 from flows.commands.stack import hold_lease
 from flows.documents import describe_one
 from flows.domain.queue import Batch
+from flows.domain.runs import Phase
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import World, green
 
@@ -140,3 +142,35 @@ def test_candidate_that_only_says_that_a_run_still_waits_is_not_kept(world: Worl
     assert world.integrate().candidates == 1
     assert world.lake.list_branches("candidate-") == kept
     assert len(world.events("CandidateRefused")) == 1
+
+
+def test_evidence_goes_when_its_run_has_been_in_main_for_the_retention(world: World) -> None:
+    world.with_policy(candidate_retention=timedelta(days=2))
+    run, other = world.bring("customers", bad_customer(1)), world.bring("customers", bad_customer(2))
+    world.tick(timedelta(days=30))
+    assert reconcile(world.stack) == ()  # nobody has looked at them yet
+    world.fix(run, customer(1))
+    assert world.integrate().merged == [run.run_id]
+    world.tick(timedelta(days=2) - SECOND)
+    assert reconcile(world.stack) == ()
+    world.tick(SECOND)
+    branch = evidence_branch(run.run_id)
+    assert reconcile(world.stack) == (f"{branch}: swept, the run is merged and its retention is over",)
+    assert world.lake.list_branches("evidence-") == (evidence_branch(other.run_id),)
+    (swept,) = world.events("BranchSwept")
+    assert (swept.run_id, swept.payload["branch"]) == (run.run_id, branch)
+    assert reconcile(world.stack) == ()
+
+
+def test_evidence_against_a_rejected_run_goes_against_a_reverted_one_stays(world: World) -> None:
+    rejected, reverted = world.bring("customers", bad_customer(1)), world.bring("customers", bad_customer(2))
+    world.fix(reverted, customer(2))
+    assert world.integrate().merged == [reverted.run_id]
+    world.request_revert(reverted)
+    world.integrate()
+    with world.stack.ledger.write() as tx:
+        tx.move_run(rejected.run_id, Phase.REJECTED, "RunRejected", "test", expect=Phase.FAILED)
+    world.lake.create_branch("evidence-of-nothing", MAIN)  # not of our making
+    world.tick(timedelta(days=30))
+    assert len(reconcile(world.stack)) == 1
+    assert world.lake.list_branches("evidence-") == (evidence_branch(reverted.run_id), "evidence-of-nothing")
