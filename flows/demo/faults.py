@@ -15,6 +15,7 @@ from flows.domain.errors import UsageError
 LATE_WITHIN = timedelta(seconds=20)  # how long before the end of their tick late rows are stamped: inside any overlap
 _ORPHANS_FROM = 900_000  # far above any customer number a simulation reaches, and still six digits
 _SPOILED_SHARE = 10  # one row in ten
+_GROSS_OF_NET = 1.19  # with 19 % of value-added tax
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -22,6 +23,7 @@ class FaultKind(StrEnum):
     """What can be wrong with a tick, in the order of application: what needs numbers comes before `text_amounts`."""
 
     AMOUNTS_DIVIDED_BY_100 = "amounts_divided_by_100"
+    NET_AMOUNTS = "net_amounts"
     NEGATIVE_AMOUNTS = "negative_amounts"
     NULL_CUSTOMERS = "null_customers"
     ORPHAN_CUSTOMERS = "orphan_customers"
@@ -83,9 +85,10 @@ def spoil(rows: list[Row], fresh: list[Row], kind: FaultKind, rng: np.random.Gen
     if kind is FaultKind.EPOCH_DATE:
         victims = victims[:1]
     match kind:
-        case FaultKind.AMOUNTS_DIVIDED_BY_100:
+        case FaultKind.AMOUNTS_DIVIDED_BY_100 | FaultKind.NET_AMOUNTS:
+            divisor = 100 if kind is FaultKind.AMOUNTS_DIVIDED_BY_100 else _GROSS_OF_NET
             for row in rows:
-                row["amount"] = format_amount(max(1, round(int(row["amount"].replace(".", "")) / 100)))
+                row["amount"] = format_amount(max(1, round(int(row["amount"].replace(".", "")) / divisor)))
         case FaultKind.DUPLICATE_ORDERS:
             rows.extend({**row, "amount": f"{int(row['amount'].split('.')[0]) + 1}.99"} for row in victims)
         case FaultKind.MISSING_COLUMN:

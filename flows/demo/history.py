@@ -64,12 +64,12 @@ class History:
                 self._bring(_CHUNK_TICKS)
             case 10:
                 self._bring(_DAY_TICKS - _CHUNK_TICKS)
-                self.company.add_fault("orders", "amounts_divided_by_100")
+                self.company.add_fault("orders", "net_amounts")
                 guilty = self._bring(_CHUNK_TICKS)
                 self._deliver()
                 names = [run.run_id for run in guilty if run.source == "orders"]
                 blame = tuple(run.run_id for run in self.stack.ledger.runs(names=names, phases=(Phase.LIVE,)))
-                roll_back(self.stack, blame=blame, reason="amounts are 100 times too small", actor=_ACTOR)
+                roll_back(self.stack, blame=blame, reason="amounts are net of tax", actor=_ACTOR)
                 integrate(self.stack, actor="policy:integrate")
             case _:
                 self._bring(_DAY_TICKS)

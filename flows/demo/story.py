@@ -199,10 +199,10 @@ class Story:
     def _breaks_anyway(self) -> None:
         old = resolve(self.stack, "dashboard")
         revenue = self._revenue(old.commit)
-        self.company.add_fault("orders", "amounts_divided_by_100")
+        self.company.add_fault("orders", "net_amounts")
         self.company.advance()
         self.narrator.say(
-            "A release of the orders system sends amounts 100 times too small. Each one is a valid amount."
+            "A release of the orders system sends amounts without tax. Each is a valid amount, and none is unusual."
         )
         _, *guilty = self.bring_all()
         blamed = tuple(run.run_id for run in guilty)
@@ -211,13 +211,13 @@ class Story:
         now = resolve(self.stack, "dashboard")
         self.expect("it passed all gates and is live", now.commit != old.commit and self._hold(guilty, MAIN) == {True})
         self.narrator.say(
-            f"An analyst sees it: {revenue:,.0f} EUR of revenue before, "
-            f"{self._revenue(now.commit):,.0f} EUR with {self.company.state.orders_per_tick:,} more orders."
+            f"An analyst sees it in the books: {self._revenue(now.commit) - revenue:,.0f} EUR of new revenue, "
+            "and the bank has 19 % more."
         )
         shown = preview_rollback(self.stack, blame=blamed)
         self.narrator.say(f"The preview: {shown.returns} comes back, {len(shown.reverts)} runs leave main.")
         started = time.monotonic()
-        reason = "amounts are 100 times too small"
+        reason = "amounts are net of tax"
 
         def press() -> None:
             roll_back(self.stack, blame=blamed, reason=reason, actor=ANALYST, run=self._timing(started, old.commit))

@@ -247,11 +247,12 @@ def test_unknown_segment_spoils_at_least_one_customer() -> None:
     assert new == {**old, "segment": "martian"}
 
 
-def test_amounts_divided_by_100_spoils_every_amount_of_the_tick_and_leaves_it_positive() -> None:
-    before, after = spoil("orders", "amounts_divided_by_100")
+@pytest.mark.parametrize(("kind", "divisor"), [("amounts_divided_by_100", 100), ("net_amounts", 1.19)])
+def test_divided_amounts_are_all_those_of_the_tick_and_stay_positive(kind: str, divisor: float) -> None:
+    before, after = spoil("orders", kind)
     assert len(after) > 100
     for old, new in zip(before, after, strict=True):
-        assert abs(float(new["amount"]) * 100 - float(old["amount"])) <= 0.5
+        assert abs(float(new["amount"]) * divisor - float(old["amount"])) <= 0.005 * divisor
         assert float(new["amount"]) > 0
         assert re.fullmatch(r"\d+\.\d\d", new["amount"])
 
