@@ -49,7 +49,7 @@ def test_a_batch_is_a_frame_of_its_rows_with_every_value_as_it_is(shop: World) -
     assert frame["amount"].isna().tolist() == [False, True, False]
     assert frame["ordered_at"][0] == datetime(2021, 1, 1, tzinfo=UTC)
     assert frame["ordered_at"][0].tzinfo is not None
-    assert (frame["amount"] > 0).sum() == 1
+    assert (frame["amount"] > 0).sum() == 2
 
 
 def test_system_columns_can_be_left_out_and_a_branch_names_its_run(shop: World) -> None:
