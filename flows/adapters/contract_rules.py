@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
+from flows.domain.checks import CheckPolicy
 from flows.domain.errors import UsageError
 
 COMPARISONS = (
@@ -17,12 +19,21 @@ COMPARISONS = (
 )
 RANGES = ("must_be_between", "must_be_not_between")
 _DEFAULTED = ("missing", "invalid", "duplicate", "failed_rows", "row_count")
+_OF_ROWS = ("missing", "invalid", "failed_rows")
 _PERCENT = ("missing", "invalid", "duplicate", "failed_rows")
 
 
 def refuse_check(kind: str, body: Mapping[str, Any], columns: tuple[str, ...], where: str) -> None:
     """Raise UsageError where a check of a known kind and known keys would still not do what it says."""
     _refuse_threshold(kind, body, where)
+    attributes = body.get("attributes") or {}
+    for key, value in attributes.items():
+        if key == "policy" and value not in list(CheckPolicy):
+            raise UsageError(f"{where}.attributes.policy: {value!r} has to be {' or '.join(CheckPolicy)}")
+        if key != "policy" and get_close_matches(key, ["policy"], 1):
+            raise UsageError(f"{where}.attributes: unknown key {key!r}: did you mean 'policy'?")
+    if attributes.get("policy") == CheckPolicy.NOT_WORSE_THAN_MAIN and kind not in _OF_ROWS:
+        raise UsageError(f"{where}.attributes.policy: a check of this kind is not about single rows")
     if kind == "invalid" and not any(key.startswith(("valid_", "invalid_")) for key in body):
         raise UsageError(f"{where}: say what is valid, e.g. `valid_values` or `valid_min`")
     for key in ("valid_min", "valid_max", "valid_length", "valid_min_length", "valid_max_length"):

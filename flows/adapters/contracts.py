@@ -18,6 +18,7 @@ from typing import Any
 
 from flows.adapters.column_types import KNOWN_TYPES, normalise_type
 from flows.adapters.contract_rules import refuse_check
+from flows.domain.checks import CheckPolicy
 from flows.domain.errors import UsageError
 from flows.domain.sources import SYSTEM_COLUMNS
 
@@ -55,6 +56,11 @@ class Check:
     kind: str
     column: str | None
     body: Mapping[str, Any]
+
+    @property
+    def policy(self) -> CheckPolicy:
+        """Return what its attribute `policy` says, `absolute` without one."""
+        return CheckPolicy(self.body.get("attributes", {}).get("policy", CheckPolicy.ABSOLUTE))
 
     def mentions(self, column: str) -> bool:
         """Tell whether the check reads the column; text that merely looks like the name counts."""

@@ -19,6 +19,7 @@ from flows.adapters.ledger_rows import (
     to_consumer,
     to_dartifact,
     to_run,
+    to_waiver,
     to_window,
 )
 from flows.adapters.ledger_writer import Writer
@@ -29,6 +30,7 @@ from flows.domain.plans import LivePointer, Plan
 from flows.domain.profiles import Profile
 from flows.domain.runs import Phase, Run
 from flows.domain.traffic import Consumer, Soak
+from flows.domain.waivers import Waiver
 from flows.domain.windows import HOLES, Window, find_holes
 
 _WRITERS = 7_465_697  # the advisory lock of PostgreSQL that writers of the ledger take
@@ -256,6 +258,21 @@ class Ledger:
     def stops(self) -> tuple[Stop, ...]:
         """Return what people have stopped, the oldest first."""
         return tuple(Stop(**row) for row in self._rows(sa.select(t.stops).order_by(t.stops.c.at)))
+
+    def waivers(
+        self, *, run_ids: Collection[str] = (), datasets: Collection[str] = (), everything: bool = False
+    ) -> tuple[Waiver, ...]:
+        """Return the waivers of these runs and of these datasets, ended ones too, the newest first.
+
+        Where neither is named those of all datasets that have not ended; `everything` is every waiver there ever was.
+        """
+        w = t.waivers.c
+        query = sa.select(t.waivers).order_by(w.waiver_id.desc())
+        if run_ids or datasets:
+            query = query.where((w.run_id.is_(None) & w.dataset.in_(datasets)) | w.run_id.in_(run_ids))
+        elif not everything:
+            query = query.where(w.run_id.is_(None), w.ended_at.is_(None))
+        return tuple(to_waiver(row) for row in self._rows(query))
 
     # Reports, events, intents
 

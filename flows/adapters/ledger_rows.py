@@ -12,6 +12,7 @@ from flows.domain.checks import Gate
 from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.runs import Phase, Run
 from flows.domain.traffic import Consumer
+from flows.domain.waivers import Waiver
 from flows.domain.windows import Window, WindowState
 
 _WINDOW = [each for each in t.windows.c if each.name not in ("seq", "source", "state")]
@@ -87,3 +88,9 @@ def to_dartifact(row: Mapping[str, Any]) -> Dartifact:
 def to_consumer(row: Mapping[str, Any]) -> Consumer:
     """Read a consumer from its row."""
     return Consumer(row["name"], row["slot"], row["dartifact_id"], row["commit_id"], row["plan_id"], row["asked_at"])
+
+
+def to_waiver(row: Mapping[str, Any]) -> Waiver:
+    """Make a waiver of its row."""
+    values = dict(row)
+    return Waiver(commit=values.pop("commit_id"), **values)

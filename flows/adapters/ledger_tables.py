@@ -228,3 +228,22 @@ profiles = sa.Table(
     sa.Column("commit_id", sa.String(80), nullable=False),
     sa.Column("body", sa.JSON, nullable=False),
 )
+
+waivers = sa.Table(
+    "waivers",
+    metadata,
+    sa.Column("waiver_id", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("dataset", sa.String(80), nullable=False),
+    sa.Column("check", sa.String(300), nullable=False),
+    sa.Column("rows", _NUMBER, nullable=False),
+    sa.Column("actor", sa.String(120), nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("run_id", sa.String(200)),
+    sa.Column("commit_id", sa.String(80)),
+    sa.Column("report", sa.String(80)),
+    sa.Column("until", UtcTime),
+    sa.Column("ended_at", UtcTime),
+    sa.Index("waivers_run", "run_id"),
+    sa.Index("waivers_dataset", "dataset", "ended_at"),
+)

@@ -12,7 +12,7 @@ from flows.adapters import ledger_tables as t
 from flows.adapters.ledger_rows import RUN_QUERY, select_last_claim, to_run
 from flows.domain import errors, runs
 from flows.domain.runs import WINDOW_STATE, Phase, Run
-from flows.domain.sources import Source
+from flows.domain.sources import HAND, Source
 from flows.domain.windows import HOLES
 
 
@@ -74,6 +74,10 @@ class WindowWriter:
         query = query.where(w.state.in_([state.value for state in HOLES])).order_by(w.seq)
         repairs = list(self._connection.execute(query).scalars())
         return self._add_run(source, ingestor, lo, hi, "BackfillClaimed", actor, backfill=True, repairs=repairs)
+
+    def claim_by_hand(self, source: Source, now: datetime, reason: str, actor: str) -> Run:
+        """Make a run of HAND over no stretch at all: it leaves no hole and moves no cursor."""
+        return self._add_run(source, HAND, now, now, "ChangeOpened", actor, backfill=True, reason=reason)
 
     def _add_run(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.adapters import ledger_tables as t
-from flows.adapters.ledger_windows import WindowWriter
+from flows.adapters.ledger_waivers import WaiverWriter
 from flows.domain import errors, runs
 from flows.domain.checks import Gate, Report, Verdict
 from flows.domain.dartifacts import TRANSITIONS as DARTIFACT_TRANSITIONS
@@ -21,7 +21,7 @@ from flows.domain.traffic import Consumer, Soak
 from flows.domain.windows import DONE
 
 
-class Writer(WindowWriter):
+class Writer(WaiverWriter):
     """The writing side of one transaction; made by `Ledger.write()`."""
 
     # Runs

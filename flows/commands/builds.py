@@ -10,6 +10,7 @@ from flows.adapters.dbt_build import run_sql_checks, to_results
 from flows.adapters.lake import LakeObject
 from flows.adapters.soda_checks import check_contract
 from flows.commands.stack import Runner, Stack, run_plainly
+from flows.commands.waivers import waive_results
 from flows.compare.current import select_current
 from flows.domain.checks import Result
 
@@ -29,7 +30,7 @@ def build(
     results = to_results(built)
     if built.green:
         results += run("integration tests", lambda: _test_marts(code, folder))
-    return results
+    return waive_results(stack, results)
 
 
 def _seed(stack: Stack, content: Content, folder: Path) -> None:

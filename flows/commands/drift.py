@@ -41,7 +41,7 @@ def look_for_drift(
         profile = profile_batch(scan, history)
         if not profile.rows:
             return (), None
-        if _define_before(stack, connection, run, commit):
+        if define_before(stack, connection, run, commit):
             profile = add_known(scan, profile, source, "before")
         name = f"{run.ingestor} ({run.source})"
         results = check_drift(run.source, profile, history, rules, scan.end, source=name)
@@ -53,7 +53,7 @@ def look_for_drift(
     return tuple(replace(each, run_id=run.run_id) for each in (*results, *swapped)), profile
 
 
-def _define_before(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit) -> bool:
+def define_before(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit) -> bool:
     """Define `before`, the current table that the run branched from; False where the dataset had no rows."""
     source = stack.source(run.source)
     base = commit.parents[0]

@@ -9,6 +9,7 @@ import duckdb
 from flows.adapters import duck
 from flows.adapters.soda_checks import check_contract
 from flows.commands.stack import Stack
+from flows.commands.waivers import waive_results
 from flows.domain.checks import Gate, Outcome, Report, Result
 from flows.domain.traffic import Consumer, ReportedError, judge_readers
 
@@ -29,7 +30,7 @@ def ask_traffic(
 
 
 def _report(stack: Stack, gate: Gate, commit: str, results: tuple[Result, ...]) -> Report:
-    return Report(gate, commit, stack.lake.commit_of(commit).meta_range, results)
+    return Report(gate, commit, stack.lake.commit_of(commit).meta_range, waive_results(stack, results))
 
 
 def _ask_marts(stack: Stack, gate: Gate, commit: str, against: str | None, *, probes: bool) -> tuple[Result, ...]:

@@ -13,7 +13,9 @@ from flows.adapters.lake import Commit
 from flows.adapters.soda_checks import check_contract
 from flows.commands.drift import look_for_drift
 from flows.commands.key_checks import check_keys
+from flows.commands.known_failures import tell_known
 from flows.commands.stack import Stack
+from flows.commands.waivers import waive_results
 from flows.compare import current
 from flows.domain.checks import Gate, Outcome, Report, Result
 from flows.domain.profiles import Profile
@@ -31,7 +33,8 @@ def look_at_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profi
         profile: Profile | None = None
         if not _is_out_of_reach(results):
             drifts, profile = look_for_drift(stack, connection, run, commit, "batch")
-    return Report(Gate.LOCAL, commit.commit_id, commit.meta_range, (*results, *drifts)), profile
+    waived = waive_results(stack, (*results, *drifts), [run])
+    return Report(Gate.LOCAL, commit.commit_id, commit.meta_range, waived), profile
 
 
 def check_batch(stack: Stack, run: Run, commit: Commit) -> Report:
@@ -45,10 +48,10 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
     with duck.connect(stack.lake.access) as connection:
         tables = _Tables(stack, connection, commit)
         for run in runs:
-            own = _check_own_rows(stack, connection, run, commit)
+            own = waive_results(stack, _check_own_rows(stack, connection, run, commit), [run])
             results.extend(own)
             if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
-                results.extend(check_keys(stack.source(run.source), connection, run))
+                results.extend(waive_results(stack, check_keys(stack.source(run.source), connection, run), [run]))
         if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
             for run in runs:
                 results.append(_check_order(tables, stack.source(run.source), run))
@@ -60,7 +63,8 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
             results.append(
                 Result("main.readable", "main", Outcome.PASSED, f"{tables.count_all()} objects are in place")
             )
-    return Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, tuple(results))
+    waived = waive_results(stack, results, runs)
+    return Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, waived)
 
 
 def ask_again(ask: Callable[[], Report], attempts: int) -> Report:
@@ -85,7 +89,9 @@ def _check_own_rows(
         message = f"{run.run_id}: there is nothing in {run.folder} at {commit.commit_id[:12]}"
         return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
     evolve = stack.source(run.source).evolve
-    return check_contract(connection, stack.contract(run.source), "batch", run_id=run.run_id, evolve=evolve)
+    contract = stack.contract(run.source)
+    results = check_contract(connection, contract, "batch", run_id=run.run_id, evolve=evolve)
+    return tell_known(stack, connection, run, commit, results)
 
 
 def _is_out_of_reach(results: Sequence[Result]) -> bool:

@@ -11,6 +11,7 @@ from flows.adapters.ledger import Intent
 from flows.commands import moves, recovery
 from flows.commands.failing_rows import EVIDENCE
 from flows.commands.stack import Stack, is_held
+from flows.commands.waivers import expire_waivers
 from flows.domain import errors, plans
 from flows.domain.runs import Phase
 
@@ -58,7 +59,7 @@ def _is_outdated(stack: Stack, intent: Intent) -> bool:
 def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
     """Bring the lake in line with the ledger after anything; return what was repaired, in words."""
     repaired = (*finish_open_intents(stack, actor), *_repair_production(stack, actor))
-    return (*repaired, *sweep_branches(stack, actor), *sweep_evidence(stack, actor))
+    return (*repaired, *expire_waivers(stack, actor), *sweep_branches(stack, actor), *sweep_evidence(stack, actor))
 
 
 def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:

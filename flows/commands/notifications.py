@@ -32,6 +32,7 @@ _STOPS = (
     "TrafficRefused",
     "ProductionRecovered",
     "ProductionLost",
+    "WaiverExpired",
 )
 _EXPLANATION = "DartifactBad"  # follows a SlotAbandoned of the smoke gate, in the same transaction
 _SINGLY_AT_MOST = 10
@@ -187,6 +188,9 @@ def _write(event: Event, explanation: Event | None) -> Message | None:
             look = f"show {payload['refused']}"
         case "ProductionRecovered":
             title = f"production lost {payload['leaves']}; it shows {payload['returns']}, promotions are frozen"
+        case "WaiverExpired":
+            title = f"the waiver of {payload['check']} has expired: the check stops runs again"
+            look = "waivers"
         case "ProductionLost":
             title, look = "production cannot be shown again if it is lost; promotions are frozen", "doctor"
         case _:

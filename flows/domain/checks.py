@@ -29,6 +29,13 @@ class Outcome(StrEnum):
     ERRORED = "errored"
 
 
+class CheckPolicy(StrEnum):
+    """What a check's failing rows are measured by: none may fail, or none but those that fail in `main` already."""
+
+    ABSOLUTE = "absolute"
+    NOT_WORSE_THAN_MAIN = "not_worse_than_main"
+
+
 class VerdictKind(StrEnum):
     """What a gate says."""
 
@@ -43,7 +50,8 @@ class Result:
 
     `check` is stable between runs (waivers and trends name it). `measured` and `threshold` are for people; `condition`
     is an SQL predicate true for each failing row of `dataset`, None for checks that are not about single rows;
-    `failing_rows` is the exact number, 0 where rows are not what is counted. `holds`: a failure only holds.
+    `failing_rows` is the exact number, 0 where rows are not what is counted; `known_rows` of them fail in `main`
+    already (None: not asked). `holds`: a failure only holds. `waiver` is the one that made a failure a warning.
     """
 
     check: str
@@ -57,6 +65,8 @@ class Result:
     failing_rows: int = 0
     condition: str | None = None
     holds: bool = False
+    known_rows: int | None = None
+    waiver: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 
 SYSTEM_COLUMNS = ("_run_id", "_seq", "_extracted_at", "_deleted")
+HAND = "hand"
+"""The ingestor of changes that a person makes; every source has it, none declares it."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -76,12 +78,16 @@ class Source:
             raise ValueError(f"source {self.name!r} needs a key and ingestors with different names")
         if self.max_rows is not None and self.max_rows < 1:
             raise ValueError(f"source {self.name!r} cannot bring {self.max_rows} rows a run")
+        if HAND in names:
+            raise ValueError(f"source {self.name!r}: the name {HAND!r} is kept for changes made by hand")
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")
 
     def shard(self, ingestor: str) -> int:
-        """Return the shard of a named ingestor; ValueError when the source has no such ingestor."""
+        """Return the shard of a named ingestor, -1 of HAND; ValueError when the source has no such ingestor."""
+        if ingestor == HAND:
+            return -1
         return [each.name for each in self.ingestors].index(ingestor)
 
 
