@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.exceptions import TyperException
 
-from flows import cli_diff, cli_windows
+from flows import cli_decisions, cli_diff, cli_runs, cli_windows
 from flows.cli_frame import EXIT_CODES, Output, OutputOption, answer, end_by_phase, exit_code, opened, say
 from flows.domain import errors
 
@@ -52,7 +52,8 @@ def _tell_fault(error: errors.DartifactError) -> None:
         print(f"      try: {error.hint}", file=sys.stderr)
 
 
-cli_windows.add_verbs(app)
+for verbs in (cli_windows, cli_runs, cli_decisions):
+    verbs.add_verbs(app)
 
 
 @app.command()
@@ -316,39 +317,6 @@ def status(output: OutputOption = Output.TEXT) -> None:
         note = read_note(settings.home)
     document["machines"] = note.to_json() if note else None
     answer(document, output, cli_words.tell_status(document) if output is Output.TEXT else "")
-
-
-@app.command()
-def runs(
-    phase: Annotated[str, typer.Option(help="only runs in this phase")] = "",
-    source: Annotated[str, typer.Option(help="only runs of this source")] = "",
-    most: Annotated[int, typer.Option(help="how many, the newest first", min=1)] = 50,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """List runs, the newest first."""
-    from flows import cli_words, documents  # noqa: PLC0415
-    from flows.domain.runs import Phase  # noqa: PLC0415
-
-    known = [each.value for each in Phase]
-    if phase and phase not in known:
-        raise errors.UsageError(f"there is no phase {phase}; there are {', '.join(known)}")
-    with opened(lake=False, sources=False) as (_, stack):
-        found = stack.ledger.runs(phases=(Phase(phase),) if phase else None, source=source or None, most=most)
-    document = [documents.describe_run(run) for run in found]
-    answer(document, output, cli_words.tell_runs(found) if output is Output.TEXT else "")
-
-
-@app.command()
-def show(
-    id: Annotated[str, typer.Argument(help="a run id (or its branch) or a dartifact id")],
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Show one run with its checks, failing rows and events, or one dartifact with its passport."""
-    from flows import cli_words, documents  # noqa: PLC0415
-
-    with opened(sources=False) as (_, stack):
-        document = documents.describe_one(stack, id)
-    answer(document, output, cli_words.tell_one(document) if output is Output.TEXT else "")
 
 
 @app.command(name="notify-test")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from flows.documents import Document
 from flows.domain.dartifacts import Dartifact, DartifactState
 from flows.domain.plans import LivePointer, Plan
 from flows.domain.runs import Phase, Run
+from flows.domain.waivers import Waiver
 
 T = TypeVar("T")
 
@@ -177,11 +178,17 @@ def tell_status(status: Document) -> str:
         for each in status["backlog"]:
             left = timedelta(seconds=each["seconds"])
             lines.append(f"             {each['source']} shard {each['shard']}: {left} behind the source")
+    if status["waivers"]:
+        lines.append("waivers")
+        for each in status["waivers"]:
+            lines.append(f"             {each['check']} until {each['until'][:16]}, {each['rows']:,} rows at most: "
+                         f"{each['actor']}, {_cut(each['reason'], 60)}")  # fmt: skip
     if status["stopped"]:
         lines.append("stopped runs")
         for run in status["stopped"]:
             lines.append(f"             {run['branch']} ({run['phase']})")
             lines += [f"               why: {_cut(reason, 100)}" for reason in run["reasons"][:2]]
+        lines.append("             look: dartifact show RUN; decide: fix, recheck, approve or reject RUN")
     return "\n".join(lines)
 
 
@@ -223,6 +230,8 @@ def tell_one(document: Document) -> str:
             for row in check["failing_sample"]:
                 shown = ", ".join(f"{key}={value}" for key, value in row.items() if not key.startswith("_"))
                 lines.append(f"             {_cut(shown, 140)}")
+    for each in document.get("waivers", ()):
+        lines.append(f"  approved {each['check']}, {each['rows']:,} rows, by {each['actor']}: {each['reason']}")
     lines.append("events")
     for event in document["events"]:
         lines.append(f"  {event['at'][:19]}  {event['type']:<20} {event['actor']}")
@@ -232,6 +241,43 @@ def tell_one(document: Document) -> str:
 def _tell_refusal(why: str, built_with: str | None) -> str:
     said = f"dbt/ and checks/ as they are now are refused: {why}"
     return said + (f"; built with the code of {built_with}" if built_with else "")
+
+
+def tell_failing(document: Document) -> str:
+    """Show failing rows as a table."""
+    rows = document["rows"]
+    lines = [document["message"]]
+    if not rows:
+        return "\n".join([*lines, "none of them can be had any more"])
+    names = [name for name in rows[0] if name not in ("_reason", "_run_id", "_seq", "_extracted_at")]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("null" if row[name] is None else _cut(str(row[name]), 40) for name in names))
+    lines.append(_render(table))
+    if document["kept"] > len(rows) or document["failing_rows"] > document["kept"]:
+        lines.append(f"{len(rows):,} of {document['failing_rows']:,} failing rows, {document['kept']:,} were kept: "
+                     f"--most N, or --rows FILE")  # fmt: skip
+    return "\n".join(lines)
+
+
+def tell_waivers(waivers: Sequence[Waiver], now: datetime) -> str:
+    """Return waivers as a table."""
+    if not waivers:
+        return "nothing is waived"
+    table = Table(box=None, pad_edge=False)
+    for name in ("waiver", "check", "rows", "of", "state", "who", "why"):
+        table.add_column(name, justify="right" if name in ("waiver", "rows") else "left", overflow="fold")
+    for each in waivers:
+        state = f"until {each.until:%Y-%m-%d %H:%M}" if each.until else "approved"
+        if each.has_expired(now):
+            state = f"EXPIRED {each.until:%Y-%m-%d %H:%M}"
+        elif each.ended_at:
+            state = f"withdrawn {each.ended_at:%Y-%m-%d %H:%M}"
+        table.add_row(str(each.waiver_id), each.check, f"{each.rows:,}", each.run_id or each.dataset, state, each.actor,
+                      each.reason)  # fmt: skip
+    return _render(table)
 
 
 def tell_findings(findings: Sequence[Finding]) -> str:

@@ -47,6 +47,22 @@ class RunData:
             found = self._find(stack)
             return _to_frame(read_failing_table(stack, found, find_check(stack, found, check)))
 
+    def fix(self, rows: pd.DataFrame, *, reason: str) -> str:
+        """Give a stopped or reverted run these rows, all of them, and ask its local gate; return its phase then.
+
+        `queued`: it merges with the next integration. Else it is stopped again, for what `results()` says. Columns
+        that begin with `_` are the system's, but for `_deleted`.
+        """
+        import pyarrow as pa  # noqa: PLC0415
+
+        from flows.adapters.row_files import to_rows  # noqa: PLC0415
+        from flows.commands.fixes import fix  # noqa: PLC0415
+        from flows.settings import read_settings  # noqa: PLC0415
+
+        given = to_rows(pa.Table.from_pandas(rows, preserve_index=False))
+        with _opened(sources=True) as stack:
+            return fix(stack, self.run_id, given, reason=reason, actor=read_settings().person).phase.value
+
     def results(self) -> pd.DataFrame:
         """Return the results of the gate that saw the run last, one row for each check."""
         import pandas as pd  # noqa: PLC0415

@@ -10,7 +10,7 @@ from flows.adapters.lake import MAIN
 from flows.adapters.ledger import Event, Stop
 from flows.adapters.project_code import digest_code
 from flows.commands.codes import find_last_good, find_refusal
-from flows.commands.failing_rows import read_failing_rows
+from flows.commands.failing_rows import count_kept, find_check, read_failing_rows
 from flows.commands.rollback import Rollback
 from flows.commands.stack import Stack
 from flows.commands.stops import describe_stop
@@ -20,6 +20,7 @@ from flows.domain.checks import Outcome, Result
 from flows.domain.dartifacts import Dartifact
 from flows.domain.plans import LivePointer
 from flows.domain.runs import Phase, Run
+from flows.domain.waivers import Waiver
 from flows.domain.windows import Window
 
 Document = dict[str, Any]
@@ -140,16 +141,18 @@ def describe_status(stack: Stack) -> Document:
             {"run_id": run.run_id, "phase": run.phase.value, "branch": run.branch, "reasons": list(run.reasons)}
             for run in stopped
         ],
-        "holes": _describe_holes(stack),
+        "holes": describe_holes(stack),
         "backlog": [_backlog(window) for window in ledger.newest_claims() if window.backlog],
         "staging": _describe_staging(stack),
         "production": {"live": pointer.live, **describe_production(pointer)},
         "under_way": describe_under_way(find_under_way(stack)),
+        "waivers": [describe_waiver(each) for each in ledger.waivers()],
         "open_intents": [intent.operation for intent in ledger.open_intents()],
     }
 
 
-def _describe_holes(stack: Stack) -> list[Document]:
+def describe_holes(stack: Stack) -> list[Document]:
+    """Return the open holes, with the commands that close each."""
     holes = stack.ledger.holes()
     names = [run_id for _, run_id in holes]
     left_by = {run.run_id: run for run in stack.ledger.runs(names=names)} if names else {}
@@ -200,8 +203,42 @@ def describe_one(stack: Stack, name: str) -> Document:
     return {
         **describe_run(run),
         "checks": [_result(stack, run, each) for each in mine],
+        "waivers": [describe_waiver(each) for each in stack.ledger.waivers(run_ids=[run.run_id])],
         "refused_in": [_refusal(each, kept) for each in refusals],
         "events": [_event(each) for each in stack.ledger.events(run_id=run.run_id)],
+    }
+
+
+def describe_failing(stack: Stack, run: Run, check: str, most: int) -> Document:
+    """Return the failing rows of the check that a name means, `most` of those that were kept."""
+    result = find_check(stack, run, check)
+    rows = read_failing_rows(stack, run, result, most)
+    return {
+        "run_id": run.run_id,
+        "check": result.check,
+        "message": result.message,
+        "failing_rows": result.failing_rows,
+        "known_rows": result.known_rows,
+        "kept": count_kept(stack, run, result),
+        "rows": [{name: _plain(value) for name, value in row.items()} for row in rows],
+    }
+
+
+def describe_waiver(waiver: Waiver) -> Document:
+    """Return a waiver as a document."""
+    return {
+        "waiver": waiver.waiver_id,
+        "dataset": waiver.dataset,
+        "check": waiver.check,
+        "rows": waiver.rows,
+        "run_id": waiver.run_id,
+        "commit": waiver.commit,
+        "report": waiver.report,
+        "until": _stamp(waiver.until),
+        "actor": waiver.actor,
+        "reason": waiver.reason,
+        "at": _stamp(waiver.at),
+        "ended_at": _stamp(waiver.ended_at),
     }
 
 
@@ -240,6 +277,8 @@ def _result(stack: Stack, run: Run, result: Result) -> Document:
         "measured": result.measured,
         "threshold": result.threshold,
         "failing_rows": result.failing_rows,
+        "known_rows": result.known_rows,
+        "waiver": result.waiver,
         "condition": result.condition,
         "failing_sample": list(sample),
     }

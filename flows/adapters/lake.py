@@ -172,6 +172,11 @@ class Lake:
         )
         return tuple(Change(item["path"], item["type"]) for item in pages)
 
+    def list_staged(self, branch: str) -> tuple[Change, ...]:
+        """List what a branch has changed since its last commit."""
+        pages = self._calls.pages(f"staged on {branch}", self._calls.branches_api.diff_branch_with_http_info, branch)
+        return tuple(Change(item["path"], item["type"]) for item in pages)
+
     def log(self, ref: str, *, stop_at: str | None = None, most: int = 1000) -> Iterator[Commit]:
         """Walk the first-parent history from a reference, newest first, at most to `stop_at` (inclusive)."""
         extra = {"stop_at": stop_at} if stop_at else {}

@@ -93,7 +93,7 @@ def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: s
         if run.phase is Phase.EXTRACTING:
             run = step(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
         if run.phase in (Phase.CHECKING, Phase.HELD):
-            run = step(f"check {run.run_id}", lambda: _check_locally(stack, source, run, actor))
+            run = step(f"check {run.run_id}", lambda: check_run(stack, run, actor))
     except errors.ChecksErrored as error:
         _give_up_later(stack, run.run_id, actor, error)
         raise
@@ -109,13 +109,14 @@ def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksEr
             tx.move_run(run_id, Phase.HELD, "RunHeld", actor, changes={"reasons": reasons}, reasons=reasons)
 
 
-def _check_locally(stack: Stack, source: Source, run: Run, actor: str) -> Run:
+def check_run(stack: Stack, run: Run, actor: str) -> Run:
+    """Ask the local gate of a run with a commit: it is queued then, failed or held."""
     if run.commit is None:
         raise errors.UsageError(
             f"run {run.run_id} was held before it had a commit", hint=f"dartifact show {run.run_id}"
         )
-    ingestor = next(each for each in source.ingestors if each.name == run.ingestor)
-    if not ingestor.local_gate or ingestor.name in stack.policy.skip_local_gate:
+    left_out = {each.name for each in stack.source(run.source).ingestors if not each.local_gate}
+    if run.ingestor in left_out | stack.policy.skip_local_gate:
         with stack.ledger.write() as tx:
             tx.append("LocalGateLeftOut", actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
