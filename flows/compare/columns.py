@@ -120,6 +120,11 @@ def can_be_key(data_type: str) -> bool:
     return data_type in (*_WHOLE, *_NAIVE, _ZONED, "VARCHAR", "UUID")
 
 
+def is_time(data_type: str) -> bool:
+    """Tell whether a type is one of instants; a date is none."""
+    return data_type == _ZONED or data_type.startswith("TIMESTAMP")
+
+
 def _is_number(data_type: str) -> bool:
     return data_type in (*_WHOLE, *_FLOATS) or bool(_DECIMAL.fullmatch(data_type))
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from flows.compare import diff_figures, diff_sql
-from flows.compare.columns import Column, Tolerance, can_be_key, compare_schema, match_columns
+from flows.compare.columns import Column, Tolerance, can_be_key, compare_schema, is_time, match_columns
 from flows.compare.report import ColumnDiff, DiffReport, Example, Renamed, RowCounts, SchemaDiff, Shift
 from flows.compare.sql_text import literal, quote
 from flows.compare.stretches import find_stretches
@@ -24,6 +25,7 @@ MEMORY = "700MB"
 _RENAME_SAMPLE = 2_000
 _KEY_SAMPLE = 10_000
 _MOST_KEY_TRIES = 8
+_MOST_PARTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +236,25 @@ class _Comparison:
             self.repeated[name] = int(self._one(count)[0])
 
     def _suggest_key(self, matched: Sequence[Column]) -> tuple[str, ...]:
-        """Return the first column, named like an id at best, that is unique and never null on both sides."""
-        names = [each.name for each in matched if each.cast is None and can_be_key(each.compared_type)]
-        names.sort(key=lambda name: (name.lower() != "id", not name.lower().endswith(("_id", "_key"))))
-        if not names:
-            return ()
-        likely = [name for name, is_key in zip(names, self._are_keys(names, _KEY_SAMPLE), strict=True) if is_key]
-        return next(((name,) for name in likely[:_MOST_KEY_TRIES] if self._are_keys([name], None)[0]), ())
+        """Return the fewest columns, named like ids at best, that together are unique and never null on both sides."""
+        fits = [each for each in matched if each.cast is None and can_be_key(each.compared_type)]
+        names = sorted((each.name for each in fits), key=_likeness)
+        if found := self._find_key([(name,) for name in names]):
+            return found
+        # Times are unique by accident; with one more column they would be so more often.
+        parts = [each.name for each in fits if not is_time(each.compared_type)]
+        parts = sorted(parts, key=_likeness)[:_MOST_PARTS]
+        return self._find_key([*combinations(parts, 2), *combinations(parts, 3)])
 
-    def _are_keys(self, names: Sequence[str], most: int | None) -> list[bool]:
-        checks = ", ".join(f"count(DISTINCT {quote(name)}) = count(*)" for name in names)
+    def _find_key(self, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+        """Return the first of the keys that is one: those that a sample does not refute are tried on all rows."""
+        likely = [key for key, is_key in zip(keys, self._are_keys(keys, _KEY_SAMPLE), strict=True) if is_key]
+        return next((key for key in likely[:_MOST_KEY_TRIES] if self._are_keys([key], None)[0]), ())
+
+    def _are_keys(self, keys: Sequence[tuple[str, ...]], most: int | None) -> list[bool]:
+        if not keys:
+            return []
+        checks = ", ".join(map(_is_key, keys))
         limit = f" LIMIT {most}" if most else ""
         answers = [self._one(f"SELECT {checks} FROM (SELECT * FROM {side.relation}{limit})") for side in self.sides]
         return [all(each) for each in zip(*answers, strict=True)]
@@ -255,6 +266,17 @@ class _Comparison:
     def _one(self, query: str) -> tuple[Any, ...]:
         row = self.connection.execute(query).fetchone()
         return row if row is not None else ()
+
+
+def _likeness(name: str) -> tuple[bool, bool]:
+    return name.lower() != "id", not name.lower().endswith(("_id", "_key"))
+
+
+def _is_key(columns: tuple[str, ...]) -> str:
+    names = [quote(name) for name in columns]
+    nulls = "".join(f" AND count({name}) = count(*)" for name in names) if len(names) > 1 else ""
+    distinct = names[0] if len(names) == 1 else f"row({', '.join(names)})"
+    return f"count(DISTINCT {distinct}) = count(*){nulls}"
 
 
 def _spell(tolerance: Tolerance | None) -> str | None:

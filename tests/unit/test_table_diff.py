@@ -252,6 +252,29 @@ def test_a_key_is_suggested_and_said() -> None:
     assert (report.key, report.key_origin) == (("order_id",), "suggested")
 
 
+def test_a_key_of_several_columns_is_suggested_where_no_single_one_is() -> None:
+    types = {"note": pa.string(), "line": pa.int64(), "order_id": pa.int64(), "at": pa.timestamp("us", tz="UTC")}
+    base: list[Row] = [{"note": "x", "line": n % 3, "order_id": n // 3, "at": n // 2} for n in range(9)]
+    changed = [*base[:-1], base[-1] | {"note": "y"}]
+    report = compare_rows(base, changed, Options(), (types, types))
+    assert (report.key, report.key_origin) == (("order_id", "line"), "suggested")
+    assert (report.rows.changed, report.rows.unchanged) == (1, 8)
+
+
+@pytest.mark.parametrize("missing", ["order_id", "line"])
+def test_a_column_with_nulls_is_part_of_no_suggested_key(missing: str) -> None:
+    types = {"order_id": pa.int64(), "line": pa.int64()}
+    base: list[Row] = [{"order_id": n // 2, "line": n % 2} for n in range(4)]
+    base[0] = base[0] | {missing: None}
+    assert compare_rows(base, base, Options(), (types, types)).key == ()
+
+
+def test_times_are_no_part_of_a_suggested_key() -> None:
+    types = {"line": pa.int64(), "at": pa.timestamp("us", tz="UTC")}
+    base: list[Row] = [{"line": n % 2, "at": n // 2} for n in range(4)]
+    assert compare_rows(base, base, Options(), (types, types)).key == ()
+
+
 def test_without_any_key_rows_are_compared_as_multisets() -> None:
     types = {"v": pa.int64()}
     report = compare_rows([{"v": 1}, {"v": 1}, {"v": 2}], [{"v": 1}, {"v": 3}], Options(), (types, types))
