@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.compare.drift import check_drift
-from flows.compare.profiling import Scan, profile_batch
+from flows.compare.profiling import Scan, add_known, profile_batch
 from flows.domain.checks import Outcome, Result
 from flows.domain.drift_rules import DriftRules, Level, Rule
 from flows.domain.drift_statistics import find_bounds, judge_distance, judge_level, judge_share, measure_distance
 from flows.domain.profiles import Profile
+from flows.domain.sources import Ingestor, Source
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(minutes=5)
@@ -119,6 +120,35 @@ def test_the_next_good_batch_is_as_usual() -> None:
 def test_a_spoiled_batch_is_stopped_by_the_check_that_names_it(query: str, check: str) -> None:
     results = look(query)
     assert check in stopped_by(results), [each.message for each in results if each.outcome is not Outcome.PASSED]
+
+
+def look_at_updates(status: str, updated: str) -> tuple[Result, ...]:
+    """Check a batch that updates rows of `main`: history took `placed` to what came, the last batch as is told."""
+    source = Source("orders", ("id",), (Ingestor("dan"),))
+    history: list[Profile] = []
+    for number in range(RUNS + 1):
+        is_last = number == RUNS
+        query = select_batch(number)
+        query = f"SELECT * REPLACE ({status} AS status) FROM ({query})" if is_last else query
+        known, scan = profile(query, number, history)
+        columns = f"'placed' AS status, {updated if is_last else 'updated_at - INTERVAL 1 HOUR'} AS updated_at"
+        was = f"'paid' AS status, {updated} AS updated_at" if is_last else columns
+        scan.connection.execute(f"CREATE TABLE before AS SELECT * REPLACE ({was}) FROM ({query})")
+        known = add_known(scan, known, source, "before")
+        if is_last:
+            return check_drift("orders", known, history, DriftRules(), scan.end, source="dan")
+        history.insert(0, known)
+    raise AssertionError
+
+
+def test_a_state_that_goes_back_is_named() -> None:
+    results = look_at_updates("CASE WHEN id % 5 = 0 THEN 'placed' ELSE status END", "updated_at - INTERVAL 1 HOUR")
+    assert "status.regression.placed" in stopped_by(results), [each.message for each in results]
+
+
+def test_rows_that_main_has_already_are_named() -> None:
+    results = look_at_updates("'paid'", "updated_at")
+    assert "repeats" in stopped_by(results), [each.message for each in results]
 
 
 def test_a_single_strange_row_is_a_warning() -> None:
