@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 
 from flows.compare import profile_sql
 from flows.compare.sql_text import quote
@@ -47,6 +46,7 @@ def look_at_column(
 ) -> Iterator[Drift]:
     x = profile_sql.measured(name, column.layout.kind, hi)
     yield from _look_at_shares(name, column, before, batch, rules, x)
+    yield from _look_at_flags(name, column, _like_windows(name, batch, history), before, batch, rules, x)
     yield from _look_at_values(name, column, before, rules, x)
     yield from _look_at_distribution(name, column, before, batch, history, rules)
     yield from _look_at_outliers(name, column, before, rules, x)
@@ -64,10 +64,28 @@ def _look_at_shares(
     if figure.is_unusual and column.nulls >= MANY_ROWS:
         words = f"{column.nulls:,} of {batch.rows:,} rows are null: {tell_shares(figure)}"
         yield Drift("nulls", name, rule.level, figure, words, column.nulls, f"{x} IS NULL")
+
+
+def _like_windows(name: str, batch: Profile, history: Sequence[Profile]) -> list[ColumnProfile]:
+    """Return a column in the batches of windows about as long as this one's: how old rows are depends on that."""
+    like = [each for each in history if 0.5 <= each.seconds / max(batch.seconds, 1.0) <= 2]
+    return [each.columns[name] for each in like if name in each.columns]
+
+
+def _look_at_flags(
+    name: str,
+    column: ColumnProfile,
+    like: Sequence[ColumnProfile],
+    before: Sequence[ColumnProfile],
+    batch: Profile,
+    rules: DriftRules,
+    x: str,
+) -> Iterator[Drift]:
     rule = rules.of_column(name, "flags")
     for flag, what in FLAGS[column.layout.kind].items():
-        seen = [(each.flags[flag], each.rows) for each in before if flag in each.flags]
-        if flag not in column.flags or len(seen) < rules.least_runs or (flag == "stale" and not _is_fresh(before)):
+        past = like if flag == "stale" else before
+        seen = [(each.flags[flag], each.rows) for each in past if flag in each.flags]
+        if flag not in column.flags or len(seen) < rules.least_runs or (flag == "stale" and not _is_fresh(past)):
             continue
         count = column.flags[flag]
         figure = judge_share(count, column.rows, seen, rule.least)
@@ -120,14 +138,15 @@ def _look_at_shapes(
 
 
 def _distributions(
-    column: ColumnProfile, before: Sequence[ColumnProfile]
+    column: ColumnProfile, before: Sequence[ColumnProfile], *, lengths: bool
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """Yield the counts of values, bins and shapes, here and before; `lengths`: those of texts are among them."""
     like = [each for each in before if each.layout.edges == column.layout.edges]
     if column.layout.values is not None:
         names = sorted(add_counts([each.values for each in (column, *before)]))
         yield [column.values.get(each, 0) for each in names], [[past.values.get(each, 0) for each in names]
                                                               for past in before]  # fmt: skip
-    elif like:
+    elif like and (lengths or column.layout.kind is not Kind.TEXT):
         yield list(column.bins), [list(each.bins) for each in like]
     if column.layout.shapes is not None:
         names = sorted(column.layout.shapes)
@@ -144,12 +163,14 @@ def _look_at_distribution(
     rules: DriftRules,
 ) -> Iterator[Drift]:
     rule = rules.of_column(name, "distribution")
-    usual_length = median(each.seconds for each in history)
-    if column.layout.kind is Kind.TIME and not 0.5 <= batch.seconds / max(usual_length, 1.0) <= 2:
-        return  # the ages of rows follow the length of the window
+    if column.layout.kind is Kind.TIME:
+        before = [each for each in _like_windows(name, batch, history) if each.layout.kind is Kind.TIME]
+        if len(before) < rules.least_runs:
+            return
     if column.rows < FEW or _only_grows(column, before):
         return
-    for counts, past in _distributions(column, before):
+    # One more digit in a number that is part of a text is no drift: lengths are judged by their mean.
+    for counts, past in _distributions(column, before, lengths=False):
         figure = judge_distance(counts, past, rule.least)
         if figure.is_unusual:
             total = [sum(each) for each in zip(*past, strict=True)]
@@ -301,7 +322,9 @@ def _guess_unit(measured: float, usual: float) -> str:
 def measure_strangeness(column: ColumnProfile, before: Sequence[ColumnProfile]) -> float:
     """Return how far a column is from earlier ones, 0 to 1: the largest distance of bins, values and shapes."""
     total = add_columns(before)
-    figures = [judge_distance(mine, others, 0.0).measured for mine, others in _distributions(column, before)]
+    figures = [
+        judge_distance(mine, others, 0.0).measured for mine, others in _distributions(column, before, lengths=True)
+    ]
     known = sum(column.values.values()) if column.layout.values is not None else sum(column.shapes.values())
     unknown = column.layout.values is not None or column.layout.shapes is not None
     figures.append(1 - known / column.rows if unknown and column.rows and total.rows else 0.0)

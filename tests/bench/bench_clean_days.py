@@ -1,7 +1,8 @@
 """Count the false alarms of drift on clean days of the demo: `uv run python tests/bench/bench_clean_days.py`.
 
 Nothing is wrong with any of these batches. Each is profiled and compared with the 30 before it, as the local gate does,
-without lake and ledger: (a) days, one batch a day and ingestor, (b) batches of five minutes.
+without lake and ledger: (a) days, one batch a day and ingestor, (b) batches of five minutes, (c) days, and after each
+fifth of them half an hour, as after an outage.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import platform
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -32,7 +33,9 @@ from flows.wiring import load_source
 START = datetime(2021, 1, 1, tzinfo=UTC)
 
 
-def simulate(dataset: str, length: timedelta, batches: int, orders: int, seed: int) -> Iterator[tuple[int, str, str]]:
+def simulate(
+    dataset: str, lengths: Sequence[timedelta], batches: int, orders: int, seed: int
+) -> Iterator[tuple[int, str, str]]:
     """Yield (batch, outcome, message) of everything that is not as usual."""
     source, contract = load_source(dataset, PROJECT).SOURCE, load_contract(PROJECT / "checks" / f"{dataset}.yml")
     rules = load_drift_rules(drift_path(PROJECT / "checks", dataset), [name for name, _ in contract.columns])
@@ -41,7 +44,7 @@ def simulate(dataset: str, length: timedelta, batches: int, orders: int, seed: i
     tables: deque[pa.Table] = deque(maxlen=5)
     for number in range(batches):
         lo = company.now
-        company.advance(length // timedelta(minutes=5))
+        company.advance(lengths[number % len(lengths)] // timedelta(minutes=5))
         rows = company.changes(dataset, lo, company.now)
         table = add_system_columns(
             build_batch(rows, contract.columns, zone=None), run_id=str(number), seq=number, extracted_at=company.now
@@ -72,19 +75,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=500)
     parser.add_argument("--batches", type=int, default=500, help="of five minutes")
+    parser.add_argument("--mixed", type=int, default=200, help="batches of a day or half an hour")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--verbose", action="store_true")
     chosen = parser.parse_args()
     print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"Python {platform.python_version()}, duckdb {duckdb.__version__}")  # fmt: skip
     plans = (
-        (timedelta(days=1), chosen.days, 4, "days"),
-        (timedelta(minutes=5), chosen.batches, 120, "5-minute batches"),
+        ([timedelta(days=1)], chosen.days, 4, "days"),
+        ([timedelta(minutes=5)], chosen.batches, 120, "5-minute batches"),
+        ([timedelta(days=1)] * 5 + [timedelta(minutes=30)], chosen.mixed, 30, "batches of a day or half an hour"),
     )
-    for length, batches, orders, words in plans:
+    for lengths, batches, orders, words in plans:
         for dataset in ("orders", "customers"):
             started, outcomes = time.perf_counter(), Counter[str]()
-            for number, outcome, message in simulate(dataset, length, batches, orders, chosen.seed):
+            for number, outcome, message in simulate(dataset, lengths, batches, orders, chosen.seed):
                 outcomes[outcome] += 1
                 if outcome == "failed" or chosen.verbose:
                     print(f"  {words} {number}: {outcome}: {message}")

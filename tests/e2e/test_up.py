@@ -154,7 +154,8 @@ def check_that_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None
     # What was under way when they stopped is finished by hand; then the books have to be exact.
     # The company lives on with every call; the customers come last, or a new order would wait for its customer.
     for source, ingestor in (("orders", "dan"), ("orders", "dave"), ("customers", "dana")):
-        assert run_cli(up.home, "ingest", source, "--ingestor", ingestor).returncode == 0
+        done = run_cli(up.home, "ingest", source, "--ingestor", ingestor)
+        assert done.returncode == 0, done.stdout
     for verb in ("integrate", "stage", "promote"):
         assert run_cli(up.home, verb).returncode == 0
     with open_stack(up.settings, print) as stack:
