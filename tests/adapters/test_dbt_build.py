@@ -373,6 +373,8 @@ def test_nothing_is_left_after_close(project: Path, tmp_path: Path) -> None:
     before = find_workers()
     with DbtBuilder(project, tmp_path / "work") as brief:
         brief.warm()
+        # a process that has only just been started may not show its command line yet
+        assert wait_until(lambda: len(find_workers()) > len(before))
         (mine,) = [worker for worker in find_workers() if worker not in before]
     assert not runs(mine)
     assert list((tmp_path / "work").iterdir()) == []
