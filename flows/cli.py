@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.exceptions import TyperException
 
-from flows import cli_decisions, cli_diff, cli_runs, cli_windows
+from flows import cli_checks, cli_decisions, cli_diff, cli_runs, cli_windows
 from flows.cli_frame import EXIT_CODES, Output, OutputOption, answer, end_by_phase, exit_code, opened, say
 from flows.domain import errors
 
@@ -52,7 +52,7 @@ def _tell_fault(error: errors.DartifactError) -> None:
         print(f"      try: {error.hint}", file=sys.stderr)
 
 
-for verbs in (cli_windows, cli_runs, cli_decisions):
+for verbs in (cli_windows, cli_runs, cli_decisions, cli_checks):
     verbs.add_verbs(app)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -292,6 +292,16 @@ def tell_findings(findings: Sequence[Finding]) -> str:
 
 def _cut(text: str, size: int) -> str:
     return text if len(text) <= size else text[: size - 1] + "…"
+
+
+def render_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of text as a table."""
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return _render(table)
 
 
 def _render(table: Table) -> str:

@@ -35,6 +35,38 @@ def load_drift_rules(path: Path, columns: Collection[str]) -> DriftRules:
     return parse_drift_rules({} if given is None else given, str(path), columns)
 
 
+def drift_schema() -> dict[str, Any]:
+    """Return the JSON Schema of such a file, for editors; that of `checks/drift.schema.json`."""
+
+    def rules(known: Mapping[str, Rule]) -> dict[str, Any]:
+        each = {
+            name: {
+                "type": "object",
+                "properties": {
+                    # YAML reads `off` as false
+                    "level": {"enum": [*(level.value for level in Level), False], "default": rule.level.value},
+                    "least": {"type": "number", "minimum": 0, "default": rule.least},
+                },
+                "additionalProperties": False,
+            }
+            for name, rule in known.items()
+        }
+        return {"type": "object", "properties": each, "additionalProperties": False}
+
+    numbers = (("history", HISTORY), ("least_runs", LEAST_RUNS), ("least_rows", LEAST_ROWS))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "How a dataset may differ from its history",
+        "type": "object",
+        "properties": {
+            **{name: {"type": "integer", "minimum": 1, "default": default} for name, default in numbers},
+            "batch": rules(TABLE_RULES),
+            "columns": {"type": "object", "additionalProperties": rules(COLUMN_RULES)},
+        },
+        "additionalProperties": False,
+    }
+
+
 def parse_drift_rules(given: Any, path: str, columns: Collection[str]) -> DriftRules:
     """Turn the plain values of such a file into rules."""
     top = _mapping(given, path, "the file", _TOP)

@@ -16,7 +16,7 @@ from flows.domain import errors, plans
 from flows.domain.runs import Phase
 
 _ABANDONED_AFTER = timedelta(hours=1)
-_HELPER = re.compile(r"(candidate|publish|build)-(?:.+-)?([0-9a-f]{16})")
+_HELPER = re.compile(r"(candidate|publish|build|selftest)-(?:.+-)?([0-9a-f]{16})")
 _DONE = (Phase.MERGED, Phase.LIVE, Phase.REJECTED)
 _LEASES = {"candidate": "integrate", "build": "stage"}
 
@@ -100,7 +100,7 @@ def sweep_branches(stack: Stack, actor: str) -> tuple[str, ...]:
     longer finds its branch gone and fails; as after a crash, the next one does its work.
     """
     helpers: dict[str, re.Match[str]] = {}
-    for kind in ("candidate", "publish", "build"):
+    for kind in ("candidate", "publish", "build", "selftest"):
         for branch in stack.lake.list_branches(f"{kind}-"):
             if match := _HELPER.fullmatch(branch):
                 helpers[branch] = match

@@ -49,6 +49,7 @@ def look_at_column(
     yield from _look_at_flags(name, column, _like_windows(name, batch, history), before, batch, rules, x)
     yield from _look_at_values(name, column, before, rules, x)
     yield from _look_at_distribution(name, column, before, batch, history, rules)
+    yield from _look_at_bins(name, column, before, rules)
     yield from _look_at_outliers(name, column, before, rules, x)
     yield from _look_at_levels(name, column, before, rules)
     yield from _look_at_pairs(name, column, batch, history, rules)
@@ -178,6 +179,23 @@ def _look_at_distribution(
             words = f"{figure.measured:.0%} of the rows lie elsewhere than usual (limit {figure.limit:.0%}): {moved}"
             yield Drift("distribution", name, rule.level, figure, words)
             return
+
+
+def _look_at_bins(
+    name: str, column: ColumnProfile, before: Sequence[ColumnProfile], rules: DriftRules
+) -> Iterator[Drift]:
+    """Look for a value that many rows have at once, as a default has that somebody has put in."""
+    like = [each for each in before if each.layout.edges == column.layout.edges and each.rows >= FEW]
+    if column.layout.kind is not Kind.NUMBER or len(like) < rules.least_runs or _only_grows(column, before):
+        return
+    rule = rules.of_column(name, "piled_up")
+    figures = [judge_share(count, column.rows, [(each.bins[n], each.rows) for each in like], rule.least)
+               for n, count in enumerate(column.bins)]  # fmt: skip
+    worst = max(range(len(figures)), key=lambda n: figures[n].measured - figures[n].limit, default=None)
+    if worst is not None and figures[worst].is_unusual and column.bins[worst] >= FEW:
+        place, figure = list(profile_sql.name_bins(column.layout.edges))[worst], figures[worst]
+        words = f"{column.bins[worst]:,} of {column.rows:,} values lie in {place}: {tell_shares(figure)}"
+        yield Drift("piled_up", name, rule.level, figure, words)
 
 
 def _name_moves(column: ColumnProfile, before: Sequence[ColumnProfile], counts: list[int], total: list[int]) -> str:

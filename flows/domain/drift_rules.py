@@ -25,8 +25,8 @@ class Rule:
     least: float
 
 
-# least: a share of rows (nulls, flags, categories, outliers, pairs, repeats, regressions), a distance from 0 to 1
-# (distribution), the logarithm of a ratio (volume, median, distinct, length).
+# least: a share of rows (nulls, flags, categories, piled_up, outliers, pairs, repeats, regressions), a distance from 0
+# to 1 (distribution), the logarithm of a ratio (volume, median, distinct, length).
 TABLE_RULES: Mapping[str, Rule] = {
     "volume": Rule(Level.FAIL, 0.5),
     "deletions": Rule(Level.FAIL, 0.05),
@@ -40,6 +40,7 @@ COLUMN_RULES: Mapping[str, Rule] = {
     "vanished_values": Rule(Level.FAIL, 30.0),
     "new_shapes": Rule(Level.FAIL, 0.02),
     "distribution": Rule(Level.FAIL, 0.15),
+    "piled_up": Rule(Level.FAIL, 0.05),
     "outliers": Rule(Level.FAIL, 0.002),
     "median": Rule(Level.FAIL, 0.4),
     "distinct": Rule(Level.FAIL, 0.7),

@@ -107,6 +107,7 @@ def test_the_next_good_batch_is_as_usual() -> None:
         (spoil("amount * 100000 AS amount", where="id % 100 = 0"), "amount.outliers"),
         (spoil("round(amount) AS amount", where="true"), "amount.whole"),
         (spoil("42 AS amount", where="true"), "amount.distribution"),
+        (spoil("42 AS amount"), "amount.piled_up"),
         (spoil("substr(name, 1, 3) AS name", where="true"), "name.length"),
         (spoil("'X-' || customer AS customer"), "customer.new_shapes"),
         (spoil("TIMESTAMPTZ '1970-01-01' AS born_at"), "born_at.outliers"),

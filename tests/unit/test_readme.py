@@ -69,12 +69,9 @@ def test_no_verb_is_named_anywhere_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z][a-z-]*)", README))))
 def test_an_option_that_is_named_belongs_to_a_verb(option: str) -> None:
-    options = {
-        name
-        for verb in typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
-        for parameter in verb.params
-        for name in parameter.opts
-    }
+    verbs = list(typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
+    verbs += [each for verb in verbs for each in getattr(verb, "commands", {}).values()]
+    options = {name for verb in verbs for parameter in verb.params for name in parameter.opts}
     assert option in options | {"--help"}
 
 
