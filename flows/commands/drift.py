@@ -43,14 +43,20 @@ def look_for_drift(
             return (), None
         if define_before(stack, connection, run, commit):
             profile = add_known(scan, profile, source, "before")
-        name = f"{run.ingestor} ({run.source})"
-        results = check_drift(run.source, profile, history, rules, scan.end, source=name)
-        results = tuple(_finish(connection, relation, each) for each in results)
-        swapped = _look_for_swapped(scan, run.source, profile, history, rules, results)
+        results = compare_with_history(scan, run.source, profile, history, rules, f"{run.ingestor} ({run.source})")
     except duckdb.Error as error:
         message = f"{run.source}: drift could not be checked: {str(error).splitlines()[0]}"
         return (Result(f"{run.source}.drift", run.source, Outcome.ERRORED, message, run_id=run.run_id),), None
-    return tuple(replace(each, run_id=run.run_id) for each in (*results, *swapped)), profile
+    return tuple(replace(each, run_id=run.run_id) for each in results), profile
+
+
+def compare_with_history(
+    scan: Scan, dataset: str, profile: Profile, history: Sequence[Profile], rules: DriftRules, source: str
+) -> tuple[Result, ...]:
+    """Compare a batch with the profiles before it; `source` names whose history that is."""
+    results = check_drift(dataset, profile, history, rules, scan.end, source=source)
+    results = tuple(_finish(scan.connection, scan.relation, each) for each in results)
+    return (*results, *_look_for_swapped(scan, dataset, profile, history, rules, results))
 
 
 def define_before(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit) -> bool:

@@ -16,6 +16,7 @@ from flows.domain.profiles import Kind, Profile
 
 ALL = 1.0
 _PARTS = 100_000
+_HANDFUL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,17 @@ def _outliers(work: _Work) -> Mutated | None:
     return work.replace(column, _beyond(work, column, 30 * work.dose.magnitude) if column else "")
 
 
+def _fractions(work: _Work) -> list[str]:
+    """Name the numbers that may have decimals and are no handful of prices."""
+    profile = work.table.profile
+    found = [name for name in work.table.of_kind(Kind.NUMBER) if "INT" not in work.table.columns[name].upper()]
+    return [name for name in found if profile.columns[name].distinct > _HANDFUL]
+
+
+def _rounded(work: _Work) -> Mutated | None:
+    return work.replace(work.choose(_fractions(work)), "round({x})")
+
+
 def _beyond(work: _Work, column: str, factor: float) -> str:
     return str(round(max(abs(work.table.profile.columns[column].measures["max"]), 1.0) * factor))
 
@@ -350,7 +362,7 @@ def _sample(work: _Work) -> Mutated | None:
 
 def _all_numbers(expression: str) -> Callable[[_Work], Mutated | None]:
     def make(work: _Work) -> Mutated | None:
-        columns = [name for name in work.table.of_kind(Kind.NUMBER) if "INT" not in work.table.columns[name].upper()]
+        columns = _fractions(work)
         each = [
             f"CAST({expression.format(x=quote(name))} AS {work.table.columns[name]}) AS {quote(name)}"
             for name in columns
@@ -393,7 +405,7 @@ FAULTS = (
     _number("0", "zero", "a number is zero"),
     _number("{x} / 100", "in_hundredths", "a number is in cents' unit, 100 times too small"),
     _number("{x} * 10", "tenfold", "a number is ten times too large"),
-    _number("round({x})", "rounded", "a number has lost its decimals"),
+    Mutation("rounded", "a number has lost its decimals", _rounded),
     _number("{x} * (1 + 0.5 * {m})", "half_more", "a number is half as large again"),
     _number("{x} / (1 + 0.19 * {m})", "net_of_tax", "a number is 16 % too small"),
     Mutation("constant_number", "a number is always the same", _constant),

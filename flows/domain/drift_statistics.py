@@ -41,7 +41,7 @@ def judge_share(count: int, rows: int, before: Sequence[tuple[int, int]], least:
     seen, total = sum(each for each, _ in before), sum(of for _, of in before)
     usual = seen / total if total else 0.0
     chance = _SIGMAS * math.sqrt((usual * (1 - usual) + 1 / (total + 1)) / max(rows, 1))
-    worst = max((each / of for each, of in before if of >= rows / 10), default=0.0)
+    worst = max((each / of for each, of in before if of and of >= rows / 10), default=0.0)
     effect = least if seen else least / 10
     limit = usual + max(effect, chance if seen else 0.0, _MORE * (worst - usual))
     return Figure(count / rows if rows else 0.0, usual, limit)

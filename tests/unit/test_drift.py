@@ -204,6 +204,11 @@ def test_a_share_no_larger_than_ever_is_not_unusual(count: int, rows: int, befor
         assert not figure.is_unusual
 
 
+def test_a_share_of_nothing_is_not_unusual() -> None:
+    assert not judge_share(0, 0, [(0, 0)] * 5, 0.02).is_unusual
+    assert not judge_share(0, 3, [(0, 0)] * 5, 0.02).is_unusual
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=30))
 def test_a_level_that_was_there_before_is_not_unusual(before: list[float]) -> None:
     assert not any(judge_level(each, before, 0.1).is_unusual for each in before)

@@ -28,7 +28,7 @@ TYPES = {
 BATCH = f"""
     SELECT i AS id, 'C' || lpad((i % 500)::VARCHAR, 6, '0') AS customer, 'Ada Adler ' || i AS name,
         'Bern ' || (i * 7919 % 997) AS city, ['placed', 'paid', 'shipped'][1 + i % 3] AS status,
-        CAST(1 + i % 97 + 0.25 AS DECIMAL(12,2)) AS amount,
+        CAST(1 + i % 397 + 0.25 AS DECIMAL(12,2)) AS amount,
         TIMESTAMPTZ '2021-01-01 00:00:00+00' + to_seconds(i) AS born_at,
         TIMESTAMPTZ '2021-01-01 00:10:00+00' + to_seconds(2 * i) AS updated_at,
         'r' AS _run_id, 1::BIGINT AS _seq, now() AS _extracted_at, false AS _deleted, i AS file_row_number
