@@ -349,7 +349,7 @@ def _other_columns_first(work: _Work) -> Mutated | None:
     return Mutated(f"SELECT {names}, * EXCLUDE (file_row_number, {names}) FROM {work.table.relation}", ())
 
 
-_JITTER = "{x} * (0.99 + 0.02 * (hash(file_row_number) % 1000) / 1000)"
+_JITTER = "{x} + {spread} * 0.02 * ((hash(file_row_number) % 1000) / 500.0 - 1)"
 
 
 def _fewer(work: _Work) -> Mutated | None:
@@ -361,12 +361,14 @@ def _sample(work: _Work) -> Mutated | None:
 
 
 def _all_numbers(expression: str) -> Callable[[_Work], Mutated | None]:
+    """Change all numbers a little; `spread` is the distance of a column's quartiles."""
+
     def make(work: _Work) -> Mutated | None:
-        columns = _fractions(work)
-        each = [
-            f"CAST({expression.format(x=quote(name))} AS {work.table.columns[name]}) AS {quote(name)}"
-            for name in columns
-        ]
+        columns, each = _fractions(work), []
+        for name in columns:
+            measures = work.table.profile.columns[name].measures
+            new = expression.format(x=quote(name), spread=measures["q75"] - measures["q25"])
+            each.append(f"CAST({new} AS {work.table.columns[name]}) AS {quote(name)}")
         return work.select(columns, replaced=", ".join(each)) if columns else None
 
     return make
@@ -453,8 +455,8 @@ HARMLESS = tuple(
         ("four_rows_in_five", "another sample of the same", _sample),
         ("a_tenth_more_rows", "one row in ten has a second one like it", lambda work: work.copies(0.1, 1)),
         ("rows_twice", "one row in twenty comes twice, as it is", lambda work: work.copies(0.05, 1, same=True)),
-        ("numbers_jitter", "numbers differ by up to 1 %", _all_numbers(_JITTER)),
-        ("numbers_rise", "numbers are 3 % higher", _all_numbers("{x} * 1.03")),
+        ("numbers_jitter", "numbers differ by up to a fiftieth of their spread", _all_numbers(_JITTER)),
+        ("numbers_rise", "numbers are higher by a thirtieth of their spread", _all_numbers("{x} + {spread} / 30")),
         ("categories_move", "one row in fifty is of another category", _other_categories),
         ("seconds_later", "rows are two seconds younger", _seconds_later),
         ("one_great_number", "one number is half as great again as the greatest", _one_great_number),
