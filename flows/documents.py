@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from flows.adapters.lake import MAIN
-from flows.adapters.ledger import Event, Stop
+from flows.adapters.ledger import Event, Ledger, Stop
 from flows.adapters.project_code import digest_code
 from flows.commands.codes import find_last_good, find_refusal
 from flows.commands.failing_rows import count_kept, find_check, read_failing_rows
@@ -196,17 +196,37 @@ def describe_one(stack: Stack, name: str) -> Document:
             raise errors.NotFound(message, hint="dartifact runs, or dartifact status") from error
         events = stack.ledger.events(dartifact_id=dartifact.dartifact_id)
         return {**describe_dartifact(dartifact), "events": [_event(each) for each in events]}
-    report = stack.ledger.report(run.report) if run.report else None
     refusals = stack.ledger.refusals(run.run_id)
     kept = set(stack.lake.list_branches("candidate-")) if refusals else set()
-    mine = [each for each in report.results if each.run_id in (None, run.run_id)] if report else []
+    record = describe_run_record(stack.ledger, run.run_id)
+    results = {each.check: each for each in _own_results(stack.ledger, run)}
+    for check in record["checks"]:
+        check["failing_sample"] = _sample(stack, run, results[check["check"]])
+    return {**record, "refused_in": [_refusal(each, kept) for each in refusals]}
+
+
+def describe_run_record(ledger: Ledger, run_id: str) -> Document:
+    """Return one run with its checks, waivers and events: what the ledger knows of it."""
+    run = ledger.run(run_id)
     return {
         **describe_run(run),
-        "checks": [_result(stack, run, each) for each in mine],
-        "waivers": [describe_waiver(each) for each in stack.ledger.waivers(run_ids=[run.run_id])],
-        "refused_in": [_refusal(each, kept) for each in refusals],
-        "events": [_event(each) for each in stack.ledger.events(run_id=run.run_id)],
+        "report": run.report,
+        "checks": [_result(each) for each in _own_results(ledger, run)],
+        "waivers": [describe_waiver(each) for each in ledger.waivers(run_ids=[run.run_id])],
+        "events": [_event(each) for each in ledger.events(run_id=run.run_id)],
     }
+
+
+def _own_results(ledger: Ledger, run: Run) -> list[Result]:
+    report = ledger.report(run.report) if run.report else None
+    return [each for each in report.results if each.run_id in (None, run.run_id)] if report else []
+
+
+def _sample(stack: Stack, run: Run, result: Result) -> list[Document]:
+    if result.outcome is not Outcome.FAILED or not result.condition:
+        return []
+    rows = read_failing_rows(stack, run, result, _SHOWN_ROWS)
+    return [{key: _plain(value) for key, value in row.items()} for row in rows]
 
 
 def describe_failing(stack: Stack, run: Run, check: str, most: int) -> Document:
@@ -262,13 +282,7 @@ def _backlog(window: Window) -> Document:
     }
 
 
-def _result(stack: Stack, run: Run, result: Result) -> Document:
-    sample: Sequence[Document] = ()
-    if result.outcome is Outcome.FAILED and result.condition:
-        sample = [
-            {key: _plain(value) for key, value in row.items()}
-            for row in read_failing_rows(stack, run, result, _SHOWN_ROWS)
-        ]
+def _result(result: Result) -> Document:
     return {
         "check": result.check,
         "outcome": result.outcome.value,
@@ -280,7 +294,6 @@ def _result(stack: Stack, run: Run, result: Result) -> Document:
         "known_rows": result.known_rows,
         "waiver": result.waiver,
         "condition": result.condition,
-        "failing_sample": list(sample),
     }
 
 

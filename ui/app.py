@@ -5,4 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 st.set_page_config(page_title="dartifact", layout="wide")
-st.navigation([st.Page("views/runs.py", title="Runs", url_path="runs", default=True)]).run()
+st.navigation(
+    [
+        st.Page("views/runs.py", title="Runs", url_path="runs", default=True),
+        st.Page("views/run.py", title="Run", url_path="run"),
+    ]
+).run()

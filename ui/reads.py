@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import streamlit as st
-
 from flows import documents
-from flows.adapters.ledger import Ledger
+from flows.commands.diff_cells import Cell, CellFilter, read_page
+from flows.commands.diff_store import StoredDiff
+from flows.commands.diffs import diff_run
 from flows.domain.runs import Phase
-from flows.settings import read_settings
-
-
-@st.cache_resource
-def open_ledger() -> Ledger:
-    """Open the ledger of the settings once per process."""
-    return Ledger(read_settings().ledger)
+from ui.stack import open_ledger, open_stack
 
 
 def list_runs(phase: str | None, most: int = 200) -> list[dict[str, Any]]:
@@ -42,3 +36,25 @@ def list_holes() -> list[dict[str, Any]]:
         {"source": window.source, "lo": window.lo, "hi": window.hi, "state": window.state.value, "run": run_id}
         for window, run_id in open_ledger().holes()
     ]
+
+
+def read_run(run_id: str) -> dict[str, Any]:
+    """Return one run with its checks, waivers and events; the failing rows are read apart, from the lake."""
+    return documents.describe_run_record(open_ledger(), run_id)
+
+
+def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
+    """Return the failing rows of a check of a run."""
+    stack = open_stack()
+    return documents.describe_failing(stack, stack.ledger.run(run_id), check, most)
+
+
+def read_diff(run_id: str) -> StoredDiff:
+    """Return the difference between `main` and what it would be with the run; computed once for what both are now."""
+    stack = open_stack()
+    return diff_run(stack, stack.ledger.run(run_id))
+
+
+def read_cells(stored: StoredDiff, page: int, size: int, only: CellFilter) -> tuple[Cell, ...]:
+    """Return one page of the differing cells."""
+    return read_page(stored, page=page, size=size, only=only)

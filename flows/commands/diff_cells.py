@@ -84,7 +84,11 @@ def _select(stored: StoredDiff, only: CellFilter) -> str:
     if only.condition:
         sides = [f"c{n} AS {duck.quote(name)}" for n, name in enumerate(names)]
         keys = [f"k{n} AS {duck.quote(name)}" for n, name in enumerate(known.key)]
-        candidate = f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides])} FROM {rows} WHERE kind <> 'removed'"
+        # a check's condition is about live rows, and what a diff shows is alive
+        live = [] if "_deleted" in (*names, *known.key) else ["false AS _deleted"]
+        candidate = (
+            f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides, *live])} FROM {rows} WHERE kind <> 'removed'"
+        )
         failing = f"SELECT diff_row FROM ({candidate}) WHERE {only.condition}"
         rows = f'(SELECT * FROM {rows} SEMI JOIN ({failing}) ON "row" = diff_row)'
     where = f"kind = {duck.literal(only.kind)}" if only.kind else "true"

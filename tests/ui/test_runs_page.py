@@ -12,7 +12,7 @@ from flows.adapters.ledger import Ledger
 from flows.domain.runs import Phase
 from tests.conftest import PROJECT
 from tests.support.sources import CUSTOMERS
-from ui import reads
+from ui.stack import open_ledger
 
 APP = str(PROJECT / "ui" / "app.py")
 
@@ -22,7 +22,7 @@ def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the UI a ledger of its own."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("DARTIFACT_LEDGER_URL", url)
-    reads.open_ledger.clear()
+    open_ledger.clear()
     return url
 
 
@@ -44,6 +44,7 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
     page = AppTest.from_file(APP, default_timeout=30).run()
     assert not page.exception
     shown = page.dataframe[-1].value
+    assert shown["run"].tolist() == [f"run?run={run.run_id}"]
     assert shown["branch"].tolist() == [run.branch]
     assert shown["phase"].tolist() == ["failed"]
     assert shown["why"].tolist() == ["3 rows are odd"]

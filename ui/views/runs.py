@@ -37,7 +37,7 @@ def show_runs() -> None:
         [
             {
                 "": MARKS.get(run["phase"], "▸"),
-                "run": run["run_id"],
+                "run": f"run?run={run['run_id']}",
                 "phase": run["phase"],
                 "gate": run["gate"] or "",
                 "rows": run["rows"],
@@ -49,6 +49,7 @@ def show_runs() -> None:
         ],
         hide_index=True,
         width="stretch",
+        column_config={"run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$")},
     )
 
 

@@ -1,0 +1,40 @@
+"""What reads and actions share: the ledger and, where it is needed, the whole stack; opened once per process."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import streamlit as st
+
+from flows.adapters.ledger import Ledger
+from flows.commands.stack import Stack
+from flows.settings import read_settings
+
+
+@st.cache_resource
+def open_ledger() -> Ledger:
+    """Open the ledger of the settings once per process."""
+    return Ledger(read_settings().ledger)
+
+
+def open_stack() -> Stack:
+    """Return the stack, with the lake; raises what the lake raises while it cannot be had."""
+    stack, _ = _open()
+    return stack
+
+
+@st.cache_resource
+def _open() -> tuple[Stack, Any]:
+    from flows import wiring  # noqa: PLC0415  (pages that need the ledger alone do not wait for it)
+
+    owned = ExitStack()
+    stack = owned.enter_context(wiring.open_stack(read_settings(), lambda line: print(line, file=sys.stderr)))
+    return stack, owned
+
+
+def forget() -> None:
+    """Let the next call open everything again: another ledger, or a lake that has come back."""
+    open_ledger.clear()
+    _open.clear()
