@@ -133,10 +133,9 @@ def show_decision(run: dict[str, Any]) -> None:
     with st.form("decision", border=True):
         reason = st.text_input("Reason", placeholder="why; kept in the ledger")
         st.caption(f"You act as {actions.who()}, on commit {(run['commit'] or 'none')[:12]}.")
-        approve, reject, recheck = st.columns(3)
-        wants_approve = approve.form_submit_button("Approve", disabled=not run["commit"], width="stretch")
-        wants_reject = reject.form_submit_button("Reject", width="stretch")
-        wants_recheck = recheck.form_submit_button("Recheck", disabled=not run["commit"], width="stretch")
+        wants_approve = st.form_submit_button("Approve", disabled=not run["commit"], width="stretch")
+        wants_reject = st.form_submit_button("Reject", width="stretch")
+        wants_recheck = st.form_submit_button("Recheck", disabled=not run["commit"], width="stretch")
     if wants_approve:
         decide(lambda: actions.approve(run["run_id"], reason, run["commit"], run["report"]))
     if wants_reject:
