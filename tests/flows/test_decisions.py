@@ -309,6 +309,15 @@ def test_a_waiver_lets_runs_pass_until_it_expires_loudly(shop: World) -> None:
     assert shop.run(run).phase is Phase.FAILED
 
 
+def test_an_expired_waiver_is_named_once_at_integration(shop: World) -> None:
+    shop.bring("orders", bad_order(2))
+    waive(shop.stack, "orders", STATUS, until=shop.clock() + timedelta(minutes=1), reason=WHY, actor="ann")
+    with shop.without_local_gate("orders"):
+        late = shop.bring("orders", bad_order(3))
+    assert shop.integrate().failed == [late.run_id]
+    assert results_of(shop, late, Gate.INTEGRATION)[STATUS].message.count("the waiver of ann expired at") == 1
+
+
 def test_a_waiver_is_withdrawn_once(shop: World) -> None:
     shop.bring("orders", bad_order(2))
     made = waive(shop.stack, "orders", STATUS, until=shop.clock() + timedelta(days=1), reason=WHY, actor="ann")
