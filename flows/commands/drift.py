@@ -41,7 +41,7 @@ def look_for_drift(
         profile = profile_batch(scan, history)
         if not profile.rows:
             return (), None
-        if define_before(stack, connection, run, commit):
+        if define_before(stack, connection, run, commit, relation):
             profile = add_known(scan, profile, source, "before")
         results = compare_with_history(scan, run.source, profile, history, rules, f"{run.ingestor} ({run.source})")
     except duckdb.Error as error:
@@ -59,8 +59,14 @@ def compare_with_history(
     return (*results, *_look_for_swapped(scan, dataset, profile, history, rules, results))
 
 
-def define_before(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit) -> bool:
-    """Define `before`, the current table that the run branched from; False where the dataset had no rows."""
+def define_before(
+    stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit, batch: str | None
+) -> bool:
+    """Define `before`, the current table that a run branched from; False where the dataset had no rows.
+
+    With `batch` only the rows of the keys that this relation brings: a gate asks about no others, and need not put all
+    of `main` in order for them.
+    """
     source = stack.source(run.source)
     base = commit.parents[0]
     objects = stack.lake.list_objects(base, f"raw/{run.source}/")
@@ -68,7 +74,8 @@ def define_before(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run,
     if not there:
         return False
     duck.create_view(connection, "records_before", stack.lake.locate(base, there), stack.lake.access)
-    query = current.select_current("records_before", source.key, source.updated_at)
+    records = f"({current.select_touched('records_before', batch, source.key)})" if batch else "records_before"
+    query = current.select_current(records, source.key, source.updated_at)
     connection.execute(f"CREATE OR REPLACE VIEW before AS {query}")
     return True
 

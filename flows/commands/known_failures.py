@@ -27,7 +27,7 @@ def tell_known(
     """
     checks = {each.id: each for each in checks_of(stack.contract(run.source)) if each.kind in _OF_ROWS}
     failing = {each.check for each in results if each.check in checks and each.condition and each.failing_rows}
-    if not failing or not define_before(stack, connection, run, commit):
+    if not failing or not define_before(stack, connection, run, commit, "batch"):
         return results
     key = stack.source(run.source).key
     return tuple(

@@ -95,7 +95,8 @@ class _Trials:
             self.connection.execute("CREATE TABLE mine AS FROM batch")
             self.connection.execute("CREATE OR REPLACE VIEW batch AS FROM mine")
             # the run's own rows are not among these, wherever the branch starts
-            self.has_before = define_before(stack, self.connection, run, _child_of(stack.lake.head(self.branch)))
+            base = _child_of(stack.lake.head(self.branch))
+            self.has_before = define_before(stack, self.connection, run, base, None)
             if self.has_before:
                 self.connection.execute("CREATE TABLE there AS FROM before")
             yield profile

@@ -12,7 +12,7 @@ from flows.adapters import duck
 from flows.adapters.lake import LakeObject
 from flows.commands.gates import view_batch
 from flows.commands.stack import Stack
-from flows.compare.current import select_current
+from flows.compare.current import select_current, select_touched
 from flows.domain.errors import ChecksErrored, NotFound
 from flows.domain.runs import Run
 
@@ -35,12 +35,10 @@ def read_current_of_batch(stack: Stack, run: Run, commit: str) -> pa.Table:
         _open_batch(stack, connection, run)
         if not _view(stack, connection, commit, _list_raw(stack, run.source, commit)):
             return connection.execute("SELECT * EXCLUDE (file_row_number) FROM batch WHERE false").to_arrow_table()
-        # as text: the batch may have kept a column as it was brought, untyped
-        names = [duck.quote(name) for name in source.key]
-        same = " AND ".join(f"CAST(r.{name} AS VARCHAR) = CAST(b.{name} AS VARCHAR)" for name in names)
-        touched = f"(SELECT r.* FROM records r SEMI JOIN batch b ON {same})"
+        touched = f"({select_touched('records', 'batch', source.key)})"
         query = select_current(touched, source.key, source.updated_at)
-        return connection.execute(f"SELECT * FROM ({query}) ORDER BY {', '.join(names)}").to_arrow_table()
+        names = ", ".join(duck.quote(name) for name in source.key)
+        return connection.execute(f"SELECT * FROM ({query}) ORDER BY {names}").to_arrow_table()
 
 
 def read_dataset(stack: Stack, dataset: str, commit: str) -> pa.Table:

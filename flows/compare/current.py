@@ -19,6 +19,12 @@ def select_current(relation: str, key: Sequence[str], updated_at: str) -> str:
     return f"SELECT * EXCLUDE (file_row_number) FROM (SELECT * FROM {relation} {latest}) WHERE _deleted IS NOT TRUE"
 
 
+def select_touched(relation: str, batch: str, key: Sequence[str]) -> str:
+    """Select the change records of the keys that a batch brings; keys are compared as text, as in `select_unseen`."""
+    same = " AND ".join(f"CAST(r.{name} AS VARCHAR) = CAST(b.{name} AS VARCHAR)" for name in _quoted(key))
+    return f"SELECT r.* FROM {relation} r SEMI JOIN {batch} b ON {same}"
+
+
 def select_versions(relation: str) -> str:
     """Select each version of a row once, though overlapping windows may have brought it twice."""
     return f"SELECT DISTINCT * EXCLUDE ({', '.join(each for each in _HIDDEN if each != '_deleted')}) FROM {relation}"
