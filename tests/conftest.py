@@ -8,6 +8,8 @@ One server per test process, started when the first test asks for it; a fresh re
 - `dbt`: one DbtBuilder for the session on the checkout's project; its process starts with the first build.
 - `stack`: all of these as a Stack; project = the checkout, home in `tmp_path`.
 - `world`: the stack with sources that remember, and helpers to bring, integrate and look (`tests.support.world.World`).
+- `named_world`: the same, with the settings in the environment naming it, for what reads them.
+- `call`: one command of the command line in this process.
 - `proxy`: an HTTP proxy in front of the server that breaks what it is told to (`tests.support.proxy`).
 """
 
@@ -15,11 +17,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from flows import cli
 from flows.adapters.dbt_build import DbtBuilder
 from flows.adapters.lake import Lake, LakeAccess
 from flows.adapters.ledger import Ledger
@@ -39,6 +43,7 @@ _QUIET = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
+Call = Callable[..., tuple[int, str, str]]
 _numbers = itertools.count()
 
 
@@ -117,6 +122,38 @@ def stack(
 def world(stack: Stack, clock: Clock) -> World:
     """Return the stack with in-memory sources and the helpers that play with them."""
     return World(stack, clock, {name: RememberingSource(name) for name in stack.sources})
+
+
+@pytest.fixture
+def named_world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return the world with the settings naming it: command line, client and pages find it as a user's processes do."""
+    access = world.lake.access
+    for name, value in {
+        "HOME": str(world.stack.home),
+        "LAKE_URL": access.url,
+        "LAKE_ACCESS_KEY_ID": access.access_key_id,
+        "LAKE_SECRET_ACCESS_KEY": access.secret_access_key,
+        "REPOSITORY": world.lake.repository,
+        "LEDGER_URL": world.stack.ledger.url,
+        "ACTOR": "ann",
+    }.items():
+        monkeypatch.setenv(f"DARTIFACT_{name}", value)
+    return world
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return what runs one command in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dartifact", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
 
 
 @pytest.fixture

@@ -32,9 +32,3 @@ def _open() -> tuple[Stack, Any]:
     owned = ExitStack()
     stack = owned.enter_context(wiring.open_stack(read_settings(), lambda line: print(line, file=sys.stderr)))
     return stack, owned
-
-
-def forget() -> None:
-    """Let the next call open everything again: another ledger, or a lake that has come back."""
-    open_ledger.clear()
-    _open.clear()

@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from flows import cli
 from flows.adapters.drift_file import drift_schema
 from flows.compare import self_test as trials
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, Call
 from tests.support.sources import customer
 from tests.support.world import World
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return what runs one command: (exit code, stdout, stderr)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dartifact", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture
@@ -89,20 +69,10 @@ def test_the_schema_of_drift_files_is_that_of_the_rules() -> None:
     assert not valid({"batch": {"volume": {"least": -1}}})
 
 
-def test_a_self_test_is_one_document(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    access = world.lake.access
-    for name, value in {
-        "HOME": str(world.stack.home),
-        "LAKE_URL": access.url,
-        "LAKE_ACCESS_KEY_ID": access.access_key_id,
-        "LAKE_SECRET_ACCESS_KEY": access.secret_access_key,
-        "REPOSITORY": world.lake.repository,
-        "LEDGER_URL": world.stack.ledger.url,
-    }.items():
-        monkeypatch.setenv(f"DARTIFACT_{name}", value)
+def test_a_self_test_is_one_document(named_world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "FAULTS", trials.FAULTS[:2])
     monkeypatch.setattr(trials, "HARMLESS", trials.HARMLESS[:1])
-    world.land("customers", *(customer(n) for n in range(20)))
+    named_world.land("customers", *(customer(n) for n in range(20)))
     code, out, said = call("checks", "self-test", "customers", "-o", "json", "--seed", "1")
     assert code == 0, said
     document = json.loads(out)

@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from flows import cli
 from flows.domain.runs import Phase, Run
+from tests.conftest import Call
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
 
-Call = Callable[..., tuple[int, str, str]]
 STATUS = "orders.status.invalid"
 
 
 @pytest.fixture
-def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def shop(named_world: World) -> World:
     """Return a world that the settings name, with one customer in `main`."""
-    access = world.lake.access
-    for name, value in {
-        "HOME": str(world.stack.home),
-        "LAKE_URL": access.url,
-        "LAKE_ACCESS_KEY_ID": access.access_key_id,
-        "LAKE_SECRET_ACCESS_KEY": access.secret_access_key,
-        "REPOSITORY": world.lake.repository,
-        "LEDGER_URL": world.stack.ledger.url,
-        "ACTOR": "ann",
-    }.items():
-        monkeypatch.setenv(f"DARTIFACT_{name}", value)
-    world.land("customers", customer(1))
-    return world
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return what runs one command: (exit code, stdout, stderr)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dartifact", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    named_world.land("customers", customer(1))
+    return named_world
 
 
 @pytest.fixture

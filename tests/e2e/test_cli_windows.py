@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from flows import cli
 from flows.adapters.ledger import Ledger
 from flows.cli_windows import read_time
 from flows.domain.errors import UsageError
 from flows.domain.runs import Phase
+from tests.conftest import Call
 from tests.support.sources import CUSTOMERS
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -29,20 +26,6 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv("DARTIFACT_LEDGER_URL", url)
     with closing(Ledger(url)) as ledger:
         yield ledger
-
-
-@pytest.fixture
-def call(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return what runs one command: (exit code, stdout, stderr)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dartifact", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 def test_the_line_is_stopped_and_started_once(call: Call, ledger: Ledger) -> None:

@@ -22,20 +22,10 @@ HEAVY = ("pandas", "duckdb", "lakefs_sdk", "prefect", "sqlalchemy", "soda_core",
 
 
 @pytest.fixture
-def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def shop(named_world: World) -> World:
     """Return a world that the settings name, with one customer in `main`."""
-    access = world.lake.access
-    for name, value in {
-        "HOME": str(world.stack.home),
-        "LAKE_URL": access.url,
-        "LAKE_ACCESS_KEY_ID": access.access_key_id,
-        "LAKE_SECRET_ACCESS_KEY": access.secret_access_key,
-        "REPOSITORY": world.lake.repository,
-        "LEDGER_URL": world.stack.ledger.url,
-    }.items():
-        monkeypatch.setenv(f"DARTIFACT_{name}", value)
-    world.land("customers", customer(1))
-    return world
+    named_world.land("customers", customer(1))
+    return named_world
 
 
 def test_a_batch_is_a_frame_of_its_rows_with_every_value_as_it_is(shop: World) -> None:

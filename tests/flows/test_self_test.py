@@ -54,7 +54,7 @@ def test_it_tells_which_gate_stops_what_and_leaves_nothing(shop: World) -> None:
     assert (shop.head, len(shop.events())) == (before, events)
 
 
-def test_a_check_that_is_taken_away_lowers_the_catch_rate(shop: World) -> None:
+def test_a_check_that_is_taken_away_stops_nothing_any_more(shop: World) -> None:
     before = self_test(shop.stack, "orders")
     contract = shop.stack.contract("orders")
     valid = "      - invalid:\n          valid_values: [placed, paid, shipped, returned, cancelled]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from flows.commands import review
@@ -10,29 +11,17 @@ from flows.domain.runs import Phase, Run
 from tests.conftest import PROJECT
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
-from ui import stack
 
 PAGE = str(PROJECT / "ui" / "views" / "run.py")
 
 
 @pytest.fixture
-def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def shop(named_world: World) -> World:
     """Return a world that the settings name, with one customer and one order in `main`."""
-    access = world.lake.access
-    for name, value in {
-        "HOME": str(world.stack.home),
-        "LAKE_URL": access.url,
-        "LAKE_ACCESS_KEY_ID": access.access_key_id,
-        "LAKE_SECRET_ACCESS_KEY": access.secret_access_key,
-        "REPOSITORY": world.lake.repository,
-        "LEDGER_URL": world.stack.ledger.url,
-        "ACTOR": "ann",
-    }.items():
-        monkeypatch.setenv(f"DARTIFACT_{name}", value)
-    stack.forget()
-    world.land("customers", customer(1))
-    world.land("orders", order(1, amount=5))
-    return world
+    st.cache_resource.clear()
+    named_world.land("customers", customer(1))
+    named_world.land("orders", order(1, amount=5))
+    return named_world
 
 
 @pytest.fixture

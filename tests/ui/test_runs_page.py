@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from flows.adapters.ledger import Ledger
 from flows.domain.runs import Phase
 from tests.conftest import PROJECT
 from tests.support.sources import CUSTOMERS
-from ui.stack import open_ledger
 
 APP = str(PROJECT / "ui" / "app.py")
 
@@ -22,7 +22,7 @@ def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the UI a ledger of its own."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("DARTIFACT_LEDGER_URL", url)
-    open_ledger.clear()
+    st.cache_resource.clear()
     return url
 
 
