@@ -56,9 +56,9 @@ def self_test(
             say(f"{name}: faults and harmless variations of a recent batch, one at a time")
             done.append(command(stack, name, seed=seed, magnitude=magnitude, progress=lambda line: say(f"  {line}")))
     documents = [each.to_json() for each in done]
-    fitting = [each for test in done for each in test.faults if each.columns is not None]
+    fitting, slipped = sum(len(each.fitting) for each in done), sum(len(each.slipped) for each in done)
     every = {
-        "catch_rate": round(sum(each.stopped_by is not None for each in fitting) / max(len(fitting), 1), 4),
+        "catch_rate": round(1 - slipped / max(fitting, 1), 4),
         "false_alarms": sum(each.false_alarms for each in done),
         "faults": [{"dataset": each["dataset"], **fault} for each in documents for fault in each["faults"]],
         "datasets": documents,
@@ -70,19 +70,18 @@ def tell_self_test(test: SelfTest) -> str:
     """Return the self-test of a dataset as text: a table of faults, what is let pass, the false alarms."""
     from flows.cli_words import render_table  # noqa: PLC0415
 
-    fitting = [each for each in test.faults if each.columns is not None]
-    slipped = [each for each in fitting if each.stopped_by is None]
     others = [each.name for each in test.faults if each.columns is None]
     rows = [(each.name, ", ".join(each.columns or ()), each.stopped_by or "-", _tell_dose(each), each.check or "")
-            for each in fitting]  # fmt: skip
+            for each in test.fitting]  # fmt: skip
     lines = [
-        f"{test.dataset}: {len(fitting) - len(slipped)} of {len(fitting)} faults stopped ({test.catch_rate:.0%}), "
+        f"{test.dataset}: {len(test.fitting) - len(test.slipped)} of {len(test.fitting)} faults stopped "
+        f"({test.catch_rate:.0%}), "
         f"{test.false_alarms} of {len(test.harmless)} harmless variations stopped",
         f"  in {test.batch}, {test.rows:,} rows; a fault counts as stopped when it is in one row of ten",
         *(f"  {note}" for note in test.notes),
         render_table(("fault", "column", "stopped by", "from a share of", "check"), rows),
     ]
-    lines += _tell_trials("let pass", slipped)
+    lines += _tell_trials("let pass", test.slipped)
     lines += _tell_trials("FALSE ALARM", [each for each in test.harmless if each.stopped_by is not None])
     lines += [f"fits no column here: {', '.join(others)}"] if others else []
     return "\n".join(lines)

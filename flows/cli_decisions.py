@@ -9,7 +9,6 @@ import typer
 
 from flows.cli_frame import Output, OutputOption, answer, end_by_phase, opened, say
 from flows.cli_windows import ReasonOption, read_time
-from flows.domain import errors
 
 RunArgument = Annotated[str, typer.Argument(help="a run id (or its branch)")]
 CommitOption = Annotated[str, typer.Option(help="only if this is still its commit")]
@@ -34,7 +33,7 @@ def approve(
     from flows.commands.review import approve as command  # noqa: PLC0415
 
     with opened(lake=False, sources=False) as (settings, stack):
-        done = command(stack, _run_id(run), reason=reason, actor=settings.person, commit=commit or None,
+        done = command(stack, run.removeprefix("run-"), reason=reason, actor=settings.person, commit=commit or None,
                        report=report or None)  # fmt: skip
         waived = [each for each in stack.ledger.waivers(run_ids=[done.run_id]) if each.ended_at is None]
         document = {**documents.describe_run(done), "waivers": [documents.describe_waiver(each) for each in waived]}
@@ -51,7 +50,7 @@ def reject(
     from flows.commands.review import reject as command  # noqa: PLC0415
 
     with opened(lake=False, sources=False) as (settings, stack):
-        done = command(stack, _run_id(run), reason=reason, actor=settings.person, commit=commit or None)
+        done = command(stack, run.removeprefix("run-"), reason=reason, actor=settings.person, commit=commit or None)
         holes = [hole for hole in documents.describe_holes(stack) if hole["run_id"] == done.run_id]
         document = documents.describe_run(done)
     lines = [f"{done.run_id} is rejected"]
@@ -67,7 +66,7 @@ def recheck(run: RunArgument, output: OutputOption = Output.TEXT) -> None:
     from flows.commands.review import recheck as command  # noqa: PLC0415
 
     with opened(tells=True) as (settings, stack):
-        done = command(stack, _run_id(run), actor=settings.person, wait=say)
+        done = command(stack, run.removeprefix("run-"), actor=settings.person, wait=say)
         document = documents.describe_run(done)
     answer(document, output, cli_words.tell_runs_brought([done]))
     end_by_phase([done])
@@ -88,8 +87,8 @@ def fix(
 
     rows = read_rows(file) if file else None
     with opened(tells=True) as (settings, stack):
-        before = stack.ledger.run(_run_id(run)).rows
-        done = command(stack, _run_id(run), rows, reason=reason, actor=settings.person, wait=say)
+        before = stack.ledger.run(run.removeprefix("run-")).rows
+        done = command(stack, run.removeprefix("run-"), rows, reason=reason, actor=settings.person, wait=say)
         document = documents.describe_run(done)
     say(f"{done.run_id} has {done.rows or 0:,} rows now; it had {before or 0:,}")
     answer(document, output, cli_words.tell_runs_brought([done]))
@@ -160,9 +159,3 @@ def unwaive(
     with opened(lake=False, sources=False) as (settings, stack):
         ended = withdraw(stack, number, reason=reason, actor=settings.person)
     say(f"waiver {number} {'has ended' if ended else 'had ended already'}")
-
-
-def _run_id(name: str) -> str:
-    if not name.removeprefix("run-"):
-        raise errors.UsageError("name a run", hint="dartifact runs")
-    return name.removeprefix("run-")

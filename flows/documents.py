@@ -10,7 +10,7 @@ from flows.adapters.lake import MAIN
 from flows.adapters.ledger import Event, Ledger, Stop
 from flows.adapters.project_code import digest_code
 from flows.commands.codes import find_last_good, find_refusal
-from flows.commands.failing_rows import count_kept, find_check, read_failing_rows
+from flows.commands.failing_rows import find_check, look_at_failing, read_failing_rows
 from flows.commands.rollback import Rollback
 from flows.commands.stack import Stack
 from flows.commands.stops import describe_stop
@@ -198,20 +198,22 @@ def describe_one(stack: Stack, name: str) -> Document:
         return {**describe_dartifact(dartifact), "events": [_event(each) for each in events]}
     refusals = stack.ledger.refusals(run.run_id)
     kept = set(stack.lake.list_branches("candidate-")) if refusals else set()
-    record = describe_run_record(stack.ledger, run.run_id)
-    results = {each.check: each for each in _own_results(stack.ledger, run)}
-    for check in record["checks"]:
-        check["failing_sample"] = _sample(stack, run, results[check["check"]])
-    return {**record, "refused_in": [_refusal(each, kept) for each in refusals]}
+    results = _own_results(stack.ledger, run)
+    checks = [{**_result(each), "failing_sample": _sample(stack, run, each)} for each in results]
+    return {**_record(stack.ledger, run, checks), "refused_in": [_refusal(each, kept) for each in refusals]}
 
 
 def describe_run_record(ledger: Ledger, run_id: str) -> Document:
     """Return one run with its checks, waivers and events: what the ledger knows of it."""
     run = ledger.run(run_id)
+    return _record(ledger, run, [_result(each) for each in _own_results(ledger, run)])
+
+
+def _record(ledger: Ledger, run: Run, checks: list[Document]) -> Document:
     return {
         **describe_run(run),
         "report": run.report,
-        "checks": [_result(each) for each in _own_results(ledger, run)],
+        "checks": checks,
         "waivers": [describe_waiver(each) for each in ledger.waivers(run_ids=[run.run_id])],
         "events": [_event(each) for each in ledger.events(run_id=run.run_id)],
     }
@@ -232,14 +234,14 @@ def _sample(stack: Stack, run: Run, result: Result) -> list[Document]:
 def describe_failing(stack: Stack, run: Run, check: str, most: int) -> Document:
     """Return the failing rows of the check that a name means, `most` of those that were kept."""
     result = find_check(stack, run, check)
-    rows = read_failing_rows(stack, run, result, most)
+    rows, kept = look_at_failing(stack, run, result, most)
     return {
         "run_id": run.run_id,
         "check": result.check,
         "message": result.message,
         "failing_rows": result.failing_rows,
         "known_rows": result.known_rows,
-        "kept": count_kept(stack, run, result),
+        "kept": kept,
         "rows": [{name: _plain(value) for name, value in row.items()} for row in rows],
     }
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.adapters.contracts import load_contract
-from flows.adapters.drift_file import load_drift_rules
 from flows.adapters.lake import MAIN, PRODUCTION, STAGING, Lake
 from flows.adapters.lake_calls import LakeAccess
 from flows.adapters.ledger import Ledger
+from flows.commands.validation import read_check_file
 from flows.domain.errors import DartifactError
 
 _LEAST_DISK = 1 << 30
@@ -66,7 +65,7 @@ def examine(
     for path in sorted((project / "checks").rglob("*.yml")):
         is_drift = path.name.endswith(".drift.yml")
         name = f"{'drift' if is_drift else 'contract'} {path.relative_to(project)}"
-        findings.append(_ask(name, partial(_drift if is_drift else _contract, path), "mend the file"))
+        findings.append(_ask(name, partial(read_check_file, path), "mend the file"))
     findings.append(_ask("sources", lambda: _sources(load_sources(), project), "set DARTIFACT_PROJECT"))
     findings.append(_ask("ledger", lambda: _ledger(ledger_url), "set DARTIFACT_LEDGER_URL"))
 
@@ -90,17 +89,6 @@ def _ask(what: str, look: Callable[[], str], advice: str) -> Finding:
         # Who has come here from another verb's hint must not be sent in a circle.
         hint = "" if error.hint == "dartifact doctor" else error.hint
         return Finding(what, False, error.message, hint or advice)
-
-
-def _drift(path: Path) -> str:
-    contract = load_contract(path.with_name(path.name.replace(".drift.yml", ".yml")))
-    rules = load_drift_rules(path, [name for name, _ in contract.columns])
-    declared = sum(map(len, rules.columns.values())) + len(rules.table)
-    return f"{declared} checks differ from the defaults, {rules.history} runs of history"
-
-
-def _contract(path: Path) -> str:
-    return f"{len(load_contract(path).columns)} columns"
 
 
 class _Unwell(DartifactError):

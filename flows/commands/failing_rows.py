@@ -143,23 +143,22 @@ def find_check(stack: Stack, run: Run, name: str) -> Result:
 
 def read_failing_rows(stack: Stack, run: Run, result: Result, most: int = 20) -> tuple[dict[str, Any], ...]:
     """Return the first failing rows of a check: those that were kept, else those of the run's tested commit."""
+    return look_at_failing(stack, run, result, most)[0]
+
+
+def look_at_failing(stack: Stack, run: Run, result: Result, most: int) -> tuple[tuple[dict[str, Any], ...], int]:
+    """Return the first failing rows of a check, and how many can be had."""
     with open_failing(stack, run, result) as connection:
+        [[kept]] = connection.execute("SELECT count(*) FROM failing").fetchall()
         cursor = connection.execute(f"SELECT * FROM failing LIMIT {most}")
         names = [column[0] for column in cursor.description or ()]
-        return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+        return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall()), int(kept)
 
 
 def read_failing_table(stack: Stack, run: Run, result: Result) -> pa.Table:
     """Return all failing rows of a check that can be had, at most MOST_KEPT."""
     with open_failing(stack, run, result) as connection:
         return connection.execute("SELECT * FROM failing").to_arrow_table()
-
-
-def count_kept(stack: Stack, run: Run, result: Result) -> int:
-    """Return how many failing rows of a check can be had."""
-    with open_failing(stack, run, result) as connection:
-        [[rows]] = connection.execute("SELECT count(*) FROM failing").fetchall()
-    return int(rows)
 
 
 def write_failing_rows(stack: Stack, run: Run, result: Result, out: Path) -> int:

@@ -17,6 +17,7 @@ from flows.compare.mutations import Table
 from flows.compare.self_test import SelfTest, Stop, run_trials
 from flows.domain import errors
 from flows.domain.checks import Outcome, Report, VerdictKind, judge
+from flows.domain.drift_rules import HISTORY, LEAST_RUNS
 from flows.domain.profiles import Profile, add_counts
 from flows.domain.runs import Phase, Run
 
@@ -40,7 +41,7 @@ def self_test(
     batch as it is.
     """
     run = _choose(stack, dataset)
-    history = stack.ledger.profiles(run.ingestor, before=run.window.seq, most=30)
+    history = stack.ledger.profiles(run.ingestor, before=run.window.seq, most=HISTORY)
     branch = BRANCH + new_operation()
     stack.lake.create_branch(branch, stack.lake.head(MAIN).commit_id)
     try:
@@ -59,7 +60,7 @@ def self_test(
     notes = (
         [] if run.rows and run.rows >= _FEW_ROWS else [f"the batch has {run.rows or 0:,} rows: a dose is a few of them"]
     )
-    if len(history) < 5:
+    if len(history) < LEAST_RUNS:
         notes.append(f"only {len(history)} runs of {run.ingestor} were in main before it: drift may not be asked")
     return SelfTest(dataset, run.run_id, run.rows or 0, *done, tuple(notes))
 

@@ -38,12 +38,13 @@ def validate_checks(project: Path) -> tuple[CheckFile, ...]:
 
 def _look(path: Path, name: str) -> CheckFile:
     try:
-        return CheckFile(name, True, _read(path))
+        return CheckFile(name, True, read_check_file(path))
     except UsageError as error:
         return CheckFile(name, False, error.message.removeprefix(f"{path}: "), error.hint)
 
 
-def _read(path: Path) -> str:
+def read_check_file(path: Path) -> str:
+    """Say what a file of checks holds; UsageError when it would not be honoured."""
     if path.suffix == ".sql":
         try:
             text = path.read_text(encoding="utf-8")

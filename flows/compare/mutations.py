@@ -76,12 +76,11 @@ class Mutated:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One named fault, or harmless variation; `graded`: it can be put into a share of the rows."""
+    """One named fault or variation; `graded`: it can be put into a share of the rows."""
 
     name: str
     words: str
     make: Callable[[_Work], Mutated | None]
-    harmless: bool = False
     graded: bool = True
 
     def apply(self, table: Table, dose: Dose) -> Mutated | None:
@@ -135,13 +134,13 @@ class _Work:
         )
 
 
-def _number(expression: str, name: str, words: str, **options: bool) -> Mutation:
+def _number(expression: str, name: str, words: str) -> Mutation:
     def make(work: _Work) -> Mutated | None:
         return work.replace(
             work.choose(work.table.of_kind(Kind.NUMBER)), expression.format(x="{x}", m=work.dose.magnitude)
         )
 
-    return Mutation(name, words, make, **options)
+    return Mutation(name, words, make)
 
 
 def _text(expression: str, name: str, words: str, *, categories: bool | None = None) -> Mutation:
@@ -447,7 +446,7 @@ FAULTS = (
 """What the checks should stop; by name, one at a time."""
 
 HARMLESS = tuple(
-    Mutation(name, words, make, harmless=True, graded=False)
+    Mutation(name, words, make, graded=False)
     for name, words, make in (
         ("rows_in_another_order", "the same rows in another order", _reordered),
         ("columns_in_another_order", "the same columns in another order", _other_columns_first),

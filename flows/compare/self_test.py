@@ -55,10 +55,19 @@ class SelfTest:
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
+    def fitting(self) -> tuple[Trial, ...]:
+        """Return the trials of the faults that fit a column."""
+        return tuple(each for each in self.faults if each.columns is not None)
+
+    @property
+    def slipped(self) -> tuple[Trial, ...]:
+        """Return those of them that nobody stopped."""
+        return tuple(each for each in self.fitting if each.stopped_by is None)
+
+    @property
     def catch_rate(self) -> float:
         """Return the share of fitting faults that were stopped, 0 to 1."""
-        fitting = [each for each in self.faults if each.columns is not None]
-        return sum(each.stopped_by is not None for each in fitting) / len(fitting) if fitting else 0.0
+        return 1 - len(self.slipped) / len(self.fitting) if self.fitting else 0.0
 
     @property
     def false_alarms(self) -> int:

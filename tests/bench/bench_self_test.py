@@ -102,8 +102,7 @@ def main() -> None:
         done = look_at_table(path, chosen.seed)
         if done is None:
             continue
-        fitting = [each for each in done.faults if each.columns is not None]
-        slipped = [each.name for each in fitting if each.stopped_by is None]
+        fitting, slipped = done.fitting, [each.name for each in done.slipped]
         alarms = [f"{each.name}: {each.message}" for each in done.harmless if each.stopped_by]
         print(f"{done.dataset}: batches of {done.rows:,} rows: {len(fitting) - len(slipped)} of {len(fitting)} faults "
               f"stopped ({done.catch_rate:.0%}), {done.false_alarms} false alarms of {len(done.harmless)} "
