@@ -24,6 +24,7 @@ class Shape:
     key: tuple[Column, ...]
     values: tuple[Column, ...]
     tolerance: Tolerance | None = None
+    has_null_keys: bool = True  # may have some; false is proven, and makes the joins cheaper
 
     @property
     def keys(self) -> list[str]:
@@ -39,6 +40,11 @@ def create_differing(shape: Shape) -> str:
     return (
         f"CREATE OR REPLACE TEMP TABLE differing AS SELECT {columns} FROM {shape.base} b, {shape.candidate} c LIMIT 0"
     )
+
+
+def find_null_key(shape: Shape, side: str) -> str:
+    """Select whether a row of a side lacks a part of its key."""
+    return f"SELECT coalesce(bool_or({' OR '.join(f'{key} IS NULL' for key in _keys(shape))}), false) FROM {side}"
 
 
 def prove_unique(shape: Shape, side: str) -> str:
@@ -78,7 +84,7 @@ def find_suspects(shape: Shape, within: Condition, *, repeated: bool) -> str:
         f"CREATE OR REPLACE TEMP TABLE suspects AS "
         f"SELECT b.here IS NOT NULL AS in_base, c.here IS NOT NULL AS in_candidate, {keys}{values} "
         f"FROM ({_select(shape, shape.candidate, theirs, within, repeated)}) c "
-        f"FULL JOIN ({_select(shape, shape.base, mine, within, repeated)}) b ON {_same(shape.keys, 'b', 'c')} "
+        f"FULL JOIN ({_select(shape, shape.base, mine, within, repeated)}) b ON {_same_key(shape, 'b', 'c')} "
         f"WHERE b.h IS DISTINCT FROM c.h"
     )
 
@@ -89,7 +95,7 @@ def find_originals(shape: Shape, within: Condition) -> str:
     rows = _select(shape, shape.base, columns, within, repeated=False)
     return (
         f"CREATE OR REPLACE TEMP TABLE originals AS SELECT o.* FROM ({rows}) o "
-        f"SEMI JOIN (SELECT {', '.join(shape.keys)} FROM suspects WHERE in_base) s ON {_same(shape.keys, 'o', 's')}"
+        f"SEMI JOIN (SELECT {', '.join(shape.keys)} FROM suspects WHERE in_base) s ON {_same_key(shape, 'o', 's')}"
     )
 
 
@@ -103,7 +109,7 @@ def insert_pairs(shape: Shape) -> str:
     columns = [f"s.{key}" for key in shape.keys] + [f"o.v{n}" for n in numbers] + [f"s.v{n}" for n in numbers]
     return (
         f"INSERT INTO differing SELECT {kind}, {', '.join(columns)} FROM suspects s "
-        f"LEFT JOIN originals o ON {_same(shape.keys, 'o', 's')} "
+        f"LEFT JOIN originals o ON {_same_key(shape, 'o', 's')} "
         f"WHERE NOT s.in_base OR NOT s.in_candidate OR {differs or 'false'}"
     )
 
@@ -186,6 +192,12 @@ def _named_values(shape: Shape) -> list[str]:
 
 def _hash(columns: Sequence[Column]) -> str:
     return f"hash({', '.join(each.value(quote(each.name)) for each in columns) or 'true'})"
+
+
+def _same_key(shape: Shape, left: str, right: str) -> str:
+    if shape.has_null_keys:
+        return _same(shape.keys, left, right)
+    return " AND ".join(f"{left}.{key} = {right}.{key}" for key in shape.keys)
 
 
 def _same(names: Sequence[str], left: str, right: str) -> str:

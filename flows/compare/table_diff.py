@@ -156,6 +156,8 @@ class _Comparison:
             run(diff_sql.insert_unpaired(shape))
             return
         self._find_repeated()
+        has_null_keys = any(self._one(diff_sql.find_null_key(shape, side.relation))[0] for side in self.sides)
+        shape = self.shape = replace(shape, has_null_keys=has_null_keys)
         has_repeated = any(self.repeated.values())
         files = (self.base.files, self.candidate.files)
         for within in find_stretches(self.connection, shape.key[0], *files):

@@ -200,7 +200,7 @@ def _diff_run(run: str, main: str, folder: Path) -> list[int]:
         connection.execute(f"CREATE VIEW run_rows AS SELECT * FROM read_parquet('{run}', file_row_number = true)")
         connection.execute("CREATE TABLE touched AS SELECT DISTINCT id FROM run_rows")
         connection.execute("CREATE TABLE hits AS SELECT r.* FROM main_rows r SEMI JOIN touched t "
-                           "ON r.id IS NOT DISTINCT FROM t.id")  # fmt: skip
+                           "ON r.id = t.id")  # fmt: skip
         connection.execute("CREATE VIEW both_rows AS FROM hits UNION ALL BY NAME FROM run_rows")
         for side, relation in (("base", "hits"), ("candidate", "both_rows")):
             current = select_current(relation, ("id",), "updated_at")
