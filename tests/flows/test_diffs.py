@@ -44,6 +44,14 @@ def test_a_failed_run_can_be_looked_at_by_its_failing_check(world: World) -> Non
     assert [(cell.key, cell.base, cell.candidate) for cell in cells] == [("C000001", "consumer", "martian")]
 
 
+def test_a_run_whose_rows_lack_their_key_is_compared_nevertheless(world: World) -> None:
+    world.land("customers", customer(1))
+    run = world.bring("customers", customer(1, segment="public"), customer(2, customer_id=None))
+    stored = diffs.diff_run(world.stack, run)
+    assert (stored.diff.report.rows.added, stored.diff.report.rows.changed) == (1, 1)
+    assert [cell.candidate for cell in read_page(stored, only=CellFilter("added", "name"))] == [customer(2)["name"]]
+
+
 def test_a_late_run_does_not_undo_what_main_has_newer(world: World) -> None:
     world.land("customers", customer(1))
     late = world.bring("customers", customer(1, name="older"), customer(2))
