@@ -9,5 +9,6 @@ st.navigation(
     [
         st.Page("views/runs.py", title="Runs", url_path="runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
+        st.Page("views/production.py", title="Production", url_path="production"),
     ]
 ).run()

@@ -8,8 +8,11 @@ from flows import documents
 from flows.commands.diff_cells import Cell, CellFilter, read_page
 from flows.commands.diff_store import StoredDiff
 from flows.commands.diffs import diff_run
+from flows.commands.production import choose_promotion, plan_promotion
+from flows.commands.rollback import preview_rollback as preview
+from flows.commands.under_way import find_under_way
 from flows.domain.runs import Phase
-from ui.stack import open_ledger, open_stack
+from ui.stack import open_ledger, open_ledger_stack, open_stack
 
 
 def list_runs(phase: str | None, most: int = 200) -> list[dict[str, Any]]:
@@ -28,6 +31,44 @@ def read_production() -> dict[str, Any]:
     """Return where production stands."""
     pointer = open_ledger().pointer()
     return {"live": pointer.live, **documents.describe_production(pointer)}
+
+
+def read_under_way() -> dict[str, Any] | None:
+    """Return where a promotion or rollback stands, with all its steps; None when nothing moves."""
+    found = find_under_way(open_ledger_stack())
+    document = documents.describe_under_way(found)
+    return {**document, "steps": [str(step) for step in found.plan.steps]} if document and found else None
+
+
+def plan_next() -> dict[str, Any] | None:
+    """Return what would be promoted now and by which steps; None when nothing waits. PolicyRefused says why not."""
+    stack = open_ledger_stack()
+    chosen = choose_promotion(stack)
+    if chosen is None:
+        return None
+    plan = plan_promotion(stack, stack.ledger.pointer(), chosen.dartifact_id, "-")
+    return {**documents.describe_dartifact(chosen), "slot": plan.slot, "steps": [str(step) for step in plan.steps]}
+
+
+def preview_rollback(to: str | None, blame: str) -> dict[str, Any]:
+    """Return what a rollback would do."""
+    return documents.describe_rollback(preview(open_ledger_stack(), to, (blame,)))
+
+
+def list_promotions(most: int) -> list[dict[str, Any]]:
+    """Return promotions and rollbacks, the newest first."""
+    return [
+        {
+            "started": each.started_at,
+            "ended": each.ended_at,
+            "kind": each.plan.kind,
+            "dartifact": each.plan.dartifact,
+            "slot": each.plan.slot,
+            "state": each.state,
+            "steps": f"{each.done} of {len(each.plan.steps)}",
+        }
+        for each in open_ledger().promotions(most=most)
+    ]
 
 
 def list_holes() -> list[dict[str, Any]]:

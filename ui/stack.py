@@ -10,6 +10,7 @@ import streamlit as st
 
 from flows.adapters.ledger import Ledger
 from flows.commands.stack import Stack
+from flows.domain.errors import ChecksErrored, ServerUnavailable
 from flows.settings import read_settings
 
 
@@ -21,14 +22,32 @@ def open_ledger() -> Ledger:
 
 def open_stack() -> Stack:
     """Return the stack, with the lake; raises what the lake raises while it cannot be had."""
-    stack, _ = _open()
+    stack, _ = _open(lake=True)
     return stack
 
 
+def open_ledger_stack() -> Stack:
+    """Return a stack for what asks the ledger only."""
+    stack, _ = _open(lake=False)
+    return stack
+
+
+def open_stack_surely() -> Stack:
+    """Return the stack for a rollback: with the lake if it can be had, else with the ledger alone."""
+    try:
+        return open_stack()
+    except (ServerUnavailable, ChecksErrored):
+        return open_ledger_stack()
+
+
 @st.cache_resource
-def _open() -> tuple[Stack, Any]:
+def _open(*, lake: bool) -> tuple[Stack, Any]:
     from flows import wiring  # noqa: PLC0415  (pages that need the ledger alone do not wait for it)
 
     owned = ExitStack()
-    stack = owned.enter_context(wiring.open_stack(read_settings(), lambda line: print(line, file=sys.stderr)))
+    stack = owned.enter_context(wiring.open_stack(read_settings(), _say, lake=lake, sources=lake))
     return stack, owned
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -60,9 +60,12 @@ def roll_back(
     *,
     reason: str,
     actor: str,
+    leaves: str | None = None,
     run: Runner = run_plainly,
 ) -> Rollback:
     """Bring production back to a dartifact that served before; takes no lease and waits for nobody.
+
+    With `leaves` only while that dartifact is live, else Conflict: what was previewed, or clicked twice, is done once.
 
     Warm (a slot still holds it): one transaction swaps the pointer, ends a running promotion, records the blame and
     puts the guilty runs into the queue to be reverted; `resolve` answers the old commit from then on, with the lake
@@ -71,6 +74,8 @@ def roll_back(
     """
     for _ in range(_SWAPS):
         pointer = stack.ledger.pointer()
+        if leaves is not None and pointer.live != leaves:
+            raise errors.Conflict(f"{leaves} is not live any more: {pointer.live} is", hint="dartifact status")
         decided = _decide(stack, pointer, to, blame)
         try:
             if not decided.warm:

@@ -44,17 +44,20 @@ def is_settled(pointer: LivePointer, plan: Plan) -> bool:
     return pointer.plan is None and pointer.live == plan.dartifact and pointer.active == plan.slot
 
 
-def abort(stack: Stack, *, reason: str, actor: str) -> Plan:
+def abort(stack: Stack, *, reason: str, actor: str, plan_id: str | None = None) -> Plan:
     """End the promotion under way in one swap, effective at once, and freeze promotions; return what was ended.
 
     All consumers read what is live, the executor stops at its next step. The dartifact stays approved: once promotions
     are allowed again it is promoted, unless a newer one is green by then. Needs the ledger only. Raises UsageError when
-    there is no promotion that could be ended.
+    there is no promotion that could be ended, Conflict when it is not the one of `plan_id`.
     """
     for _ in range(_SWAPS):
         pointer, found = stack.ledger.pointer(), find_under_way(stack)
         if found is None:
             raise errors.UsageError("no promotion is under way", hint="dartifact status")
+        if plan_id not in (None, found.plan.plan_id):
+            message = f"another promotion is under way by now: that of {found.plan.dartifact}"
+            raise errors.Conflict(message, hint="dartifact status")
         if found.plan.kind != "promotion":
             raise errors.UsageError("what is under way is a rollback, which is not aborted", hint="dartifact status")
         if is_settled(pointer, found.plan):

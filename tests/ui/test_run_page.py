@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from flows.commands import review
 from flows.domain.runs import Phase, Run
-from tests.conftest import PROJECT
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
-
-PAGE = str(PROJECT / "ui" / "views" / "run.py")
+from tests.ui.pages import open_page, press
 
 
 @pytest.fixture
@@ -30,16 +27,8 @@ def bad(shop: World) -> Run:
     return shop.bring("orders", order(1, amount=7), bad_order(2), order(3))
 
 
-def open_page(run: Run | str) -> AppTest:
-    page = AppTest.from_file(PAGE, default_timeout=60)
-    page.query_params["run"] = run if isinstance(run, str) else run.run_id
-    page.run()
-    assert not page.exception
-    return page
-
-
 def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, bad: Run) -> None:
-    page = open_page(bad)
+    page = open_page("run", run=bad.run_id)
     assert "failed at the local gate" in page.error[0].value
     assert "1 of 3 rows is not" in page.error[0].value
     checks, columns, cells, failing, _ = (each.value for each in page.dataframe)
@@ -55,7 +44,7 @@ def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, b
 
 
 def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
-    page = open_page(bad)
+    page = open_page("run", run=bad.run_id)
     page.selectbox(key="check").select("orders.status.invalid").run()
     assert not page.exception
     cells = page.dataframe[2].value
@@ -65,7 +54,7 @@ def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
 
 
 def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
-    page = open_page(bad)
+    page = open_page("run", run=bad.run_id)
     press(page, "Approve")
     assert "for a reason" in page.error[-1].value
     assert shop.run(bad).phase is Phase.FAILED
@@ -79,7 +68,7 @@ def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
 
 
 def test_a_stale_decision_is_refused(shop: World, bad: Run) -> None:
-    page = open_page(bad)
+    page = open_page("run", run=bad.run_id)
     review.reject(shop.stack, bad.run_id, reason="rubbish", actor="bob")
     page.text_input[0].set_value("known")
     press(page, "Approve")
@@ -88,10 +77,5 @@ def test_a_stale_decision_is_refused(shop: World, bad: Run) -> None:
 
 
 def test_a_run_that_is_not_there_is_said(shop: World) -> None:
-    assert "there is no run nobody" in open_page("nobody").error[0].value
-    assert "Name a run" in open_page("").info[0].value
-
-
-def press(page: AppTest, label: str) -> None:
-    next(each for each in page.button if each.label == label).click().run()
-    assert not page.exception
+    assert "there is no run nobody" in open_page("run", run="nobody").error[0].value
+    assert "Name a run" in open_page("run").info[0].value

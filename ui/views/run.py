@@ -11,9 +11,9 @@ from flows.commands.diff_cells import CellFilter
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Run
 from ui import actions, reads
+from ui.format import OUTCOME_MARKS, decide, show_said, tell_error
 
 PAGE = 50
-MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
 _STOPPED = ("failed", "held")
 
 
@@ -45,7 +45,7 @@ def show_checks(run: dict[str, Any]) -> None:
     st.dataframe(
         [
             {
-                "": MARKS[each["outcome"]],
+                "": OUTCOME_MARKS[each["outcome"]],
                 "outcome": each["outcome"],
                 "check": each["check"],
                 "what it says": each["message"],
@@ -137,26 +137,20 @@ def show_decision(run: dict[str, Any]) -> None:
         wants_reject = st.form_submit_button("Reject", width="stretch")
         wants_recheck = st.form_submit_button("Recheck", disabled=not run["commit"], width="stretch")
     if wants_approve:
-        decide(lambda: actions.approve(run["run_id"], reason, run["commit"], run["report"]))
+        decide(lambda: tell_phase(actions.approve(run["run_id"], reason, run["commit"], run["report"])))
     if wants_reject:
-        decide(lambda: actions.reject(run["run_id"], reason, run["commit"]))
+        decide(lambda: tell_phase(actions.reject(run["run_id"], reason, run["commit"])))
     if wants_recheck:
-        decide(lambda: actions.recheck(run["run_id"]))
+        decide(lambda: tell_phase(actions.recheck(run["run_id"])))
     st.caption("Other rows: on the command line")
     st.code(
         f"dartifact checkout {run['run_id']}\ndartifact fix {run['run_id']} --file FILE --reason WHY", language=None
     )
 
 
-def decide(act: Callable[[], Run]) -> None:
-    """Carry out a decision, or say why it was refused; a page that was shown again decides nothing again."""
-    try:
-        done = act()
-    except DartifactError as error:
-        st.error(f"{error.message}" + (f" (try: {error.hint})" if error.hint else ""))
-        return
-    st.session_state["decided"] = f"{done.run_id} is {done.phase} now"
-    st.rerun()
+def tell_phase(run: Run) -> str:
+    """Say where a run stands after a decision."""
+    return f"{run.run_id} is {run.phase} now"
 
 
 def show_part(show: Callable[[dict[str, Any]], None], run: dict[str, Any]) -> None:
@@ -164,7 +158,7 @@ def show_part(show: Callable[[dict[str, Any]], None], run: dict[str, Any]) -> No
     try:
         show(run)
     except DartifactError as error:
-        st.error(f"{error.message} {error.hint}")
+        tell_error(error)
 
 
 def show_page() -> None:
@@ -176,11 +170,10 @@ def show_page() -> None:
     try:
         run = reads.read_run(run_id)
     except DartifactError as error:
-        st.error(f"{error.message} {error.hint}")
+        tell_error(error)
         return
     st.title(run["run_id"])
-    if said := st.session_state.pop("decided", None):
-        st.success(said)
+    show_said()
     left, right = st.columns([3, 1])
     with left:
         show_verdict(run)

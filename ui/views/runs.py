@@ -7,8 +7,7 @@ import streamlit as st
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Phase
 from ui import reads
-
-MARKS = {"failed": "✗", "held": "‖", "rejected": "✗", "reverted": "↩", "live": "●", "merged": "✓", "queued": "…"}
+from ui.format import PHASE_MARKS, tell_error
 
 
 def show_production() -> None:
@@ -36,7 +35,7 @@ def show_runs() -> None:
     st.dataframe(
         [
             {
-                "": MARKS.get(run["phase"], "▸"),
+                "": PHASE_MARKS.get(run["phase"], "▸"),
                 "run": f"run?run={run['run_id']}",
                 "phase": run["phase"],
                 "gate": run["gate"] or "",
@@ -66,7 +65,7 @@ def show_page() -> None:
                 st.dataframe(holes, hide_index=True, width="stretch")
         show_runs()
     except DartifactError as error:
-        st.error(f"{error.message} {error.hint}")
+        tell_error(error)
 
 
 st.title("Runs")

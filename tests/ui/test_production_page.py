@@ -1,0 +1,138 @@
+"""The page of production, on a real lakeFS server: slots, promotion, abort, and the way back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import streamlit as st
+
+from flows.commands import production
+from flows.commands.rollback import roll_back
+from flows.commands.staging import stage
+from flows.domain.dartifacts import Dartifact, DartifactState
+from flows.domain.errors import Conflict
+from tests.support.sources import customer, order
+from tests.support.world import World
+from tests.ui.pages import open_page, press, said
+from ui import actions
+
+FIRST, SECOND = 0, 1
+
+
+@pytest.fixture
+def shop(named_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return a world that the settings name, with a soak of a second that nobody waits for."""
+    st.cache_resource.clear()
+    monkeypatch.setenv("DARTIFACT_SOAK_SECONDS", "0")
+    named_world.land("customers", customer(1))
+    return named_world
+
+
+def offer(shop: World, number: int) -> Dartifact:
+    shop.land("orders", order(number, amount=5))
+    return stage(shop.stack, actor="test")
+
+
+@pytest.fixture
+def served(shop: World) -> tuple[Dartifact, Dartifact]:
+    """Return two dartifacts that were promoted one after the other; the second one is live."""
+    shop.with_policy(weights=(100,), soak=timedelta(0))
+    made = []
+    for number in (1, 2):
+        made.append(offer(shop, number))
+        production.promote(shop.stack, actor="test")
+    return made[FIRST], made[SECOND]
+
+
+def test_before_the_first_promotion_it_says_so(shop: World) -> None:
+    assert "Nothing is live yet." in said(open_page("production"))
+
+
+def test_a_green_dartifact_is_promoted_with_one_click(shop: World) -> None:
+    dartifact = offer(shop, 1)
+    page = open_page("production")
+    assert f"Next: {dartifact.dartifact_id}" in said(page)
+    press(page, "Promote")
+    assert f"{dartifact.dartifact_id} is live on blue" in page.success[0].value
+    assert shop.stack.ledger.pointer().live == dartifact.dartifact_id
+    assert "blue · active" in said(page)
+
+
+def test_rolling_back_takes_one_click_and_one_confirmation(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
+    page = open_page("production")
+    press(page, "Roll back")
+    assert shop.stack.ledger.pointer().live == served[SECOND].dartifact_id
+    assert f"**{served[FIRST].dartifact_id}** comes back at once" in said(page)
+    assert "promotions are frozen until" in said(page)
+    [marts, _] = (each.value for each in page.dataframe)
+    assert {"mart", "rows now", "rows then"} == set(marts.columns)
+    press(page, f"Roll back to {served[FIRST].dartifact_id}")
+    assert f"{served[FIRST].dartifact_id} is live again" in page.success[0].value
+    assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
+    [event] = shop.events("ProductionRolledBack")
+    assert (event.actor, event.payload["reason"]) == ("ann", "no reason given")
+
+
+def test_the_blamed_run_is_shown_and_asked_out_of_main(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
+    [guilty] = set(served[SECOND].runs) - set(served[FIRST].runs)
+    page = open_page("production", to=served[FIRST].dartifact_id)
+    page.selectbox(key="blame").select(guilty).run()
+    assert f"taken out of main: {guilty}" in said(page)
+    assert "promotions are frozen" not in said(page)
+    press(page, "Roll back to")
+    assert [run.run_id for run in shop.stack.ledger.pending_reverts()] == [guilty]
+    assert shop.integrate().reverted == [guilty]
+    assert guilty not in shop.runs_in_main()
+
+
+def test_a_rollback_that_was_confirmed_twice_happens_once(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
+    leaves, to = served[SECOND].dartifact_id, served[FIRST].dartifact_id
+    actions.roll_back(leaves, to, "unknown", "it is wrong")
+    with pytest.raises(Conflict, match=f"{leaves} is not live any more: {to} is"):
+        actions.roll_back(leaves, to, "unknown", "it is wrong")
+    assert len(shop.events("ProductionRolledBack")) == 1
+
+
+def test_a_stale_confirmation_is_refused(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
+    page = open_page("production", to=served[FIRST].dartifact_id)
+    roll_back(shop.stack, reason="quicker", actor="bob")
+    press(page, "Roll back to")
+    assert len(shop.events("ProductionRolledBack")) == 1
+    assert page.error
+
+
+def test_without_the_lake_the_rollback_takes_effect(
+    shop: World, served: tuple[Dartifact, Dartifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARTIFACT_LAKE_URL", "http://127.0.0.1:9")
+    page = open_page("production", to=served[FIRST].dartifact_id)
+    press(page, "Roll back to")
+    assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
+    assert "Plain readers of `production` still see" in page.success[0].value
+
+
+def test_a_promotion_under_way_is_shown_and_ended(
+    shop: World, served: tuple[Dartifact, Dartifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARTIFACT_SOAK_SECONDS", "3600")
+    third = offer(shop, 3)
+    page = open_page("production")
+    press(page, "Promote")
+    assert f"{third.dartifact_id} is at step" in page.success[0].value
+    assert "5 % of the named consumers" in [each.proto.text for each in page.get("progress")]
+    press(page, "Abort")
+    assert f"The promotion of {third.dartifact_id} has ended" in page.success[0].value
+    assert shop.stack.ledger.dartifact(third.dartifact_id).state is DartifactState.APPROVED
+    assert "Promotions are frozen" in page.warning[0].value
+    press(page, "Allow promotions")
+    assert shop.stack.ledger.pointer().frozen is None
+
+
+def test_what_is_ended_is_the_promotion_that_was_shown(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
+    shop.with_policy(weights=(5, 100), soak=timedelta(hours=1))
+    offer(shop, 3)
+    production.promote(shop.stack, actor="test")
+    with pytest.raises(Conflict, match="another promotion is under way"):
+        actions.abort("p-of-yesterday", "it is wrong")
+    assert shop.stack.ledger.promotions(state="running")

@@ -1,0 +1,57 @@
+"""How the pages say things: marks and words for states, ages, errors, and what became of an action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from flows.domain.errors import DartifactError
+
+PHASE_MARKS = {"failed": "✗", "held": "‖", "rejected": "✗", "reverted": "↩", "live": "●", "merged": "✓", "queued": "…"}
+OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
+_SAID = "said"
+
+
+def tell_age(age: timedelta) -> str:
+    """Say how long something takes or is ago, in the two units that matter."""
+    seconds = max(0, int(age.total_seconds()))
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def tell_time(time: datetime | str | None) -> str:
+    """Write a time to the second, UTC; nothing for None."""
+    if time is None:
+        return ""
+    return f"{datetime.fromisoformat(time) if isinstance(time, str) else time:%Y-%m-%d %H:%M:%S}"
+
+
+def tell_error(error: DartifactError) -> None:
+    """Show an error with what can be done about it."""
+    st.error(error.message + (f" (try: {error.hint})" if error.hint else ""))
+
+
+def decide(act: Callable[[], str]) -> None:
+    """Carry out an action and show the page anew with what it answers, or say why it was refused.
+
+    What is shown anew decides nothing again.
+    """
+    try:
+        said = act()
+    except DartifactError as error:
+        tell_error(error)
+        return
+    st.session_state[_SAID] = said
+    st.rerun()
+
+
+def show_said() -> None:
+    """Say once what the last action did."""
+    if said := st.session_state.pop(_SAID, None):
+        st.success(said)
