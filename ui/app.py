@@ -10,5 +10,6 @@ st.navigation(
         st.Page("views/runs.py", title="Runs", url_path="runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
         st.Page("views/production.py", title="Production", url_path="production"),
+        st.Page("views/activity.py", title="Activity", url_path="activity"),
     ]
 ).run()

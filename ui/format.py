@@ -55,3 +55,36 @@ def show_said() -> None:
     """Say once what the last action did."""
     if said := st.session_state.pop(_SAID, None):
         st.success(said)
+
+
+def ask_filter(label: str, name: str) -> str:
+    """Ask for a value that is kept in the URL under a name."""
+    value = st.text_input(label, value=st.query_params.get(name, ""), placeholder="all").strip()
+    if value != st.query_params.get(name, ""):
+        st.query_params.pop("before", None)
+    _keep(name, value)
+    return value
+
+
+def read_before() -> int | None:
+    """Return where the page that the URL names begins; None for the newest."""
+    asked = st.query_params.get("before", "")
+    return int(asked) if asked.isdecimal() else None
+
+
+def show_paging(oldest: int | None) -> None:
+    """Offer the newest page where another one is shown, and the older one if there is more after `oldest`."""
+    newest_place, older_place, _ = st.columns([1, 1, 4])
+    if st.query_params.get("before") and newest_place.button("Newest", width="stretch"):
+        st.query_params.pop("before")
+        st.rerun()
+    if oldest is not None and older_place.button("Older", width="stretch"):
+        st.query_params["before"] = str(oldest)
+        st.rerun()
+
+
+def _keep(name: str, value: str) -> None:
+    if value:
+        st.query_params[name] = value
+    else:
+        st.query_params.pop(name, None)

@@ -15,10 +15,28 @@ from flows.domain.runs import Phase
 from ui.stack import open_ledger, open_ledger_stack, open_stack
 
 
-def list_runs(phase: str | None, most: int = 200) -> list[dict[str, Any]]:
-    """Return runs as documents, the newest first, in one phase or in all."""
+def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[dict[str, Any]]:
+    """Return runs as documents, the newest claim first; in one phase, of one ingestor, before a claim, or all."""
     phases = (Phase(phase),) if phase else None
-    return [documents.describe_run(run) for run in open_ledger().runs(phases=phases, most=most)]
+    runs = open_ledger().runs(phases=phases, ingestor=ingestor or None, before=before, most=most)
+    return [documents.describe_run(run) for run in runs]
+
+
+def list_events(type: str, actor: str, before: int | None, most: int) -> list[dict[str, Any]]:
+    """Return who did what, when and why, the newest first; of one type, by one actor, before an event, or all."""
+    events = open_ledger().events(type=type or None, actor=actor or None, before=before, most=most)
+    return [
+        {
+            "sequence": each.sequence,
+            "at": each.at,
+            "type": each.type,
+            "actor": each.actor,
+            "run": each.run_id,
+            "dartifact": each.dartifact_id,
+            "why": each.payload.get("reason") or "; ".join(each.payload.get("reasons") or ()),
+        }
+        for each in reversed(events)
+    ]
 
 
 def count_phases() -> dict[str, int]:

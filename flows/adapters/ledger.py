@@ -300,12 +300,22 @@ class Ledger:
         return bool(self._rows(query.limit(1)))
 
     def events(
-        self, *, run_id: str | None = None, dartifact_id: str | None = None, type: str | None = None, most: int = 200
+        self,
+        *,
+        run_id: str | None = None,
+        dartifact_id: str | None = None,
+        type: str | None = None,
+        actor: str | None = None,
+        before: int | None = None,
+        most: int = 200,
     ) -> tuple[Event, ...]:
-        """Return the newest events, oldest of them first."""
-        query = sa.select(t.events).order_by(t.events.c.sequence.desc()).limit(most)
-        for column, value in ((t.events.c.run_id, run_id), (t.events.c.dartifact_id, dartifact_id)):
+        """Return the newest events, of those `before` a sequence number if given; oldest of them first."""
+        e = t.events.c
+        query = sa.select(t.events).order_by(e.sequence.desc()).limit(most)
+        for column, value in ((e.run_id, run_id), (e.dartifact_id, dartifact_id), (e.actor, actor)):
             query = query.where(column == value) if value is not None else query
+        if before is not None:
+            query = query.where(e.sequence < before)
         if type is not None:
             query = query.where(t.events.c.type == type)
         return tuple(Event(**row) for row in reversed(self._rows(query)))

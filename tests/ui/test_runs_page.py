@@ -13,6 +13,7 @@ from flows.adapters.ledger import Ledger
 from flows.domain.runs import Phase
 from tests.conftest import PROJECT
 from tests.support.sources import CUSTOMERS
+from tests.ui.pages import open_page, press, said
 
 APP = str(PROJECT / "ui" / "app.py")
 
@@ -53,3 +54,30 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
     page.selectbox[0].select("live").run()
     assert not page.exception
     assert "No runs here" in page.info[0].value
+
+
+def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url)
+    lo = datetime(2021, 1, 1, tzinfo=UTC)
+    with ledger.write() as tx:
+        for number in range(150):
+            end = lo + timedelta(minutes=5 * (number + 1))
+            after = end - timedelta(minutes=5) if number else None
+            tx.claim_window(
+                CUSTOMERS, "dana", end - timedelta(minutes=5), end, after=after, actor=f"actor-{number % 2}"
+            )
+    ledger.close()
+    page = open_page("runs", ingestor="dana")
+    first = page.dataframe[-1].value["run"].tolist()
+    press(page, "Older")
+    second = page.dataframe[-1].value["run"].tolist()
+    assert (len(first), len(second), len({*first, *second})) == (100, 50, 150)
+    assert "Older" not in [each.label for each in page.button]
+    press(page, "Newest")
+    assert page.dataframe[-1].value["run"].tolist() == first
+    assert "No runs here" in said(open_page("runs", ingestor="nobody"))
+
+    activity = open_page("activity", who="actor-1")
+    assert set(activity.dataframe[0].value["who"]) == {"actor-1"}
+    assert len(activity.dataframe[0].value) == 75
+    assert "Nothing of that has happened." in said(open_page("activity", event="RunRejected"))

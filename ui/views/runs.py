@@ -7,7 +7,9 @@ import streamlit as st
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Phase
 from ui import reads
-from ui.format import PHASE_MARKS, tell_error
+from ui.format import PHASE_MARKS, ask_filter, read_before, show_paging, tell_error
+
+PAGE = 100
 
 
 def show_production() -> None:
@@ -22,13 +24,19 @@ def show_production() -> None:
 
 
 def show_runs() -> None:
-    """Show runs with phase, gate, branch and reasons; the filter is part of the URL."""
+    """Show runs with phase, gate, branch and reasons; filters and page are part of the URL."""
     known = [phase.value for phase in Phase]
     asked = st.query_params.get("phase", "")
-    index = known.index(asked) + 1 if asked in known else 0
-    chosen = st.selectbox("Phase", ["all", *known], index=index)
-    st.query_params["phase"] = "" if chosen == "all" else chosen
-    runs = reads.list_runs(None if chosen == "all" else chosen)
+    left, right = st.columns(2)
+    chosen = left.selectbox("Phase", ["all", *known], index=known.index(asked) + 1 if asked in known else 0)
+    phase = "" if chosen == "all" else chosen
+    if phase != asked:
+        st.query_params.pop("before", None)
+    st.query_params["phase"] = phase
+    with right:
+        ingestor = ask_filter("Ingestor", "ingestor")
+    found = reads.list_runs(phase, ingestor, read_before(), PAGE + 1)
+    runs = found[:PAGE]
     if not runs:
         st.info("No runs here. `dartifact ingest orders` brings one.")
         return
@@ -50,6 +58,7 @@ def show_runs() -> None:
         width="stretch",
         column_config={"run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$")},
     )
+    show_paging(runs[-1]["window"]["seq"] if len(found) > PAGE else None)
 
 
 @st.fragment(run_every=5)
