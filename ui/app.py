@@ -9,6 +9,7 @@ st.navigation(
     [
         st.Page("views/runs.py", title="Runs", url_path="runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
+        st.Page("views/dartifacts.py", title="Dartifacts", url_path="dartifacts"),
         st.Page("views/production.py", title="Production", url_path="production"),
         st.Page("views/activity.py", title="Activity", url_path="activity"),
     ]

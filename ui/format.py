@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
+from flows.compare.report import DiffReport
 from flows.domain.errors import DartifactError
 
 PHASE_MARKS = {"failed": "✗", "held": "‖", "rejected": "✗", "reverted": "↩", "live": "●", "merged": "✓", "queued": "…"}
@@ -55,6 +56,32 @@ def show_said() -> None:
     """Say once what the last action did."""
     if said := st.session_state.pop(_SAID, None):
         st.success(said)
+
+
+def show_row_counts(report: DiffReport) -> None:
+    """Show how many rows a diff adds, removes, changes and leaves."""
+    for place, (name, count) in zip(
+        st.columns(4),
+        {"added": report.rows.added, "removed": report.rows.removed, "changed": report.rows.changed,
+         "unchanged": report.rows.unchanged}.items(),
+        strict=True,
+    ):  # fmt: skip
+        place.metric(f"rows {name}", f"{count:,}")
+
+
+def show_changed_columns(report: DiffReport) -> None:
+    """Show a line for each column that a diff changes, the most changed first."""
+    changed = [each for each in report.columns if each.changed]
+    if changed:
+        st.dataframe(
+            [
+                {"column": each.name, "changed": each.changed, "share": f"{each.share:.2%}",
+                 "e.g.": f"{each.examples[0].base} → {each.examples[0].candidate}" if each.examples else ""}
+                for each in sorted(changed, key=lambda each: -each.changed)
+            ],
+            hide_index=True,
+            width="stretch",
+        )  # fmt: skip
 
 
 def ask_filter(label: str, name: str) -> str:

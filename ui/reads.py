@@ -7,7 +7,7 @@ from typing import Any
 from flows import documents
 from flows.commands.diff_cells import Cell, CellFilter, read_page
 from flows.commands.diff_store import StoredDiff
-from flows.commands.diffs import diff_run
+from flows.commands.diffs import diff_mart, diff_run, list_marts
 from flows.commands.production import choose_promotion, plan_promotion
 from flows.commands.rollback import preview_rollback as preview
 from flows.commands.under_way import find_under_way
@@ -87,6 +87,26 @@ def list_promotions(most: int) -> list[dict[str, Any]]:
         }
         for each in open_ledger().promotions(most=most)
     ]
+
+
+def list_dartifacts(most: int) -> list[dict[str, Any]]:
+    """Return dartifacts as documents, the newest first."""
+    return [documents.describe_dartifact(each) for each in open_ledger().dartifacts(most=most)]
+
+
+def read_dartifact(dartifact: str) -> dict[str, Any]:
+    """Return one dartifact with its passport."""
+    return documents.describe_dartifact(open_ledger().dartifact(dartifact))
+
+
+def name_marts(base: str, candidate: str) -> tuple[str, ...]:
+    """Name the marts that either of two commits shows."""
+    return list_marts(open_stack(), base, candidate)
+
+
+def read_mart_diff(mart: str, base: str, candidate: str) -> StoredDiff:
+    """Return the difference of a mart at two commits; computed once."""
+    return diff_mart(open_stack(), mart, base, candidate)
 
 
 def list_holes() -> list[dict[str, Any]]:

@@ -136,3 +136,19 @@ def test_what_is_ended_is_the_promotion_that_was_shown(shop: World, served: tupl
     with pytest.raises(Conflict, match="another promotion is under way"):
         actions.abort("p-of-yesterday", "it is wrong")
     assert shop.stack.ledger.promotions(state="running")
+
+
+def test_a_dartifact_says_what_its_marts_change_in_production(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
+    assert "No dartifact" not in said(open_page("dartifacts"))
+    third = offer(shop, 3)
+    listed = open_page("dartifacts").dataframe[0].value
+    assert listed["state"].tolist() == ["green", "live", "superseded"]
+    page = open_page("dartifacts", dartifact=third.dartifact_id)
+    assert f"it holds {len(third.runs)} runs" in said(page)
+    assert "Marts against production" in said(page)
+    assert any(each.label == "rows changed" and each.value != "0" for each in page.metric)
+    page.selectbox[0].select(served[FIRST].dartifact_id).run()
+    assert f"Marts against {served[FIRST].dartifact_id}" in said(page)
+    same = open_page("dartifacts", dartifact=served[SECOND].dartifact_id)
+    assert {each.value for each in same.metric if each.label != "rows unchanged"} == {"0"}
+    assert "there is no dartifact nobody" in open_page("dartifacts", dartifact="nobody").error[0].value

@@ -11,7 +11,7 @@ from flows.commands.diff_cells import CellFilter
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Run
 from ui import actions, reads
-from ui.format import OUTCOME_MARKS, decide, show_said, tell_error
+from ui.format import OUTCOME_MARKS, decide, show_changed_columns, show_row_counts, show_said, tell_error
 
 PAGE = 50
 _STOPPED = ("failed", "held")
@@ -81,28 +81,12 @@ def show_diff(run: dict[str, Any]) -> None:
     with st.spinner("comparing with main"):
         stored = reads.read_diff(run["run_id"])
     report = stored.diff.report
-    for place, (name, count) in zip(
-        st.columns(4),
-        {"added": report.rows.added, "removed": report.rows.removed, "changed": report.rows.changed,
-         "unchanged": report.rows.unchanged}.items(),
-        strict=True,
-    ):  # fmt: skip
-        place.metric(f"rows {name}", f"{count:,}")
+    show_row_counts(report)
     if report.three_way:
         three = report.three_way
         st.caption(f"Keys changed by this run alone {three.run:,}, in main since it branched {three.main:,}, "
                    f"by both {three.both:,}.")  # fmt: skip
-    changed = [each for each in report.columns if each.changed]
-    if changed:
-        st.dataframe(
-            [
-                {"column": each.name, "changed": each.changed, "share": f"{each.share:.2%}",
-                 "e.g.": f"{each.examples[0].base} → {each.examples[0].candidate}" if each.examples else ""}
-                for each in sorted(changed, key=lambda each: -each.changed)
-            ],
-            hide_index=True,
-            width="stretch",
-        )  # fmt: skip
+    show_changed_columns(report)
     kind_box, column_box, check_box, page_box = st.columns(4)
     kind = kind_box.selectbox("Kind", ["all", "added", "removed", "changed"], key="kind")
     column = column_box.selectbox("Column", ["all", *(each.name for each in report.columns)], key="column")
