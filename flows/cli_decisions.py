@@ -11,6 +11,7 @@ from flows.cli_frame import Output, OutputOption, answer, end_by_phase, opened, 
 from flows.cli_windows import ReasonOption, read_time
 
 RunArgument = Annotated[str, typer.Argument(help="a run id (or its branch)")]
+NameArgument = Annotated[str, typer.Argument(help="a run id (or its branch), or a dartifact")]
 CommitOption = Annotated[str, typer.Option(help="only if this is still its commit")]
 
 
@@ -18,21 +19,33 @@ def add_verbs(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
     for verb in (approve, reject, recheck, fix, waive, waivers, unwaive):
         app.command()(verb)
+    app.command(name="leave-out")(leave_out)
     app.command(name="open")(open_)
 
 
 def approve(
-    run: RunArgument,
+    run: NameArgument,
     reason: ReasonOption,
     commit: CommitOption = "",
     report: Annotated[str, typer.Option(help="only if this is still its report")] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Accept the failing checks of a stopped run as they are, and request its merge; anything new still stops it."""
+    """Accept the failing checks of a stopped run and request its merge, or say yes to promoting a dartifact.
+
+    The failing checks are accepted as they are: anything new still stops the run.
+    """
     from flows import documents  # noqa: PLC0415
+    from flows.commands.approvals import approve_dartifact, find_approvals  # noqa: PLC0415
     from flows.commands.review import approve as command  # noqa: PLC0415
 
     with opened(lake=False, sources=False) as (settings, stack):
+        if stack.ledger.has_dartifact(run):
+            dartifact = approve_dartifact(stack, run, reason=reason, actor=settings.person, commit=commit or None)
+            given = find_approvals(stack, dartifact)
+            document = {**documents.describe_dartifact(dartifact), "approvals": [each.actor for each in given]}
+            text = f"{run} is approved by {', '.join(each.actor for each in given)}"
+            answer(document, output, f"{text}; the policy asks for {stack.policy.approvals}\nnext: dartifact promote")
+            return
         done = command(stack, run.removeprefix("run-"), reason=reason, actor=settings.person, commit=commit or None,
                        report=report or None)  # fmt: skip
         waived = [each for each in stack.ledger.waivers(run_ids=[done.run_id]) if each.ended_at is None]
@@ -43,13 +56,18 @@ def approve(
 
 
 def reject(
-    run: RunArgument, reason: ReasonOption, commit: CommitOption = "", output: OutputOption = Output.TEXT
+    run: NameArgument, reason: ReasonOption, commit: CommitOption = "", output: OutputOption = Output.TEXT
 ) -> None:
-    """Decide that a run never lands; its window stays a hole."""
-    from flows import documents  # noqa: PLC0415
+    """Decide that a run never lands (its window stays a hole), or that a dartifact is never promoted."""
+    from flows import cli_words, documents  # noqa: PLC0415
+    from flows.commands.approvals import reject_dartifact  # noqa: PLC0415
     from flows.commands.review import reject as command  # noqa: PLC0415
 
     with opened(lake=False, sources=False) as (settings, stack):
+        if stack.ledger.has_dartifact(run):
+            bad = reject_dartifact(stack, run, reason=reason, actor=settings.person, commit=commit or None)
+            answer(documents.describe_dartifact(bad), output, cli_words.tell_dartifact(bad))
+            return
         done = command(stack, run.removeprefix("run-"), reason=reason, actor=settings.person, commit=commit or None)
         holes = [hole for hole in documents.describe_holes(stack) if hole["run_id"] == done.run_id]
         document = documents.describe_run(done)
@@ -91,6 +109,22 @@ def fix(
         done = command(stack, run.removeprefix("run-"), rows, reason=reason, actor=settings.person, wait=say)
         document = documents.describe_run(done)
     say(f"{done.run_id} has {done.rows or 0:,} rows now; it had {before or 0:,}")
+    answer(document, output, cli_words.tell_runs_brought([done]))
+    end_by_phase([done])
+
+
+def leave_out(run: RunArgument, reason: ReasonOption, output: OutputOption = Output.TEXT) -> None:
+    """Bring the rows of a stopped run that no failing check names; the failing ones stay on its branch."""
+    from flows import cli_words, documents  # noqa: PLC0415
+    from flows.commands.leave_out import leave_out as command  # noqa: PLC0415
+
+    name = run.removeprefix("run-")
+    with opened(tells=True) as (settings, stack):
+        brought = stack.ledger.run(name).rows or 0
+        done = command(stack, name, reason=reason, actor=settings.person, wait=say)
+        left = stack.ledger.run(name).rows or 0
+        document = {**documents.describe_run(done), "brought": brought, "left_out": left, "came_from": name}
+    say(f"of {brought:,} rows {done.rows or 0:,} are {done.run_id} now, {left:,} stay on run-{name}")
     answer(document, output, cli_words.tell_runs_brought([done]))
     end_by_phase([done])
 

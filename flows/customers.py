@@ -16,6 +16,7 @@ SOURCE = Source(
     ingestors=(Ingestor("dana"),),
     start=datetime(2021, 1, 1, tzinfo=UTC),
     overlap=timedelta(seconds=30),
+    personal=("name", "email"),
 )
 
 

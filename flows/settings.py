@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from flows.domain.errors import UsageError
+from flows.domain.people import Role
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +61,14 @@ class Settings(BaseSettings):
     )
     build_timeout_seconds: float = Field(1800, gt=0, description="longest dbt build")
     ingest_seconds: int = Field(300, description="seconds from one scheduled run of an ingestor to the next")
+    approvals: int = Field(0, ge=0, le=10, description="people who have to approve a dartifact before it is promoted")
+    sign_in: Literal["local", "oidc", "proxy"] = Field("local", description="who uses the browser UI; see Sign-in")
+    roles: dict[str, Role] = Field({}, description='JSON, claim to role, `{"data-owners": "reviewer", "*": "viewer"}`')
+    name_claim: str = Field("email", description="OIDC claim that names a person")
+    role_claim: str = Field("groups", description="OIDC claim whose values are mapped to roles")
+    proxy_secret: SecretStr = Field(
+        SecretStr(""), description="what the proxy sends as X-Dartifact-Proxy; environment only"
+    )
     image: str = Field("", description="container image of the flow runs, for work pools that run containers")
 
     @classmethod

@@ -55,6 +55,7 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
                 weights=tuple(settings.weights),
                 soak=timedelta(seconds=settings.soak_seconds),
                 revert_culprits=settings.revert_culprits,
+                approvals=settings.approvals,
             ),
         )
         if lake:

@@ -320,6 +320,15 @@ class Ledger:
             query = query.where(t.events.c.type == type)
         return tuple(Event(**row) for row in reversed(self._rows(query)))
 
+    def actors(self, types: Collection[str], run_ids: Collection[str]) -> frozenset[str]:
+        """Name who has done something of these types to any of these runs."""
+        e, names = t.events.c, list(run_ids)
+        found: set[str] = set()
+        for start in range(0, len(names), 10_000):  # databases limit the parameters of a statement
+            query = sa.select(e.actor).where(e.run_id.in_(names[start : start + 10_000]), e.type.in_(types)).distinct()
+            found.update(row["actor"] for row in self._rows(query))
+        return frozenset(found)
+
     def last_event(self) -> int:
         """Return the sequence of the newest event, 0 before the first."""
         return next((each.sequence for each in self.events(most=1)), 0)
@@ -360,6 +369,10 @@ class Ledger:
         if not rows:
             raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint="dartifact status")
         return to_dartifact(rows[0])
+
+    def has_dartifact(self, name: str) -> bool:
+        """Say whether a name is that of a dartifact."""
+        return bool(self._rows(sa.select(t.dartifacts.c.created).where(t.dartifacts.c.dartifact_id == name)))
 
     def dartifacts(
         self, *, states: Collection[DartifactState] | None = None, most: int | None = None

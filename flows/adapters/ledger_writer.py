@@ -50,7 +50,7 @@ class Writer(WaiverWriter):
             raise errors.Conflict(f"run {run_id} is {old.phase} by now, not {expect}", hint=f"dartifact show {run_id}")
         if not adopt:
             runs.check_transition(run_id, old.phase, to)
-            self._refuse_while_merging(run_id)
+            self.refuse_while_merging(run_id)
         values: dict[str, Any] = {"phase": to.value, **(changes or {})}
         if gate is not None:
             values["gate"] = gate.value
@@ -65,7 +65,8 @@ class Writer(WaiverWriter):
         self.append(event, actor, run=run_id, operation=operation, **{"from": old.phase.value}, **payload)
         return self.run(run_id)
 
-    def _refuse_while_merging(self, run_id: str) -> None:
+    def refuse_while_merging(self, run_id: str) -> None:
+        """Raise Locked while a merge of the run may be under way."""
         # The merge may be in the lake already, or come true after whoever asked for it has died.
         query = sa.select(t.intents.c.payload).where(t.intents.c.outcome.is_(None), t.intents.c.kind == "advance")
         if any(run_id in payload["lands"] for payload in self._connection.execute(query).scalars()):

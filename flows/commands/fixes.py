@@ -15,6 +15,7 @@ from flows.adapters.row_files import to_rows
 from flows.commands.review import STOPPED, check_in_turn
 from flows.commands.stack import Stack
 from flows.domain import errors
+from flows.domain.people import Role
 from flows.domain.runs import Phase, Run
 
 _CAN_BE_FIXED = (*STOPPED, Phase.REVERTED)
@@ -23,6 +24,7 @@ Rows = Sequence[dict[str, Any]]
 
 def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
     """Start a change that a person makes by hand; it has no rows yet: `fix` brings them."""
+    stack.require(Role.REVIEWER, "change rows by hand")
     source = stack.source(dataset)
     if not reason.strip():
         raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
@@ -47,6 +49,7 @@ def fix(
     any client, committed or not. Either way they are typed and given system columns as every batch. UsageError: there
     is nothing new. PolicyRefused: the branch changes what is not the run's own.
     """
+    stack.require(Role.REVIEWER, "fix a run")
     if not reason.strip():
         raise errors.UsageError("a run is fixed for a reason", hint="--reason WHY")
     run = stack.ledger.run(run_id)

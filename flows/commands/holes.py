@@ -10,6 +10,7 @@ from flows.commands.ingest import carry, finish_runs
 from flows.commands.stack import Runner, Stack, hold_lease, run_plainly
 from flows.commands.stops import refuse_while_stopped
 from flows.domain import errors
+from flows.domain.people import Role
 from flows.domain.runs import Run
 from flows.domain.sources import Source
 
@@ -59,6 +60,7 @@ def backfill(
 
 def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
     """Accept that the rows of an open hole are missing; UsageError when the run left none."""
+    stack.require(Role.REVIEWER, "accept a gap")
     if not reason.strip():
         raise errors.UsageError("a gap is accepted for a reason", hint="--reason WHY")
     run = stack.ledger.run(run_id)

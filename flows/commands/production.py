@@ -9,6 +9,7 @@ from functools import partial
 
 from flows.adapters.lake import PRODUCTION
 from flows.commands import moves, traffic
+from flows.commands.approvals import refuse_unapproved
 from flows.commands.evidence import smoke_test
 from flows.commands.housekeeping import reconcile, show_settled
 from flows.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
@@ -17,6 +18,7 @@ from flows.commands.under_way import is_settled
 from flows.domain import errors, plans
 from flows.domain.checks import Outcome, VerdictKind, judge
 from flows.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
+from flows.domain.people import Role
 from flows.domain.plans import LivePointer, Plan, Step, StepKind
 from flows.domain.traffic import Soak
 
@@ -69,14 +71,27 @@ def choose_promotion(stack: Stack, dartifact: str | None = None) -> Dartifact | 
                 f"dartifact {dartifact} is {chosen.state}, not green", hint="dartifact status"
             )
     else:
-        chosen = next(iter(stack.ledger.dartifacts(states=WAITING, most=1)), None)  # type: ignore[assignment]
+        chosen = _find_newest(stack)  # type: ignore[assignment]
     if chosen is None or chosen.dartifact_id == pointer.live:
         return None
     blamed = find_blamed(chosen, stack.ledger.blames())
     if blamed:
         message = f"dartifact {chosen.dartifact_id} contains what was rolled back: {blamed[0]}"
         raise errors.PolicyRefused(message, hint="dartifact integrate, then dartifact stage")
+    refuse_unapproved(stack, chosen)
     return chosen
+
+
+def _find_newest(stack: Stack) -> Dartifact | None:
+    """Return the newest waiting dartifact that has its approvals, else the newest one."""
+    waiting = stack.ledger.dartifacts(states=WAITING, most=None if stack.policy.approvals else 1)
+    for each in waiting:
+        try:
+            refuse_unapproved(stack, each)
+        except errors.PolicyRefused:
+            continue
+        return each
+    return next(iter(waiting), None)
 
 
 def promote(
@@ -95,6 +110,7 @@ def promote(
     again. Raises PolicyRefused, Aborted when the smoke or the traffic gate, a person or a rollback ended it (production
     is as it was), Locked, ChecksErrored when it could not be finished: run it again.
     """
+    stack.require(Role.OPERATOR, "promote")
     refuse_while_stopped(stack.ledger)
     deadline = time.monotonic() + patience
     with hold_lease(stack.ledger, "promote"):

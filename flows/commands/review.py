@@ -10,6 +10,7 @@ from flows.commands.ingest import check_run
 from flows.commands.stack import Stack, hold_lease
 from flows.domain import errors
 from flows.domain.checks import Gate, Outcome, Result
+from flows.domain.people import Role
 from flows.domain.runs import Phase, Run
 from flows.domain.waivers import is_waivable
 
@@ -27,16 +28,17 @@ def approve(
     `report` are what the person was shown: Conflict when either has changed. PolicyRefused: a check could not be
     asked, or failed in a way that would break `main`.
     """
-    _need_reason(reason, "approved")
-    run = _find_stopped(stack, run_id, "approve")
-    _refuse_other(run, commit, report)
+    stack.require(Role.REVIEWER, "approve a run")
+    need_reason(reason, "approved")
+    run = find_stopped(stack, run_id, "approve")
+    refuse_other(run, commit, report)
     failures = list_failures(stack, run)
     for each in failures:
         if not is_waivable(each):
             raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=f"dartifact fix {run_id}")
     with stack.ledger.write() as tx:
         now = tx.run(run_id)
-        _refuse_other(now, run.commit, run.report)
+        refuse_other(now, run.commit, run.report)
         waivers = [tx.approve_failure(now, each, reason, actor) for each in failures]
         accepted = [{"check": each.check, "failing_rows": each.failing_rows} for each in failures]
         changes: dict[str, Any] = {"reasons": [], "held_until": None}
@@ -63,9 +65,10 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
 
     Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was shown.
     """
-    _need_reason(reason, "rejected")
+    stack.require(Role.REVIEWER, "reject a run")
+    need_reason(reason, "rejected")
     run = stack.ledger.run(run_id)
-    _refuse_other(run, commit, None)
+    refuse_other(run, commit, None)
     if run.phase is Phase.REJECTED:
         return run
     with stack.ledger.write() as tx:
@@ -81,9 +84,10 @@ def recheck(
 
     `wait` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
     """
+    stack.require(Role.REVIEWER, "have a run checked again")
     run = stack.ledger.run(run_id)
     if run.phase is not Phase.CHECKING:  # else a recheck or fix was killed on its way: go on with it
-        run = _find_stopped(stack, run_id, "recheck")
+        run = find_stopped(stack, run_id, "recheck")
         with stack.ledger.write() as tx:
             run = tx.move_run(run_id, Phase.CHECKING, "RecheckRequested", actor, expect=run.phase, gate=Gate.LOCAL,
                               commit=run.commit)  # fmt: skip
@@ -108,7 +112,8 @@ def check_in_turn(stack: Stack, run: Run, actor: str, wait: Callable[[str], None
         time.sleep(_POLL)
 
 
-def _find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
+def find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
+    """Return a stopped run that has rows; UsageError when there is nothing to `verb`."""
     run = stack.ledger.run(run_id)
     if run.phase not in STOPPED:
         hint = {"recheck": f"dartifact fix {run_id}"}.get(verb, "") if run.phase is Phase.REVERTED else ""
@@ -119,7 +124,8 @@ def _find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
     return run
 
 
-def _refuse_other(run: Run, commit: str | None, report: str | None) -> None:
+def refuse_other(run: Run, commit: str | None, report: str | None) -> None:
+    """Raise Conflict when a run has not the commit or report, where they are given, that a person was shown."""
     if commit is not None and run.commit != commit:
         message = f"{run.run_id} has another commit by now: {(run.commit or 'none')[:12]}, not {commit[:12]}"
         raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
@@ -128,6 +134,7 @@ def _refuse_other(run: Run, commit: str | None, report: str | None) -> None:
         raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
 
 
-def _need_reason(reason: str, what: str) -> None:
+def need_reason(reason: str, what: str) -> None:
+    """Raise UsageError when a decision has no reason."""
     if not reason.strip():
         raise errors.UsageError(f"a run is {what} for a reason", hint="--reason WHY")

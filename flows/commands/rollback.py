@@ -13,6 +13,7 @@ from flows.commands.stack import Runner, Stack, new_operation, run_plainly
 from flows.commands.under_way import find_under_way
 from flows.domain import errors, plans
 from flows.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
+from flows.domain.people import Role
 from flows.domain.plans import LivePointer, Plan, StepKind
 from flows.domain.runs import Phase
 
@@ -72,6 +73,7 @@ def roll_back(
     down too. Cold: the dartifact is published to the idle slot and smoke-tested before that. Then `production` is
     published; if the lake does not answer, `published` is False and the reconciler does it later.
     """
+    stack.require(Role.OPERATOR, "roll production back")
     for _ in range(_SWAPS):
         pointer = stack.ledger.pointer()
         if leaves is not None and pointer.live != leaves:

@@ -20,6 +20,7 @@ from flows.adapters.dbt_build import DbtBuilder
 from flows.adapters.lake import Lake
 from flows.adapters.ledger import Ledger
 from flows.domain.errors import Locked, UsageError
+from flows.domain.people import Role, refuse_below
 from flows.domain.sources import Source
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class Policy:
     `weights` the shares through which a promotion shifts, `soak` how long it watches each (zero: no traffic gate);
     `skip_local_gate` names ingestors whose local gate is left out, whatever their source declares;
     `candidate_retention` how long a refused candidate is kept for review; `revert_culprits`:
-    a run that turns staging red is taken out of `main`.
+    a run that turns staging red is taken out of `main`; `approvals` people have to approve a dartifact before it is
+    promoted.
     """
 
     batch_size: int = 16
@@ -57,11 +59,15 @@ class Policy:
     candidate_retention: timedelta = timedelta(days=7)
     soak: timedelta = timedelta(0)
     revert_culprits: bool = True
+    approvals: int = 0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The outside systems as the commands see them. `project` is the folder that holds `checks/` and `dbt/`."""
+    """The outside systems as the commands see them, and what may be done through it.
+
+    `project` is the folder that holds `checks/` and `dbt/`; `role` is that of the person who acts through this stack.
+    """
 
     lake: Lake
     ledger: Ledger
@@ -70,8 +76,13 @@ class Stack:
     project: Path
     home: Path
     policy: Policy = Policy()
+    role: Role = Role.OPERATOR
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _contracts: dict[str, Contract] = field(default_factory=dict)
+
+    def require(self, needed: Role, deed: str) -> None:
+        """Raise PolicyRefused unless who acts through this stack has the role that a deed takes."""
+        refuse_below(self.role, needed, deed)
 
     def source(self, name: str) -> Source:
         """Return a declared source; UsageError lists the known ones."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from flows.commands.stack import Stack
 from flows.domain import errors, plans
+from flows.domain.people import Role
 from flows.domain.plans import LivePointer, Plan, Step, StepKind
 from flows.domain.traffic import Soak
 
@@ -51,6 +52,7 @@ def abort(stack: Stack, *, reason: str, actor: str, plan_id: str | None = None) 
     are allowed again it is promoted, unless a newer one is green by then. Needs the ledger only. Raises UsageError when
     there is no promotion that could be ended, Conflict when it is not the one of `plan_id`.
     """
+    stack.require(Role.OPERATOR, "end a promotion")
     for _ in range(_SWAPS):
         pointer, found = stack.ledger.pointer(), find_under_way(stack)
         if found is None:
@@ -81,6 +83,7 @@ def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor
 
 def freeze(stack: Stack, *, reason: str, actor: str) -> None:
     """Stop promotions until a person allows them again; one under way stays where it is. Rollbacks go on."""
+    stack.require(Role.OPERATOR, "freeze promotions")
     pointer = stack.ledger.pointer()
     with stack.ledger.write() as tx:
         tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
@@ -88,6 +91,7 @@ def freeze(stack: Stack, *, reason: str, actor: str) -> None:
 
 def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
     """Allow promotions again."""
+    stack.require(Role.OPERATOR, "allow promotions")
     pointer = stack.ledger.pointer()
     if pointer.frozen:
         with stack.ledger.write() as tx:

@@ -9,6 +9,7 @@ from flows.adapters.contracts import checks_of
 from flows.commands.stack import Stack
 from flows.domain import errors
 from flows.domain.checks import Outcome, Result
+from flows.domain.people import Role
 from flows.domain.runs import Run
 from flows.domain.waivers import Waiver, apply_waivers, is_waivable
 
@@ -33,6 +34,7 @@ def waive(
     Without `rows` as many as the newest run that the check stopped has. Drift checks are known by the report of such a
     run, others by the contract. UsageError: the date has come, no such check, or one that nobody may waive.
     """
+    stack.require(Role.REVIEWER, "waive a check")
     if not reason.strip():
         raise errors.UsageError("a check is waived for a reason", hint="--reason WHY")
     if until <= stack.clock():
@@ -53,6 +55,7 @@ def waive(
 
 def withdraw(stack: Stack, number: int, *, reason: str, actor: str) -> bool:
     """End a waiver before its date; False when it has ended already."""
+    stack.require(Role.REVIEWER, "end a waiver")
     with stack.ledger.write() as tx:
         return tx.end_waiver(number, "WaiverWithdrawn", actor, reason=reason)
 

@@ -56,7 +56,8 @@ class Source:
     one window, and `max_rows` about how many rows it brings (None: all there are); `start` is where the first window
     begins; `zone` is the time zone of time stamps that carry none (without it such stamps are refused). `evolve` says
     what happens when the source's columns change. A source that deletes without a word gets a `key_snapshot`: so often
-    its keys are compared with what is current, and what it lacks is deleted.
+    its keys are compared with what is current, and what it lacks is deleted. `personal` names columns whose values
+    viewers of the browser UI do not see.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Source:
     zone: str | None = None
     evolve: Evolve = Evolve.FAIL
     key_snapshot: timedelta | None = None
+    personal: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [self.name, *(ingestor.name for ingestor in self.ingestors)]

@@ -1,0 +1,112 @@
+"""Approvals of dartifacts, and roles, on a real lakeFS server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from flows.commands import approvals, fixes, holes, production, review, rollback, under_way, waivers
+from flows.commands.stack import Stack
+from flows.commands.staging import stage
+from flows.domain.dartifacts import Dartifact, DartifactState
+from flows.domain.errors import Conflict, PolicyRefused, UsageError
+from flows.domain.people import Role
+from tests.support.sources import bad_order, customer, order, stamp
+from tests.support.world import World
+
+
+@pytest.fixture
+def shop(world: World) -> World:
+    world.with_policy(approvals=2)
+    world.land("customers", customer(1))
+    return world
+
+
+def offer(shop: World, number: int) -> Dartifact:
+    shop.land("orders", order(number))
+    return stage(shop.stack, actor="test")
+
+
+def test_a_dartifact_is_promoted_once_two_people_have_approved_it(shop: World) -> None:
+    dartifact = offer(shop, 1)
+    name = dartifact.dartifact_id
+    with pytest.raises(PolicyRefused, match="has 0 of the 2 approvals"):
+        production.promote(shop.stack, actor="policy:promote")
+    for _ in range(2):  # a person counts once
+        approvals.approve_dartifact(shop.stack, name, reason="looks right", actor="ann")
+    with pytest.raises(PolicyRefused, match="has 1 of the 2 approvals"):
+        production.promote(shop.stack, name, actor="policy:promote")
+    approvals.approve_dartifact(shop.stack, name, reason="so it does", actor="bob", commit=dartifact.commit)
+    production.promote(shop.stack, actor="policy:promote")
+    assert shop.stack.ledger.pointer().live == name
+
+
+def test_a_newer_one_without_approvals_keeps_no_approved_one_waiting(shop: World) -> None:
+    first = offer(shop, 1)
+    for person in ("ann", "bob"):
+        approvals.approve_dartifact(shop.stack, first.dartifact_id, reason="fine", actor=person)
+    second = offer(shop, 2)
+    assert approvals.find_approvals(shop.stack, second) == ()
+    production.promote(shop.stack, actor="policy:promote")
+    assert shop.stack.ledger.pointer().live == first.dartifact_id
+
+
+def test_nobody_approves_what_he_has_changed(shop: World) -> None:
+    bad = shop.bring("orders", bad_order(1))
+    rows = [order(1, updated_at=stamp(shop.clock()))]
+    fixes.fix(shop.stack, bad.run_id, rows, reason="asked the shop", actor="ann")
+    shop.integrate()
+    dartifact = stage(shop.stack, actor="test")
+    assert approvals.find_authors(shop.stack, dartifact) == {"ann"}
+    with pytest.raises(PolicyRefused, match="somebody else"):
+        approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, reason="mine", actor="ann")
+    approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, reason="fine", actor="bob")
+
+
+def test_a_rejected_dartifact_is_never_promoted(shop: World) -> None:
+    shop.with_policy(approvals=0)
+    dartifact = offer(shop, 1)
+    name = dartifact.dartifact_id
+    with pytest.raises(Conflict, match="built again"):
+        approvals.reject_dartifact(shop.stack, name, reason="no", actor="ann", commit="0" * 64)
+    bad = approvals.reject_dartifact(shop.stack, name, reason="half of it is missing", actor="ann")
+    assert (bad.state, bad.reasons) == (DartifactState.BAD, ("rejected by ann: half of it is missing",))
+    assert production.promote(shop.stack, actor="policy:promote") is None
+    with pytest.raises(UsageError, match="nothing to reject"):
+        approvals.reject_dartifact(shop.stack, name, reason="no", actor="ann")
+
+
+DEEDS: dict[str, tuple[Role, Callable[[Stack], object]]] = {
+    "approve": (Role.REVIEWER, lambda s: review.approve(s, "r", reason="x", actor="eve")),
+    "reject": (Role.REVIEWER, lambda s: review.reject(s, "r", reason="x", actor="eve")),
+    "recheck": (Role.REVIEWER, lambda s: review.recheck(s, "r", actor="eve")),
+    "fix": (Role.REVIEWER, lambda s: fixes.fix(s, "r", [], reason="x", actor="eve")),
+    "open": (Role.REVIEWER, lambda s: fixes.open_change(s, "nothing", reason="x", actor="eve")),
+    "waive": (
+        Role.REVIEWER,
+        lambda s: waivers.waive(s, "o", "c", until=datetime(2000, 1, 1, tzinfo=UTC), reason="x", actor="eve"),
+    ),
+    "unwaive": (Role.REVIEWER, lambda s: waivers.withdraw(s, 1, reason="x", actor="eve")),
+    "accept gap": (Role.REVIEWER, lambda s: holes.accept_gap(s, "r", reason="x", actor="eve")),
+    "approve dartifact": (Role.REVIEWER, lambda s: approvals.approve_dartifact(s, "d", reason="x", actor="eve")),
+    "reject dartifact": (Role.REVIEWER, lambda s: approvals.reject_dartifact(s, "d", reason="x", actor="eve")),
+    "promote": (Role.OPERATOR, lambda s: production.promote(s, "d", actor="eve")),
+    "roll back": (Role.OPERATOR, lambda s: rollback.roll_back(s, reason="x", actor="eve")),
+    "abort": (Role.OPERATOR, lambda s: under_way.abort(s, reason="x", actor="eve")),
+    "freeze": (Role.OPERATOR, lambda s: under_way.freeze(s, reason="x", actor="eve")),
+    "unfreeze": (Role.OPERATOR, lambda s: under_way.unfreeze(s, reason="x", actor="eve")),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_every_deed_takes_its_role(stack: Stack, deed: str) -> None:
+    needed, act = DEEDS[deed]
+    for role in Role:
+        if role is needed:
+            break
+        with pytest.raises(PolicyRefused, match=f"a {role} may not .*: that takes the role {needed}"):
+            act(replace(stack, role=role))
+    assert not stack.ledger.events()
