@@ -196,7 +196,8 @@ class Machines:
         port = choose_port()
         flags = ["--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"]
         flags += ["--browser.gatherUsageStats=false", "--client.toolbarMode=minimal"]
-        url = f"http://127.0.0.1:{port}"
+        base = os.environ.get("STREAMLIT_SERVER_BASE_URL_PATH", "").strip("/")
+        url = f"http://127.0.0.1:{port}" + (f"/{base}" if base else "")
         self.launcher.start(
             ChildService(
                 "UI",

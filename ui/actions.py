@@ -2,55 +2,97 @@
 
 from __future__ import annotations
 
-from flows.commands import production, review, rollback, under_way
+import contextlib
+import tempfile
+from pathlib import Path
+
+from flows.adapters.row_files import read_rows
+from flows.commands import approvals, fixes, production, review, rollback, under_way
+from flows.commands.leave_out import leave_out
 from flows.commands.rollback import Rollback
+from flows.domain.dartifacts import Dartifact
+from flows.domain.errors import ServerUnavailable
 from flows.domain.plans import Plan
 from flows.domain.runs import Run
 from flows.settings import read_settings
+from ui.people import who
 from ui.stack import open_ledger_stack, open_stack, open_stack_surely
 
 
 def approve(run_id: str, reason: str, commit: str, report: str) -> Run:
     """Accept the failing checks of a run; Conflict when commit or report are no longer those that were shown."""
-    return review.approve(open_stack(), run_id, reason=reason, actor=who(), commit=commit, report=report)
+    return review.approve(open_ledger_stack(), run_id, reason=reason, actor=who().actor, commit=commit, report=report)
 
 
 def reject(run_id: str, reason: str, commit: str | None) -> Run:
     """Decide that a run never lands; Conflict when its commit is no longer the one that was shown."""
-    return review.reject(open_stack(), run_id, reason=reason, actor=who(), commit=commit)
+    return review.reject(open_ledger_stack(), run_id, reason=reason, actor=who().actor, commit=commit)
 
 
 def recheck(run_id: str) -> Run:
     """Ask the local gate of a run again."""
-    return review.recheck(open_stack(), run_id, actor=who())
+    return review.recheck(open_stack(), run_id, actor=who().actor)
+
+
+def leave_failing_out(run_id: str, reason: str, commit: str, report: str) -> tuple[Run, Run]:
+    """Bring the rows of a run that do not fail; return the derived run, and the run with what was left out."""
+    stack = open_stack()
+    derived = leave_out(stack, run_id, reason=reason, actor=who().actor, commit=commit, report=report)
+    return derived, stack.ledger.run(run_id)
+
+
+def upload_fix(run_id: str, name: str, content: bytes, reason: str) -> Run:
+    """Give a run the rows of an uploaded Parquet or CSV file, and check it again."""
+    stack = open_stack()
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=stack.home) as folder:
+        file = Path(folder) / f"upload{Path(name).suffix}"
+        file.write_bytes(content)
+        rows = read_rows(file)
+    return fixes.fix(stack, run_id, rows, reason=reason, actor=who().actor)
+
+
+def approve_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
+    """Say yes to promoting a dartifact; Conflict when it was built again since it was shown."""
+    return approvals.approve_dartifact(open_ledger_stack(), dartifact, reason=reason, actor=who().actor, commit=commit)
+
+
+def reject_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
+    """Decide that a dartifact is never promoted; Conflict when it was built again since it was shown."""
+    return approvals.reject_dartifact(open_ledger_stack(), dartifact, reason=reason, actor=who().actor, commit=commit)
 
 
 def promote(dartifact: str | None) -> Plan | None:
     """Promote a dartifact as far as the first soak; the station, or the same action again, goes on after it."""
-    return production.promote(open_stack(), dartifact, actor=who())
+    return production.promote(open_stack(), dartifact, actor=who().actor)
 
 
 def abort(plan_id: str, reason: str) -> Plan:
     """End the promotion that was shown; Conflict when another one is under way by now."""
-    return under_way.abort(open_ledger_stack(), reason=reason, actor=who(), plan_id=plan_id)
+    return under_way.abort(open_ledger_stack(), reason=reason, actor=who().actor, plan_id=plan_id)
 
 
 def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
     """Bring a dartifact back, once, while the one that was shown as live still is; also without the lake."""
     why = reason.strip() or "no reason given"
-    return rollback.roll_back(open_stack_surely(), to, (blame,), reason=why, actor=who(), leaves=leaves)
+    done = rollback.roll_back(open_stack_surely(), to, (blame,), reason=why, actor=who().actor, leaves=leaves)
+    if done.reverts:
+        _start_integrate(done.plan.plan_id)
+    return done
 
 
-def freeze(reason: str) -> None:
-    """Stop promotions."""
-    under_way.freeze(open_ledger_stack(), reason=reason, actor=who())
+def _start_integrate(key: str) -> None:
+    """Start the station that takes runs out of `main`; when Prefect does not answer, its schedule does it later."""
+    from flows.local.note import read_note  # noqa: PLC0415
+    from flows.local.prefect_api import PrefectApi  # noqa: PLC0415
+
+    note = read_note(read_settings().home)
+    if note is None or not note.api_url:
+        return
+    api = PrefectApi(note.api_url)
+    with contextlib.closing(api), contextlib.suppress(ServerUnavailable):
+        api.start(api.deployments()["integrate"]["id"], key)
 
 
 def unfreeze(reason: str) -> None:
     """Allow promotions again."""
-    under_way.unfreeze(open_ledger_stack(), reason=reason, actor=who())
-
-
-def who() -> str:
-    """Name the person who acts: the one local user."""
-    return read_settings().person
+    under_way.unfreeze(open_ledger_stack(), reason=reason, actor=who().actor)

@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import streamlit as st
 
-st.set_page_config(page_title="dartifact", layout="wide")
-st.navigation(
-    [
-        st.Page("views/runs.py", title="Runs", url_path="runs", default=True),
-        st.Page("views/run.py", title="Run", url_path="run"),
-        st.Page("views/dartifacts.py", title="Dartifacts", url_path="dartifacts"),
-        st.Page("views/production.py", title="Production", url_path="production"),
-        st.Page("views/activity.py", title="Activity", url_path="activity"),
-    ]
-).run()
+from flows.domain.errors import DartifactError
+from ui import people
+from ui.format import set_style, tell_error
+
+PAGES = (("now", "Now"), ("runs", "Runs"), ("run", "Run"), ("dartifacts", "Dartifacts"), ("production", "Production"),
+         ("activity", "Activity"))  # fmt: skip
+
+
+def show_app() -> None:
+    """Show the page of the address to who may see it."""
+    st.set_page_config(page_title="dartifact", page_icon=":material/deployed_code:", layout="wide")
+    kiosk = st.query_params.get("kiosk") == "1"
+    set_style(kiosk=kiosk)
+    pages = [st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "now") for name, title in PAGES]
+    page = st.navigation(pages, position="hidden" if kiosk else "top")
+    try:
+        person = people.who()
+    except DartifactError as error:
+        show_sign_in(error)
+        return
+    page.run()
+    if not kiosk:
+        st.caption(f"You are {person.actor}, {person.role}. Times are UTC.")
+        if people.can_sign_out() and st.button("Sign out"):
+            st.logout()
+
+
+def show_sign_in(refusal: DartifactError) -> None:
+    """Offer to sign in, or say why nobody is known."""
+    st.title("dartifact")
+    if not people.can_sign_in():
+        tell_error(refusal)
+        return
+    st.write("Sign in to see runs, dartifacts and production.")
+    if st.button("Sign in", type="primary"):
+        try:
+            st.login()
+        except Exception as error:  # noqa: BLE001  (Streamlit raises what its secrets lack)
+            st.error(f"Signing in is not set up: {error} (see Sign-in in README.md)")
+
+
+show_app()

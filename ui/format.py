@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from flows.compare.report import DiffReport
 from flows.domain.errors import DartifactError
 
-PHASE_MARKS = {"failed": "✗", "held": "‖", "rejected": "✗", "reverted": "↩", "live": "●", "merged": "✓", "queued": "…"}
+PHASE_MARKS = {
+    "extracting": "▸", "checking": "▸", "failed": "✗", "held": "‖", "queued": "…", "merged": "✓", "live": "●",
+    "reverted": "↩", "rejected": "⊘", "empty": "·",
+}  # fmt: skip
+PHASE_COLOURS = {
+    "extracting": "blue", "checking": "blue", "failed": "red", "held": "orange", "queued": "blue", "merged": "green",
+    "live": "green", "reverted": "orange", "rejected": "red", "empty": "gray",
+}  # fmt: skip
 OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
 _SAID = "said"
 
@@ -60,28 +67,59 @@ def show_said() -> None:
 
 def show_row_counts(report: DiffReport) -> None:
     """Show how many rows a diff adds, removes, changes and leaves."""
-    for place, (name, count) in zip(
-        st.columns(4),
-        {"added": report.rows.added, "removed": report.rows.removed, "changed": report.rows.changed,
-         "unchanged": report.rows.unchanged}.items(),
-        strict=True,
-    ):  # fmt: skip
-        place.metric(f"rows {name}", f"{count:,}")
+    rows = report.rows
+    st.markdown(f"Rows: **{rows.added:,}** added · **{rows.removed:,}** removed · **{rows.changed:,}** changed · "
+                f"**{rows.unchanged:,}** unchanged")  # fmt: skip
 
 
-def show_changed_columns(report: DiffReport) -> None:
-    """Show a line for each column that a diff changes, the most changed first."""
+def show_changed_columns(report: DiffReport, hidden: Collection[str] = ()) -> None:
+    """Show a line for each column that a diff changes, the most changed first; without values of hidden columns."""
     changed = [each for each in report.columns if each.changed]
     if changed:
         st.dataframe(
             [
-                {"column": each.name, "changed": each.changed, "share": f"{each.share:.2%}",
-                 "e.g.": f"{each.examples[0].base} → {each.examples[0].candidate}" if each.examples else ""}
+                {
+                    "column": each.name,
+                    "changed": each.changed,
+                    "share": f"{each.share:.2%}",
+                    "mean change": f"{each.shift.mean_change:+g}" if each.shift and each.name not in hidden else "",
+                    "e.g.": "hidden"
+                    if each.name in hidden
+                    else f"{each.examples[0].base} → {each.examples[0].candidate}"
+                    if each.examples
+                    else "",
+                }
                 for each in sorted(changed, key=lambda each: -each.changed)
             ],
             hide_index=True,
             width="stretch",
-        )  # fmt: skip
+        )
+
+
+def tell_ago(time: str | None) -> str:
+    """Say how long ago a time was; `never` for None."""
+    return f"{tell_age(datetime.now(UTC) - datetime.fromisoformat(time))} ago" if time else "never"
+
+
+def list_some(names: Sequence[str], most: int = 3) -> str:
+    """Name the first ones, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def set_style(*, kiosk: bool) -> None:
+    """Give the page the room that Streamlit leaves empty; a kiosk has big letters and nothing around them."""
+    rules = [
+        ".block-container {padding-top: 4.2rem; padding-bottom: 1rem}",
+        "h1 {font-size: 1.7rem !important; padding: 0 0 .3rem !important}",
+    ]
+    if kiosk:
+        rules += [
+            "header, footer {display: none !important}",
+            ".block-container {padding-top: 1rem}",
+            "html {font-size: 22px}",
+        ]
+    st.html(f"<style>{' '.join(rules)}</style>")
 
 
 def ask_filter(label: str, name: str) -> str:

@@ -1,25 +1,101 @@
-"""What the pages show: documents from the ledger, read alike by CLI and UI."""
+"""What the pages show: documents from the ledger, read alike by CLI and UI, without what the role may not see."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flows import documents
-from flows.commands.diff_cells import Cell, CellFilter, read_page
+from flows.commands.against_main import Bucket, compare_distribution, count_in_main
+from flows.commands.approvals import find_approvals, find_authors
+from flows.commands.diff_cells import CellFilter, RowDiff, read_row_page, write_cells
 from flows.commands.diff_store import StoredDiff
 from flows.commands.diffs import diff_mart, diff_run, list_marts
 from flows.commands.production import choose_promotion, plan_promotion
 from flows.commands.rollback import preview_rollback as preview
 from flows.commands.under_way import find_under_way
-from flows.domain.runs import Phase
-from ui.stack import open_ledger, open_ledger_stack, open_stack
+from flows.compare.report import DiffReport
+from flows.domain.people import hide_values
+from flows.domain.runs import UNFINISHED, Phase
+from flows.settings import read_settings
+from ui.people import who
+from ui.stack import open_ledger, open_ledger_stack, open_stack, read_sources
+
+HIDDEN = "•••"
+STRIP = 30
+TREND = 12
+
+
+# What the role may not see
+
+
+def hidden_columns(dataset: str = "") -> frozenset[str]:
+    """Name the personal columns, of one dataset or of all, that the person who looks may not see."""
+    return frozenset(column for owner, column in _hidden() if dataset in ("", owner))
+
+
+def hide_personal(sentence: str) -> str:
+    """Return a sentence without the personal values that the person who looks may not see."""
+    return hide_values(sentence, _hidden())
+
+
+def _hidden() -> tuple[tuple[str, str], ...]:
+    if who().sees_personal:
+        return ()
+    return tuple((source.name, column) for source in read_sources().values() for column in source.personal)
+
+
+def _hide_reasons(run: dict[str, Any]) -> dict[str, Any]:
+    return {**run, "reasons": [hide_personal(each) for each in run["reasons"]]}
+
+
+# Now
+
+
+def read_now() -> dict[str, Any]:
+    """Return what a wall shows: what runs, what waits, what failed, `main`, staging, production, each ingestor."""
+    ledger = open_ledger()
+    stopped = ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
+    advanced, untested = (
+        next(iter(ledger.events(type=each, most=1)), None) for each in ("MainAdvanced", "MainUntested")
+    )
+    repaired = next(iter(ledger.events(type="MainRepaired", most=1)), None)
+    is_tested = untested is None or (repaired is not None and repaired.sequence > untested.sequence)
+    pointer = ledger.pointer()
+    newest = next(iter(ledger.dartifacts(most=1)), None)
+    names = [ingestor.name for source in read_sources().values() for ingestor in source.ingestors]
+    return {
+        "stops": [f"{each.name}: {each.reason}" for each in ledger.stops()],
+        "running": [_hide_reasons(documents.describe_run(each)) for each in ledger.runs(phases=UNFINISHED, most=20)],
+        "queue": len(ledger.runs(phases=(Phase.QUEUED,))) + len(ledger.pending_reverts()),
+        "stopped": [_hide_reasons(documents.describe_run(each)) for each in stopped],
+        "counts": count_phases(),
+        "main": {"at": advanced.at.isoformat() if advanced else None, "tested": is_tested},
+        "staging": documents.describe_dartifact(newest) if newest else None,
+        "production": read_production(),
+        "data_of": ledger.dartifact(pointer.live).created_at.isoformat() if pointer.live else None,
+        "under_way": read_under_way(),
+        "holes": list_holes(),
+        "strips": {
+            name: [_tell_strip(each) for each in reversed(ledger.runs(ingestor=name, most=STRIP))] for name in names
+        },
+    }
+
+
+def _tell_strip(run: Any) -> dict[str, Any]:
+    return {"run": run.run_id, "phase": run.phase.value, "rows": run.rows, "hi": run.window.hi.isoformat()}
+
+
+# Runs and events
 
 
 def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[dict[str, Any]]:
     """Return runs as documents, the newest claim first; in one phase, of one ingestor, before a claim, or all."""
     phases = (Phase(phase),) if phase else None
     runs = open_ledger().runs(phases=phases, ingestor=ingestor or None, before=before, most=most)
-    return [documents.describe_run(run) for run in runs]
+    return [_hide_reasons(documents.describe_run(run)) for run in runs]
 
 
 def list_events(type: str, actor: str, before: int | None, most: int) -> list[dict[str, Any]]:
@@ -33,7 +109,7 @@ def list_events(type: str, actor: str, before: int | None, most: int) -> list[di
             "actor": each.actor,
             "run": each.run_id,
             "dartifact": each.dartifact_id,
-            "why": each.payload.get("reason") or "; ".join(each.payload.get("reasons") or ()),
+            "why": hide_personal(each.payload.get("reason") or "; ".join(each.payload.get("reasons") or ())),
         }
         for each in reversed(events)
     ]
@@ -119,13 +195,55 @@ def list_holes() -> list[dict[str, Any]]:
 
 def read_run(run_id: str) -> dict[str, Any]:
     """Return one run with its checks, waivers and events; the failing rows are read apart, from the lake."""
-    return documents.describe_run_record(open_ledger(), run_id)
+    run = _hide_reasons(documents.describe_run_record(open_ledger(), run_id))
+    run["checks"] = [{**each, "message": hide_personal(each["message"])} for each in run["checks"]]
+    for each in run["events"]:
+        payload = each["payload"]
+        each["why"] = hide_personal(payload.get("reason") or "; ".join(payload.get("reasons") or ()))
+    return run
+
+
+def read_trends(run: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return what each check has measured in the last runs of the ingestor up to this one, the oldest first."""
+    ledger = open_ledger()
+    found: dict[str, list[float]] = {}
+    for each in reversed(ledger.runs(ingestor=run["ingestor"], before=run["window"]["seq"] + 1, most=TREND)):
+        report = ledger.report(each.report) if each.report else None
+        for result in report.results if report else ():
+            if result.measured is not None and result.run_id in (None, each.run_id):
+                found.setdefault(result.check, []).append(result.measured)
+    return found
 
 
 def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
     """Return the failing rows of a check of a run."""
     stack = open_stack()
-    return documents.describe_failing(stack, stack.ledger.run(run_id), check, most)
+    run = stack.ledger.run(run_id)
+    found = documents.describe_failing(stack, run, check, most)
+    hidden = hidden_columns(run.source)
+    rows = [
+        {name: HIDDEN if name in hidden else hide_personal(value) if name == "_reason" else value
+         for name, value in row.items()}
+        for row in found["rows"]
+    ]  # fmt: skip
+    return {**found, "message": hide_personal(found["message"]), "rows": rows}
+
+
+def list_columns(dataset: str) -> list[str]:
+    """Name the columns of a dataset's contract."""
+    return [name for name, _ in open_stack().contract(dataset).columns]
+
+
+def count_same_in_main(run_id: str, condition: str) -> int:
+    """Count the rows of `main`, without the run's own, that fail the same check."""
+    stack = open_stack()
+    return count_in_main(stack, stack.ledger.run(run_id), condition)
+
+
+def read_distribution(run_id: str, column: str) -> tuple[Bucket, ...]:
+    """Return how the values of a column lie in `main` and in the run."""
+    stack = open_stack()
+    return compare_distribution(stack, stack.ledger.run(run_id), column)
 
 
 def read_diff(run_id: str) -> StoredDiff:
@@ -134,6 +252,41 @@ def read_diff(run_id: str) -> StoredDiff:
     return diff_run(stack, stack.ledger.run(run_id))
 
 
-def read_cells(stored: StoredDiff, page: int, size: int, only: CellFilter) -> tuple[Cell, ...]:
-    """Return one page of the differing cells."""
-    return read_page(stored, page=page, size=size, only=only)
+def read_rows(
+    stored: StoredDiff, page: int, size: int, only: CellFilter, conditions: Mapping[str, str]
+) -> tuple[RowDiff, ...]:
+    """Return one page of the differing rows, with the checks that each fails."""
+    return read_row_page(stored, page=page, size=size, only=only, conditions=conditions)
+
+
+def pack_cells(stored: StoredDiff) -> bytes:
+    """Return every differing cell as a Parquet file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "cells.parquet"
+        write_cells(stored, file)
+        return file.read_bytes()
+
+
+def read_approvals(dartifact: str) -> dict[str, Any]:
+    """Return who has approved a dartifact, who may not, and how many approvals the policy asks for."""
+    stack = open_ledger_stack()
+    found = stack.ledger.dartifact(dartifact)
+    return {
+        "given": [{"who": each.actor, "at": each.at.isoformat(), "why": each.reason}
+                  for each in find_approvals(stack, found)],
+        "authors": sorted(find_authors(stack, found)),
+        "needed": stack.policy.approvals,
+    }  # fmt: skip
+
+
+def hide_examples(report: DiffReport) -> frozenset[str]:
+    """Name the columns of a diff whose values are not shown to the person who looks."""
+    return hidden_columns(report.table if report.table in read_sources() else "")
+
+
+def find_prefect() -> str:
+    """Return where Prefect's own pages are, empty when these machines do not run it."""
+    from flows.local.note import read_note  # noqa: PLC0415
+
+    note = read_note(read_settings().home)
+    return note.api_url.removesuffix("/api") if note and note.api_url else ""

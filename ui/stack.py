@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -11,7 +13,9 @@ import streamlit as st
 from flows.adapters.ledger import Ledger
 from flows.commands.stack import Stack
 from flows.domain.errors import ChecksErrored, ServerUnavailable
+from flows.domain.sources import Source
 from flows.settings import read_settings
+from ui.people import who
 
 
 @st.cache_resource
@@ -21,15 +25,15 @@ def open_ledger() -> Ledger:
 
 
 def open_stack() -> Stack:
-    """Return the stack, with the lake; raises what the lake raises while it cannot be had."""
+    """Return the stack, with the lake, for who acts; raises what the lake raises while it cannot be had."""
     stack, _ = _open(lake=True)
-    return stack
+    return replace(stack, role=who().role)
 
 
 def open_ledger_stack() -> Stack:
-    """Return a stack for what asks the ledger only."""
+    """Return a stack, for who acts, for what asks the ledger only."""
     stack, _ = _open(lake=False)
-    return stack
+    return replace(stack, role=who().role)
 
 
 def open_stack_surely() -> Stack:
@@ -38,6 +42,14 @@ def open_stack_surely() -> Stack:
         return open_stack()
     except (ServerUnavailable, ChecksErrored):
         return open_ledger_stack()
+
+
+@st.cache_resource
+def read_sources() -> Mapping[str, Source]:
+    """Return the declared sources."""
+    from flows import wiring  # noqa: PLC0415
+
+    return wiring.declared_sources(read_settings().project)
 
 
 @st.cache_resource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -73,6 +74,69 @@ def read_page(
     return tuple(Cell(*row) for row in found)
 
 
+@dataclass(frozen=True, slots=True)
+class RowDiff:
+    """One row that differs: column → (base, candidate) of its differing cells, and which conditions it meets."""
+
+    row: int
+    key: Any
+    kind: str
+    cells: dict[str, tuple[str | None, str | None]]
+    fails: tuple[str, ...]
+
+
+def read_row_page(
+    stored: StoredDiff,
+    *,
+    page: int = 0,
+    size: int = 50,
+    only: CellFilter = EVERY_CELL,
+    conditions: Mapping[str, str] | None = None,
+) -> tuple[RowDiff, ...]:
+    """Return one page of the rows with differing cells, in the order of the key; `conditions` are name → SQL.
+
+    A condition that does not fit the compared columns marks nothing. UsageError as in `read_page`.
+    """
+    cells = _select(stored, only)
+    with _connect(stored) as connection:
+        try:
+            connection.execute(f'CREATE TEMP TABLE chosen AS SELECT DISTINCT "row" FROM ({cells}) '
+                               f'ORDER BY "row" LIMIT {size} OFFSET {page * size}')  # fmt: skip
+        except duckdb.BinderException as error:
+            raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
+        query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) SEMI JOIN chosen USING ("row")'
+        found = connection.execute(f'{query} ORDER BY "row", place').fetchall()
+        fails: dict[int, list[str]] = {}
+        for name, condition in (conditions or {}).items():
+            rows = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
+            try:
+                for (number,) in connection.execute(_select_failing(stored, condition, rows)).fetchall():
+                    fails.setdefault(number, []).append(name)
+            except duckdb.Error:
+                continue
+    made: dict[int, RowDiff] = {}
+    for number, key, kind, column, base, candidate in found:
+        row = made.setdefault(number, RowDiff(number, key, kind, {}, tuple(fails.get(number, ()))))
+        row.cells[column] = (base, candidate)
+    return tuple(made.values())
+
+
+def _rows(stored: StoredDiff) -> str:
+    return f"read_parquet({duck.literal(str(stored.rows_file))})"
+
+
+def _select_failing(stored: StoredDiff, condition: str, rows: str) -> str:
+    """Select the numbers, as `diff_row`, of the rows whose candidate meets a check's condition."""
+    known = stored.diff.stored
+    names = [column.name for column in known.columns]
+    sides = [f"c{n} AS {duck.quote(name)}" for n, name in enumerate(names)]
+    keys = [f"k{n} AS {duck.quote(name)}" for n, name in enumerate(known.key)]
+    # a check's condition is about live rows, and what a diff shows is alive
+    live = [] if "_deleted" in (*names, *known.key) else ["false AS _deleted"]
+    candidate = f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides, *live])} FROM {rows} WHERE kind <> 'removed'"
+    return f"SELECT diff_row FROM ({candidate}) WHERE {condition}"
+
+
 def _select(stored: StoredDiff, only: CellFilter) -> str:
     known = stored.diff.stored
     names = [column.name for column in known.columns]
@@ -80,17 +144,9 @@ def _select(stored: StoredDiff, only: CellFilter) -> str:
         raise UsageError(f"there is no kind {only.kind}; there are {', '.join(KINDS)}")
     if only.column and only.column not in names:
         raise UsageError(f"{only.column} was not compared; there are {', '.join(names)}")
-    rows = f"read_parquet({duck.literal(str(stored.rows_file))})"
+    rows = _rows(stored)
     if only.condition:
-        sides = [f"c{n} AS {duck.quote(name)}" for n, name in enumerate(names)]
-        keys = [f"k{n} AS {duck.quote(name)}" for n, name in enumerate(known.key)]
-        # a check's condition is about live rows, and what a diff shows is alive
-        live = [] if "_deleted" in (*names, *known.key) else ["false AS _deleted"]
-        candidate = (
-            f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides, *live])} FROM {rows} WHERE kind <> 'removed'"
-        )
-        failing = f"SELECT diff_row FROM ({candidate}) WHERE {only.condition}"
-        rows = f'(SELECT * FROM {rows} SEMI JOIN ({failing}) ON "row" = diff_row)'
+        rows = f'(SELECT * FROM {rows} SEMI JOIN ({_select_failing(stored, only.condition, rows)}) ON "row" = diff_row)'
     where = f"kind = {duck.literal(only.kind)}" if only.kind else "true"
     cells = select_cells(rows, known.key, known.columns, known.tolerance, where=where)
     return f'SELECT * FROM ({cells}) WHERE "column" = {duck.literal(only.column)}' if only.column else cells

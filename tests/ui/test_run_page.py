@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import streamlit as st
 
 from flows.commands import review
 from flows.domain.runs import Phase, Run
-from tests.support.sources import bad_order, customer, order
+from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
-from tests.ui.pages import open_page, press
+from tests.ui.pages import open_page, press, said
+from ui import people
+from ui.reads import HIDDEN
 
 
 @pytest.fixture
@@ -27,28 +31,101 @@ def bad(shop: World) -> Run:
     return shop.bring("orders", order(1, amount=7), bad_order(2), order(3))
 
 
+@pytest.fixture
+def as_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a trusted proxy name somebody without a role."""
+    monkeypatch.setenv("DARTIFACT_SIGN_IN", "proxy")
+    monkeypatch.setenv("DARTIFACT_PROXY_SECRET", "let me in")
+    headers = {"X-Dartifact-Proxy": "let me in", "X-Forwarded-Email": "eve@example.com"}
+    monkeypatch.setattr(people.st, "context", SimpleNamespace(headers=headers))
+
+
 def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     assert "failed at the local gate" in page.error[0].value
     assert "1 of 3 rows is not" in page.error[0].value
-    checks, columns, cells, failing, _ = (each.value for each in page.dataframe)
+    [checks] = (each.value for each in page.dataframe)
     assert checks["outcome"].tolist()[0] == "failed"
     assert checks["check"].tolist()[0] == "orders.status.invalid"
-    assert {each.label: each.value for each in page.metric} == {
-        "Rows": "3", "rows added": "2", "rows removed": "0", "rows changed": "1", "rows unchanged": "0"
-    }  # fmt: skip
+    assert "3 rows" in said(page)
+
+    page = open_page("run", run=bad.run_id, part="Difference with main")
+    assert "**2** added · **0** removed · **1** changed · **0** unchanged" in said(page)
+    rows, columns = (each.value for each in page.dataframe)
     assert columns["column"].tolist() == ["amount", "updated_at"]
-    amount = cells[(cells["key"] == "1") & (cells["column"] == "amount")]
-    assert amount[["main", "with this run"]].values.tolist() == [["5.00", "7.00"]]
+    assert rows["key"].tolist() == ["1", "2", "3"]
+    assert rows["amount"].tolist() == ["5.00 → 7.00", "+ 10.00", "+ 10.00"]
+    assert rows["fails"].tolist() == ["", "✗ orders.status.invalid", ""]
+
+    page = open_page("run", run=bad.run_id, part="Failing rows")
+    [failing] = (each.value for each in page.dataframe)
     assert failing["order_id"].tolist() == [2]
+    press(page, "Ask main the same")
+    assert "0 rows of main fail this check" in said(page)
+
+
+def test_it_shows_how_values_lie_on_both_sides_and_what_happened(shop: World, bad: Run) -> None:
+    page = open_page("run", run=bad.run_id, part="Distributions", of="status")
+    [shares] = (each.value for each in page.dataframe)
+    assert shares.values.tolist() == [["paid", "100.0%", "66.7%"], ["lost", "0.0%", "33.3%"]]
+    page = open_page("run", run=bad.run_id, part="Distributions", of="amount")
+    assert len(page.dataframe[0].value) == 30
+    page = open_page("run", run=bad.run_id, part="Timeline")
+    [events] = (each.value for each in page.dataframe)
+    assert events["event"].tolist()[0] == "WindowClaimed"
+    assert events["event"].tolist()[-1] == "RunFailed"
+
+
+def test_failing_rows_are_left_out_and_the_rest_is_queued(shop: World, bad: Run) -> None:
+    page = open_page("run", run=bad.run_id)
+    page.text_input[0].set_value("the shop has lost it")
+    press(page, "Leave failing rows out")
+    assert "Of 3 rows 2 are [orders-hand-" in page.success[0].value
+    assert "1 stay on run-" in page.success[0].value
+    [derived] = shop.stack.ledger.runs(ingestor="hand")
+    assert shop.integrate().merged == [derived.run_id]
+    assert shop.keys("orders") == [1, 3]
+    assert shop.run(bad).rows == 1
+
+
+def test_a_fix_is_uploaded(shop: World, bad: Run) -> None:
+    page = open_page("run", run=bad.run_id)
+    press(page, "Fix and check again")
+    assert "Choose a file first." in said(page)
+    stamped = stamp(shop.clock())
+    rows = [f"{number},C000001,paid,5.00,EUR,2021-01-01T00:00:00Z,{stamped}" for number in (1, 2, 3)]
+    text = "order_id,customer_id,status,amount,currency,ordered_at,updated_at\n" + "\n".join(rows)
+    page.file_uploader[0].upload("orders.csv", text.encode(), "text/csv")
+    page.text_input(key="fix_reason").set_value("asked the shop")
+    press(page, "Fix and check again")
+    assert f"{bad.run_id} is queued now" in page.success[0].value
+    assert shop.integrate().merged == [bad.run_id]
+    assert shop.keys("orders") == [1, 2, 3]
+
+
+def test_a_viewer_looks_and_decides_nothing(shop: World, monkeypatch: pytest.MonkeyPatch, as_viewer: None) -> None:
+    run = shop.bring("customers", customer(2, email="nobody"), customer(3))
+    page = open_page("run", run=run.run_id)
+    assert "customers.email: its values are personal and hidden" in said(page)
+    page.text_input[0].set_value("please")
+    for label in ("Approve", "Leave failing rows out", "Reject", "Recheck"):
+        press(page, label)
+        assert "a viewer may not" in page.error[-1].value
+    assert shop.run(run).phase is Phase.FAILED
+    failing = open_page("run", run=run.run_id, part="Failing rows").dataframe[0].value
+    assert set(failing["email"]) == {HIDDEN}
+    assert "nobody" not in failing.to_string()
+    page = open_page("run", run=run.run_id, part="Difference with main")
+    assert "nobody" not in page.dataframe[0].value.to_string()
+    assert set(page.dataframe[0].value["email"]) == {f"+ {HIDDEN}"}
+    assert "email" not in open_page("run", run=run.run_id, part="Distributions").selectbox(key="of").options
 
 
 def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
-    page = open_page("run", run=bad.run_id)
+    page = open_page("run", run=bad.run_id, part="Difference with main")
     page.selectbox(key="check").select("orders.status.invalid").run()
     assert not page.exception
-    cells = page.dataframe[2].value
-    assert set(cells["key"]) == {"2"}
+    assert set(page.dataframe[0].value["key"]) == {"2"}
     page.selectbox(key="kind").select("removed").run()
     assert "Nothing differs here." in [each.value for each in page.info]
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from typing import Any
+
 import streamlit as st
 
 from flows.domain.errors import DartifactError
@@ -9,6 +13,16 @@ from ui import reads
 from ui.format import ask_filter, read_before, show_paging, tell_error, tell_time
 
 PAGE = 200
+EXPORTED = 100_000
+
+
+def pack(events: list[dict[str, Any]]) -> str:
+    """Return events as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(events[0]) if events else ["sequence"])
+    writer.writeheader()
+    writer.writerows(events)
+    return out.getvalue()
 
 
 def show_page() -> None:
@@ -44,6 +58,15 @@ def show_page() -> None:
             width="stretch",
             height=600,
             column_config={"run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$")},
+        )
+    if shown:
+        st.download_button(
+            "Export as CSV",
+            lambda: pack(reads.list_events(kind, actor, None, EXPORTED)),
+            "activity.csv",
+            "text/csv",
+            on_click="ignore",
+            help=f"the newest {EXPORTED:,} that the filter lets through",
         )
     show_paging(shown[-1]["sequence"] if len(events) > PAGE else None)
 

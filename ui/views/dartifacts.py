@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from flows.domain.errors import DartifactError
-from ui import reads
-from ui.format import show_changed_columns, show_row_counts, tell_error, tell_time
+from ui import actions, reads
+from ui.format import decide, show_changed_columns, show_row_counts, show_said, tell_error, tell_time
 
 MOST = 200
 PRODUCTION = "production"
@@ -76,7 +76,36 @@ def show_difference(dartifact: dict[str, Any], base: str) -> None:
             tell_error(error)
             continue
         show_row_counts(report)
-        show_changed_columns(report)
+        show_changed_columns(report, reads.hidden_columns())
+
+
+def show_decision(dartifact: dict[str, Any]) -> None:
+    """Offer to approve or to reject the promotion of a dartifact, bound to the build that is shown."""
+    name, found = dartifact["dartifact"], reads.read_approvals(dartifact["dartifact"])
+    waits = dartifact["state"] in ("green", "approved")
+    if found["given"] or (waits and found["needed"]):
+        st.markdown(f"**{len(found['given'])} of {found['needed']} approvals**")
+        st.markdown("\n".join(f"- {each['who']}: {each['why']}" for each in found["given"]))
+    if not waits:
+        return
+    if found["authors"]:
+        st.caption(f"Rows were changed by hand by {', '.join(found['authors'])}, who may not approve.")
+    with st.form("decision"):
+        reason = st.text_input("Reason", placeholder="why; kept in the ledger")
+        wants_approve = st.form_submit_button("Approve", type="primary", width="stretch")
+        wants_reject = st.form_submit_button("Reject", width="stretch")
+    if wants_approve:
+        decide(lambda: tell_approved(name, reason, dartifact["commit"]))
+    if wants_reject:
+        decide(lambda: f"{actions.reject_dartifact(name, reason, dartifact['commit']).dartifact_id} is bad now: "
+                       "it is never promoted.")  # fmt: skip
+
+
+def tell_approved(name: str, reason: str, commit: str) -> str:
+    """Approve a dartifact, and say how many approvals it has."""
+    actions.approve_dartifact(name, reason, commit)
+    found = reads.read_approvals(name)
+    return f"{name} has {len(found['given'])} approvals; the policy asks for {found['needed']}."
 
 
 def show_page() -> None:
@@ -88,7 +117,13 @@ def show_page() -> None:
             show_list()
             return
         dartifact = reads.read_dartifact(name)
-        show_passport(dartifact)
+        show_said()
+        left, right = st.columns([3, 1])
+        with left:
+            show_passport(dartifact)
+        with right:
+            show_decision(dartifact)
+            st.markdown("[Production](production)")
         others = [each["dartifact"] for each in reads.list_dartifacts(MOST) if each["dartifact"] != name]
         asked = st.query_params.get("base", PRODUCTION)
         bases = [PRODUCTION, *others]

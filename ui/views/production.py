@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import decide, show_said, tell_error, tell_time
+from ui.format import decide, list_some, show_said, tell_error, tell_time
 
 SLOTS = ("blue", "green")
 PAST = 30
@@ -108,8 +108,12 @@ def show_preview(preview: dict[str, Any]) -> None:
     lines = [
         f"**{preview['leaves']}** leaves, **{preview['returns']}** comes back {how}",
         f"its data was built at {tell_time(preview['data_of'])} UTC",
-        *(f"no longer shown: {run_id}" for run_id in preview["runs_out"]),
-        *(f"taken out of main: {run_id}" for run_id in preview["reverts"]),
+        *(
+            [f"{len(preview['runs_out'])} runs no longer shown: {list_some(preview['runs_out'])}"]
+            if preview["runs_out"]
+            else []
+        ),
+        *([f"taken out of main: {list_some(preview['reverts'])}"] if preview["reverts"] else []),
         *(["promotions are frozen until a person allows them"] if preview["freezes"] else []),
         *([preview["note"]] if preview["note"] else []),
     ]
@@ -224,7 +228,7 @@ def show_page() -> None:
     """Show production and what can be done about it."""
     st.title("Production")
     show_said()
-    st.caption(f"You act as {actions.who()}. What you do here takes effect without Prefect.")
+    st.caption("What you do here takes effect at once, also without Prefect.")
     try:
         production, under_way = reads.read_production(), reads.read_under_way()
     except DartifactError as error:

@@ -1,4 +1,4 @@
-"""Runs: where each run stands, and what production shows."""
+"""Runs: where each run stands."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ import streamlit as st
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Phase
 from ui import reads
-from ui.format import PHASE_MARKS, ask_filter, read_before, show_paging, tell_error
+from ui.format import PHASE_MARKS, ask_filter, read_before, show_paging, tell_error, tell_time
 
 PAGE = 100
-
-
-def show_production() -> None:
-    """Show which dartifact is live, where, and whether promotions are frozen."""
-    production = reads.read_production()
-    live, slot, generation = st.columns(3)
-    live.metric("Production shows", production["live"] or "nothing yet")
-    slot.metric("Active slot", production["active"] or "none")
-    generation.metric("Generation", production["generation"])
-    if production["frozen"]:
-        st.warning(f"Promotions are frozen: {production['frozen']}")
 
 
 def show_runs() -> None:
@@ -48,9 +37,10 @@ def show_runs() -> None:
                 "phase": run["phase"],
                 "gate": run["gate"] or "",
                 "rows": run["rows"],
-                "branch": run["branch"],
                 "why": "; ".join(run["reasons"]),
-                "claimed": run["created_at"],
+                "claimed (UTC)": tell_time(run["created_at"]),
+                "window up to": tell_time(run["window"]["hi"]),
+                "branch": run["branch"],
             }
             for run in runs
         ],
@@ -65,7 +55,6 @@ def show_runs() -> None:
 def show_page() -> None:
     """Show the page, fresh every five seconds; a fault is said, not thrown."""
     try:
-        show_production()
         counts = reads.count_phases()
         st.caption(" · ".join(f"{count:,} {phase}" for phase, count in counts.items()) or "no runs yet")
         holes = reads.list_holes()

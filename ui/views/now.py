@@ -1,0 +1,124 @@
+"""Now: the information radiator; what stands, what runs, what waits for whom. `?kiosk=1` for a wall."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from flows.domain.errors import DartifactError
+from ui import reads
+from ui.format import PHASE_COLOURS, PHASE_MARKS, tell_age, tell_ago, tell_error
+
+MOST_STOPPED = 5
+
+
+def show_stations(now: dict[str, Any]) -> None:
+    """Show queue, `main`, staging and production beside each other: a colour and a word each."""
+    queue, main, staging, production = st.columns(4)
+    show_station(queue, "Merge queue", "blue" if now["queue"] else "green",
+                 f"{now['queue']} waiting" if now["queue"] else "empty",
+                 f"{len(now['running'])} runs under way")  # fmt: skip
+    tested = now["main"]["tested"]
+    show_station(main, "main", "gray" if not now["main"]["at"] else "green" if tested else "red",
+                 "no rows yet" if not now["main"]["at"] else "tested" if tested else "not tested",
+                 f"last merge {tell_ago(now['main']['at'])}")  # fmt: skip
+    built = now["staging"]
+    colours = {"red": "red", "bad": "red", "building": "blue"}
+    word = built["state"] if built and built["state"] in colours else "green" if built else "nothing built"
+    show_station(staging, "Staging", colours.get(built["state"], "green") if built else "gray",
+                 word,
+                 f"{built['dartifact']}, {tell_ago(built['created_at'])}" if built else "")  # fmt: skip
+    show_production(production, now)
+
+
+def show_production(place: Any, now: dict[str, Any]) -> None:
+    """Show what production shows, how old its data is, and what moves or is frozen."""
+    state, moves = now["production"], now["under_way"]
+    if not state["live"]:
+        show_station(place, "Production", "gray", "nothing live", "")
+        return
+    word = "frozen" if state["frozen"] else f"{moves['kind']} {moves['number']}/{moves['of']}" if moves else "live"
+    colour = "orange" if state["frozen"] else "blue" if moves else "green"
+    age = tell_ago(now["data_of"]).replace("ago", "old")
+    note = f"{state['live']} on {state['active']}, data {age}"
+    show_station(place, "Production", colour, word, note)
+
+
+def show_station(place: Any, name: str, colour: str, word: str, note: str) -> None:
+    """Show one station."""
+    with place.container(border=True):
+        st.caption(name)
+        st.markdown(f"### :{colour}[{word}]")
+        st.caption(note or " ")
+
+
+def show_stopped(now: dict[str, Any]) -> None:
+    """Show what failed and waits for a person."""
+    if not now["stopped"]:
+        st.markdown(":green[✓] Nothing waits for a person.")
+        return
+    count = now["counts"].get("failed", 0) + now["counts"].get("held", 0)
+    st.markdown(f"#### :red[✗ {count} {'run waits' if count == 1 else 'runs wait'} for a person]")
+    for each in now["stopped"][:MOST_STOPPED]:
+        why = each["reasons"][0] if each["reasons"] else "no reason was written down"
+        mark, colour = PHASE_MARKS[each["phase"]], PHASE_COLOURS[each["phase"]]
+        st.markdown(f":{colour}[{mark} {each['phase']}] [{each['run_id']}](run?run={each['run_id']}) "
+                    f"· {tell_ago(each['created_at'])} · {why}")  # fmt: skip
+    if count > MOST_STOPPED:
+        st.markdown(f"[and {count - MOST_STOPPED} more](runs?phase=failed)")
+
+
+def show_strips(now: dict[str, Any]) -> None:
+    """Show the last runs of each ingestor, the newest to the right."""
+    st.markdown("#### Last runs of each ingestor")
+    for name, runs in now["strips"].items():
+        marks = " ".join(f":{PHASE_COLOURS[each['phase']]}[{PHASE_MARKS[each['phase']]}]" for each in runs)
+        last = (
+            f"up to {runs[-1]['hi'][:16].replace('T', ' ')}, {runs[-1]['rows'] or 0:,} rows" if runs else "no run yet"
+        )
+        left, middle, right = st.columns([1, 4, 2], vertical_alignment="center")
+        left.markdown(f"[**{name}**](runs?ingestor={name})")
+        middle.markdown(marks or "–")
+        right.caption(last)
+    used = {each["phase"] for runs in now["strips"].values() for each in runs}
+    st.caption(" · ".join(f"{mark} {phase}" for phase, mark in PHASE_MARKS.items() if phase in used))
+
+
+def show_running(now: dict[str, Any]) -> None:
+    """Show what is under way, and holes."""
+    for each in now["running"]:
+        st.markdown(f":blue[▸ {each['phase']}] [{each['run_id']}](run?run={each['run_id']}) "
+                    f"since {tell_ago(each['created_at']).removesuffix(' ago')}")  # fmt: skip
+    if now["holes"]:
+        first = now["holes"][0]
+        st.markdown(f":orange[◌ {len(now['holes'])} {'hole' if len(now['holes']) == 1 else 'holes'}]: rows are missing "
+                    f"from main, the oldest of {first['source']} from {first['lo']:%Y-%m-%d %H:%M} on for "
+                    f"{tell_age(first['hi'] - first['lo'])}")  # fmt: skip
+
+
+@st.fragment(run_every=5)
+def show_page() -> None:
+    """Show everything, fresh every five seconds."""
+    try:
+        now = reads.read_now()
+    except DartifactError as error:
+        tell_error(error)
+        return
+    for each in now["stops"]:
+        st.error(f"Stopped: {each}")
+    if now["production"]["frozen"]:
+        st.warning(f"Promotions are frozen: {now['production']['frozen']}")
+    show_stations(now)
+    if not now["counts"]:
+        st.info("No runs yet. `dartifact demo` shows everything at work; `dartifact ingest orders` brings one run.")
+        return
+    left, right = st.columns([1, 1])
+    with left:
+        show_stopped(now)
+        show_running(now)
+    with right:
+        show_strips(now)
+
+
+show_page()
