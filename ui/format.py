@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import streamlit as st
 
@@ -20,6 +21,7 @@ PHASE_COLOURS = {
 }  # fmt: skip
 OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
 _SAID = "said"
+_VIEWS = Path(__file__).resolve().parent / "views"
 
 
 def tell_age(age: timedelta) -> str:
@@ -99,6 +101,11 @@ def show_changed_columns(report: DiffReport, hidden: Collection[str] = ()) -> No
 def tell_ago(time: str | None) -> str:
     """Say how long ago a time was; `never` for None."""
     return f"{tell_age(datetime.now(UTC) - datetime.fromisoformat(time))} ago" if time else "never"
+
+
+def link(label: str, page: str, **query: str) -> None:
+    """Show a link to a page of the UI, which opens without loading everything anew."""
+    st.page_link(str(_VIEWS / f"{page}.py"), label=label, query_params=query)
 
 
 def list_some(names: Sequence[str], most: int = 3) -> str:

@@ -7,11 +7,18 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import PROJECT
 
 VIEWS = PROJECT / "ui" / "views"
+_APP = """
+import streamlit as st
+
+pages = {{name: st.Page(f"{views}/{{name}}.py", url_path=name, default=name == "{name}") for name in {names}}}
+st.navigation(list(pages.values())).run()
+"""
 
 
 def open_page(name: str, **address: str) -> AppTest:
     """Run a page of `ui/views` with the parameters of its address; a traceback fails the test."""
-    page = AppTest.from_file(str(VIEWS / f"{name}.py"), default_timeout=60)
+    names = [each.stem for each in VIEWS.glob("*.py")]
+    page = AppTest.from_string(_APP.format(views=VIEWS, name=name, names=names), default_timeout=60)
     for key, value in address.items():
         page.query_params[key] = value
     page.run()

@@ -45,7 +45,6 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
     ledger.close()
     now = said(AppTest.from_file(APP, default_timeout=30).run())
     assert "1 run waits for a person" in now
-    assert f"[{run.run_id}](run?run={run.run_id})" in now
     assert "3 rows are odd" in now
     page = open_page("runs")
     shown = page.dataframe[-1].value
@@ -75,7 +74,8 @@ def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) 
     first = page.dataframe[-1].value["run"].tolist()
     press(page, "Older")
     second = page.dataframe[-1].value["run"].tolist()
-    assert (len(first), len(second), len({*first, *second})) == (100, 50, 150)
+    assert (len(first), len(second), len({*first, *second})) == (50, 50, 100)
+    press(page, "Older")
     assert "Older" not in [each.label for each in page.button]
     press(page, "Newest")
     assert page.dataframe[-1].value["run"].tolist() == first

@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import decide, show_changed_columns, show_row_counts, show_said, tell_error, tell_time
+from ui.format import decide, link, show_changed_columns, show_row_counts, show_said, tell_error, tell_time
 
 MOST = 200
 PRODUCTION = "production"
@@ -123,7 +123,7 @@ def show_page() -> None:
             show_passport(dartifact)
         with right:
             show_decision(dartifact)
-            st.markdown("[Production](production)")
+            link("Production", "production")
         others = [each["dartifact"] for each in reads.list_dartifacts(MOST) if each["dartifact"] != name]
         asked = st.query_params.get("base", PRODUCTION)
         bases = [PRODUCTION, *others]

@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import reads
-from ui.format import PHASE_COLOURS, PHASE_MARKS, tell_age, tell_ago, tell_error
+from ui.format import PHASE_COLOURS, PHASE_MARKS, link, tell_age, tell_ago, tell_error
 
 MOST_STOPPED = 5
 
@@ -62,11 +62,16 @@ def show_stopped(now: dict[str, Any]) -> None:
     st.markdown(f"#### :red[✗ {count} {'run waits' if count == 1 else 'runs wait'} for a person]")
     for each in now["stopped"][:MOST_STOPPED]:
         why = each["reasons"][0] if each["reasons"] else "no reason was written down"
-        mark, colour = PHASE_MARKS[each["phase"]], PHASE_COLOURS[each["phase"]]
-        st.markdown(f":{colour}[{mark} {each['phase']}] [{each['run_id']}](run?run={each['run_id']}) "
-                    f"· {tell_ago(each['created_at'])} · {why}")  # fmt: skip
+        show_run(each, f"{tell_ago(each['created_at'])} · {why}")
     if count > MOST_STOPPED:
-        st.markdown(f"[and {count - MOST_STOPPED} more](runs?phase=failed)")
+        link(f"and {count - MOST_STOPPED} more", "runs", phase="failed")
+
+
+def show_run(run: dict[str, Any], note: str) -> None:
+    """Show one run with a link to its page, and what is to be said of it."""
+    mark, colour = PHASE_MARKS[run["phase"]], PHASE_COLOURS[run["phase"]]
+    link(f":{colour}[{mark} {run['phase']}] {run['run_id']}", "run", run=run["run_id"])
+    st.caption(note)
 
 
 def show_strips(now: dict[str, Any]) -> None:
@@ -78,7 +83,8 @@ def show_strips(now: dict[str, Any]) -> None:
             f"up to {runs[-1]['hi'][:16].replace('T', ' ')}, {runs[-1]['rows'] or 0:,} rows" if runs else "no run yet"
         )
         left, middle, right = st.columns([1, 4, 2], vertical_alignment="center")
-        left.markdown(f"[**{name}**](runs?ingestor={name})")
+        with left:
+            link(f"**{name}**", "runs", ingestor=name)
         middle.markdown(marks or "–")
         right.caption(last)
     used = {each["phase"] for runs in now["strips"].values() for each in runs}
@@ -88,8 +94,7 @@ def show_strips(now: dict[str, Any]) -> None:
 def show_running(now: dict[str, Any]) -> None:
     """Show what is under way, and holes."""
     for each in now["running"]:
-        st.markdown(f":blue[▸ {each['phase']}] [{each['run_id']}](run?run={each['run_id']}) "
-                    f"since {tell_ago(each['created_at']).removesuffix(' ago')}")  # fmt: skip
+        show_run(each, f"since {tell_ago(each['created_at']).removesuffix(' ago')}")
     if now["holes"]:
         first = now["holes"][0]
         st.markdown(f":orange[◌ {len(now['holes'])} {'hole' if len(now['holes']) == 1 else 'holes'}]: rows are missing "

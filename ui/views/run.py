@@ -18,6 +18,7 @@ from ui import actions, reads
 from ui.format import (
     OUTCOME_MARKS,
     decide,
+    link,
     show_changed_columns,
     show_row_counts,
     show_said,
@@ -318,7 +319,7 @@ def show_page() -> None:
     run_id = st.query_params.get("run", "").removeprefix("run-")
     if not run_id:
         st.info("Name a run in the address, or choose one on the page of runs.")
-        st.markdown("[Runs](runs)")
+        link("Runs", "runs")
         return
     try:
         run = reads.read_run(run_id)

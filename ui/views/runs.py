@@ -9,7 +9,7 @@ from flows.domain.runs import Phase
 from ui import reads
 from ui.format import PHASE_MARKS, ask_filter, read_before, show_paging, tell_error, tell_time
 
-PAGE = 100
+PAGE = 50
 
 
 def show_runs() -> None:
