@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from flows.commands.rollback import preview_rollback as preview
 from flows.commands.under_way import find_under_way
 from flows.compare.report import DiffReport
 from flows.domain.people import hide_values
-from flows.domain.runs import UNFINISHED, Phase
+from flows.domain.runs import UNFINISHED, Phase, Run
 from flows.settings import read_settings
 from ui.people import who
 from ui.stack import open_ledger, open_ledger_stack, open_stack, read_sources
@@ -36,9 +36,10 @@ def hidden_columns(dataset: str = "") -> frozenset[str]:
     return frozenset(column for owner, column in _hidden() if dataset in ("", owner))
 
 
-def hide_personal(sentence: str) -> str:
-    """Return a sentence without the personal values that the person who looks may not see."""
-    return hide_values(sentence, _hidden())
+def _hider() -> Callable[[str], str]:
+    """Return what takes the personal values out of a sentence that the person who looks may not see."""
+    hidden = _hidden()
+    return lambda sentence: hide_values(sentence, hidden)
 
 
 def _hidden() -> tuple[tuple[str, str], ...]:
@@ -47,8 +48,10 @@ def _hidden() -> tuple[tuple[str, str], ...]:
     return tuple((source.name, column) for source in read_sources().values() for column in source.personal)
 
 
-def _hide_reasons(run: dict[str, Any]) -> dict[str, Any]:
-    return {**run, "reasons": [hide_personal(each) for each in run["reasons"]]}
+def _describe_runs(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    hide = _hider()
+    described = [documents.describe_run(each) for each in runs]
+    return [{**each, "reasons": [hide(reason) for reason in each["reasons"]]} for each in described]
 
 
 # Now
@@ -68,9 +71,9 @@ def read_now() -> dict[str, Any]:
     names = [ingestor.name for source in read_sources().values() for ingestor in source.ingestors]
     return {
         "stops": [f"{each.name}: {each.reason}" for each in ledger.stops()],
-        "running": [_hide_reasons(documents.describe_run(each)) for each in ledger.runs(phases=UNFINISHED, most=20)],
+        "running": _describe_runs(ledger.runs(phases=UNFINISHED, most=20)),
         "queue": len(ledger.runs(phases=(Phase.QUEUED,))) + len(ledger.pending_reverts()),
-        "stopped": [_hide_reasons(documents.describe_run(each)) for each in stopped],
+        "stopped": _describe_runs(stopped),
         "counts": count_phases(),
         "main": {"at": advanced.at.isoformat() if advanced else None, "tested": is_tested},
         "staging": documents.describe_dartifact(newest) if newest else None,
@@ -95,11 +98,12 @@ def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[
     """Return runs as documents, the newest claim first; in one phase, of one ingestor, before a claim, or all."""
     phases = (Phase(phase),) if phase else None
     runs = open_ledger().runs(phases=phases, ingestor=ingestor or None, before=before, most=most)
-    return [_hide_reasons(documents.describe_run(run)) for run in runs]
+    return _describe_runs(runs)
 
 
 def list_events(type: str, actor: str, before: int | None, most: int) -> list[dict[str, Any]]:
     """Return who did what, when and why, the newest first; of one type, by one actor, before an event, or all."""
+    hide = _hider()
     events = open_ledger().events(type=type or None, actor=actor or None, before=before, most=most)
     return [
         {
@@ -109,7 +113,7 @@ def list_events(type: str, actor: str, before: int | None, most: int) -> list[di
             "actor": each.actor,
             "run": each.run_id,
             "dartifact": each.dartifact_id,
-            "why": hide_personal(each.payload.get("reason") or "; ".join(each.payload.get("reasons") or ())),
+            "why": hide(each.payload.get("reason") or "; ".join(each.payload.get("reasons") or ())),
         }
         for each in reversed(events)
     ]
@@ -195,11 +199,13 @@ def list_holes() -> list[dict[str, Any]]:
 
 def read_run(run_id: str) -> dict[str, Any]:
     """Return one run with its checks, waivers and events; the failing rows are read apart, from the lake."""
-    run = _hide_reasons(documents.describe_run_record(open_ledger(), run_id))
-    run["checks"] = [{**each, "message": hide_personal(each["message"])} for each in run["checks"]]
+    hide = _hider()
+    run = documents.describe_run_record(open_ledger(), run_id)
+    run["reasons"] = [hide(each) for each in run["reasons"]]
+    run["checks"] = [{**each, "message": hide(each["message"])} for each in run["checks"]]
     for each in run["events"]:
         payload = each["payload"]
-        each["why"] = hide_personal(payload.get("reason") or "; ".join(payload.get("reasons") or ()))
+        each["why"] = hide(payload.get("reason") or "; ".join(payload.get("reasons") or ()))
     return run
 
 
@@ -220,13 +226,13 @@ def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
     stack = open_stack()
     run = stack.ledger.run(run_id)
     found = documents.describe_failing(stack, run, check, most)
-    hidden = hidden_columns(run.source)
+    hidden, hide = hidden_columns(run.source), _hider()
     rows = [
-        {name: HIDDEN if name in hidden else hide_personal(value) if name == "_reason" else value
+        {name: HIDDEN if name in hidden else hide(value) if name == "_reason" else value
          for name, value in row.items()}
         for row in found["rows"]
     ]  # fmt: skip
-    return {**found, "message": hide_personal(found["message"]), "rows": rows}
+    return {**found, "message": hide(found["message"]), "rows": rows}
 
 
 def list_columns(dataset: str) -> list[str]:

@@ -44,7 +44,7 @@ def main() -> None:
         pages = {
             "now": ("", "Last runs of each ingestor"),
             "runs": ("runs", "Phase"),
-            "run": (f"run?run={bad}", "what it says"),
+            "run": (f"run?run={bad}", "Timeline"),
             "difference": (f"run?run={bad}&part=Difference+with+main", "old → new in changed cells"),
             "distributions": (f"run?run={bad}&part=Distributions", "share of rows"),
             "dartifact": (f"dartifacts?dartifact={live}", "unchanged"),

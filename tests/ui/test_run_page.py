@@ -45,7 +45,7 @@ def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, b
     assert "failed at the local gate" in page.error[0].value
     assert "1 of 3 rows is not" in page.error[0].value
     [checks] = (each.value for each in page.dataframe)
-    assert checks["outcome"].tolist()[0] == "failed"
+    assert checks["outcome"].tolist()[0] == "✗ failed"
     assert checks["check"].tolist()[0] == "orders.status.invalid"
     assert "3 rows" in said(page)
 

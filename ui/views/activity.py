@@ -48,7 +48,7 @@ def show_page() -> None:
                     "at (UTC)": tell_time(each["at"]),
                     "who": each["actor"],
                     "event": each["type"],
-                    "run": f"run?run={each['run']}" if each["run"] else None,
+                    "run": f"run?run={each['run']}" if each["run"] else "",
                     "dartifact": each["dartifact"],
                     "why": each["why"],
                 }

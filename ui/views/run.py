@@ -64,23 +64,24 @@ def show_checks(run: dict[str, Any]) -> None:
     st.dataframe(
         [
             {
-                "": OUTCOME_MARKS[each["outcome"]],
-                "outcome": each["outcome"],
+                "outcome": f"{OUTCOME_MARKS[each['outcome']]} {each['outcome']}",
                 "check": each["check"],
-                "what it says": each["message"],
                 "measured": each["measured"],
-                "allowed": each["threshold"],
+                "allowed": each["threshold"] or "",
                 "last runs": trends.get(each["check"]),
                 "failing rows": each["failing_rows"] or None,
                 "of them in main": each["known_rows"],
+                "what it says": each["message"],
             }
             for each in checks
         ],
         hide_index=True,
         width="stretch",
         column_config={
-            "what it says": st.column_config.TextColumn(width="large"),
+            "check": st.column_config.TextColumn(width="medium"),
+            "allowed": st.column_config.TextColumn(width="small"),
             "last runs": st.column_config.LineChartColumn(help="what it measured, up to this run", width="small"),
+            "what it says": st.column_config.TextColumn(width="large"),
         },
     )
 
