@@ -45,6 +45,7 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
             sources=declared_sources(settings.project) if sources else {},
             project=settings.project,
             home=settings.home,
+            flow_run=os.environ.get("PREFECT__FLOW_RUN_ID", ""),
             policy=Policy(
                 batch_size=settings.batch_size,
                 attempts=settings.attempts,

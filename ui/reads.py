@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -290,9 +291,11 @@ def hide_examples(report: DiffReport) -> frozenset[str]:
     return hidden_columns(report.table if report.table in read_sources() else "")
 
 
-def find_prefect() -> str:
-    """Return where Prefect's own pages are, empty when these machines do not run it."""
+def find_in_prefect(run: Mapping[str, Any]) -> str:
+    """Return the page of the flow run that brought a run, empty where Prefect had no part or is not known to be up."""
     from flows.local.note import read_note  # noqa: PLC0415
 
+    noted = [each["payload"]["flow_run"] for each in run["events"] if each["type"] == "FlowRunNoted"]
     note = read_note(read_settings().home)
-    return note.api_url.removesuffix("/api") if note and note.api_url else ""
+    pages = os.environ.get("PREFECT_UI_URL") or (note.api_url.removesuffix("/api") if note else "")
+    return f"{pages}/runs/flow-run/{noted[-1]}" if noted and pages else ""

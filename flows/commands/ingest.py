@@ -84,7 +84,10 @@ def _claim(
             tx.append("SourceClockBehind", actor, source=source.name, seconds=seconds)
         if claim is None:
             return None
-        return tx.claim_window(source, ingestor, *claim, after=last, actor=actor, clock=now)
+        run = tx.claim_window(source, ingestor, *claim, after=last, actor=actor, clock=now)
+        if stack.flow_run:
+            tx.append("FlowRunNoted", actor, run=run.run_id, flow_run=stack.flow_run)
+        return run
 
 
 def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, step: Runner) -> Run:

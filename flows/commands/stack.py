@@ -66,7 +66,8 @@ class Policy:
 class Stack:
     """The outside systems as the commands see them, and what may be done through it.
 
-    `project` is the folder that holds `checks/` and `dbt/`; `role` is that of the person who acts through this stack.
+    `project` is the folder that holds `checks/` and `dbt/`; `role` is that of the person who acts through this stack,
+    `flow_run` the id of the Prefect flow run that does, empty elsewhere.
     """
 
     lake: Lake
@@ -77,6 +78,7 @@ class Stack:
     home: Path
     policy: Policy = Policy()
     role: Role = Role.OPERATOR
+    flow_run: str = ""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _contracts: dict[str, Contract] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -127,7 +128,7 @@ def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
     assert not page.exception
     assert set(page.dataframe[0].value["key"]) == {"2"}
     page.selectbox(key="kind").select("removed").run()
-    assert "Nothing differs here." in [each.value for each in page.info]
+    assert "Nothing differs here." in said(page)
 
 
 def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
@@ -151,6 +152,14 @@ def test_a_stale_decision_is_refused(shop: World, bad: Run) -> None:
     press(page, "Approve")
     assert shop.run(bad).phase is Phase.REJECTED
     assert not shop.events("RunApproved", run=bad)
+
+
+def test_it_links_to_the_flow_run_that_brought_the_run(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.stack = replace(shop.stack, flow_run="0193-abc")
+    run = shop.bring("orders", bad_order(5))
+    monkeypatch.setenv("PREFECT_UI_URL", "http://127.0.0.1:4200")
+    [link] = open_page("run", run=run.run_id).get("link_button")
+    assert link.proto.url == "http://127.0.0.1:4200/runs/flow-run/0193-abc"
 
 
 def test_a_run_that_is_not_there_is_said(shop: World) -> None:

@@ -80,7 +80,9 @@ def show_checks(run: dict[str, Any]) -> None:
         column_config={
             "check": st.column_config.TextColumn(width="medium"),
             "allowed": st.column_config.TextColumn(width="small"),
-            "last runs": st.column_config.LineChartColumn(help="what it measured, up to this run", width="small"),
+            "last runs": st.column_config.LineChartColumn(
+                help="what it measured, up to this run", width="small", color="gray"
+            ),
             "what it says": st.column_config.TextColumn(width="large"),
         },
     )
@@ -131,7 +133,8 @@ def show_diff(run: dict[str, Any]) -> None:
     only = CellFilter("" if kind == ALL else kind, "" if column == ALL else column, conditions.get(check, ""))
     rows = reads.read_rows(stored, int(page) - 1, PAGE, only, conditions)
     if not rows:
-        st.info("Nothing differs here.")
+        st.info("Nothing differs here. Rows that main has in a newer version change nothing; "
+                "all rows that fail a check are under Failing rows.")  # fmt: skip
     else:
         st.dataframe(lay_out(rows, hidden), hide_index=True, width="stretch")
         st.caption("old → new in changed cells, + added, − removed; ✗ fails a check")
@@ -332,8 +335,8 @@ def show_page() -> None:
     left, right = st.columns([3, 1])
     with right:
         show_decision(run)
-        if prefect := reads.find_prefect():
-            st.link_button("Open Prefect", f"{prefect}/runs", width="stretch")
+        if flow_run := reads.find_in_prefect(run):
+            st.link_button("Open in Prefect", flow_run, width="stretch")
     with left:
         show_verdict(run)
         part = st.segmented_control(
