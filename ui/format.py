@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
 
@@ -21,6 +23,8 @@ PHASE_COLOURS = {
 }  # fmt: skip
 OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
 _SAID = "said"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>])")
+T = TypeVar("T")
 _VIEWS = Path(__file__).resolve().parent / "views"
 
 
@@ -44,7 +48,23 @@ def tell_time(time: datetime | str | None) -> str:
 
 def tell_error(error: DartifactError) -> None:
     """Show an error with what can be done about it."""
-    st.error(error.message + (f" (try: {error.hint})" if error.hint else ""))
+    st.error(plain(error.message + (f" (try: {error.hint})" if error.hint else "")))
+
+
+def plain(text: str) -> str:
+    """Return a text, of a source or a person, so that Markdown shows it as it is: no links, pictures or colours."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def recall_shown(name: str, now: T) -> T:
+    """Return what this session was shown last under a name, and note what it is shown now.
+
+    A button that was pressed is about the former: between the two somebody else may have acted.
+    """
+    key = f"shown {name}"
+    before: T = st.session_state.get(key, now)
+    st.session_state[key] = now
+    return before
 
 
 def decide(act: Callable[[], str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import PROJECT
@@ -33,6 +35,6 @@ def press(page: AppTest, label: str) -> None:
 
 
 def said(page: AppTest) -> str:
-    """Return all texts of a page in one."""
+    """Return all texts of a page in one, as they are read: without the escapes of Markdown."""
     parts = (page.title, page.subheader, page.markdown, page.caption, page.info, page.warning, page.error, page.success)
-    return "\n".join(str(each.value) for part in parts for each in part)
+    return re.sub(r"\\(\W)", r"\1", "\n".join(str(each.value) for part in parts for each in part))

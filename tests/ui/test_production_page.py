@@ -54,7 +54,7 @@ def test_a_green_dartifact_is_promoted_with_one_click(shop: World) -> None:
     page = open_page("production")
     assert f"Next: {dartifact.dartifact_id}" in said(page)
     press(page, "Promote")
-    assert f"{dartifact.dartifact_id} is live on blue" in page.success[0].value
+    assert f"{dartifact.dartifact_id} is live on blue" in said(page)
     assert shop.stack.ledger.pointer().live == dartifact.dartifact_id
     assert "blue · active" in said(page)
 
@@ -68,7 +68,7 @@ def test_rolling_back_takes_one_click_and_one_confirmation(shop: World, served: 
     [marts, _] = (each.value for each in page.dataframe)
     assert {"mart", "rows now", "rows then"} == set(marts.columns)
     press(page, f"Roll back to {served[FIRST].dartifact_id}")
-    assert f"{served[FIRST].dartifact_id} is live again" in page.success[0].value
+    assert f"{served[FIRST].dartifact_id} is live again" in said(page)
     assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
     [event] = shop.events("ProductionRolledBack")
     assert (event.actor, event.payload["reason"]) == ("ann", "no reason given")
@@ -109,7 +109,7 @@ def test_without_the_lake_the_rollback_takes_effect(
     page = open_page("production", to=served[FIRST].dartifact_id)
     press(page, "Roll back to")
     assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
-    assert "Plain readers of `production` still see" in page.success[0].value
+    assert "Plain readers of `production` still see" in said(page)
 
 
 def test_a_promotion_under_way_is_shown_and_ended(
@@ -119,12 +119,12 @@ def test_a_promotion_under_way_is_shown_and_ended(
     third = offer(shop, 3)
     page = open_page("production")
     press(page, "Promote")
-    assert f"{third.dartifact_id} is at step" in page.success[0].value
+    assert f"{third.dartifact_id} is at step" in said(page)
     assert "5 % of the named consumers" in [each.proto.text for each in page.get("progress")]
     press(page, "Abort")
-    assert f"The promotion of {third.dartifact_id} has ended" in page.success[0].value
+    assert f"The promotion of {third.dartifact_id} has ended" in said(page)
     assert shop.stack.ledger.dartifact(third.dartifact_id).state is DartifactState.APPROVED
-    assert "Promotions are frozen" in page.warning[0].value
+    assert "Promotions are frozen" in said(page)
     press(page, "Allow promotions")
     assert shop.stack.ledger.pointer().frozen is None
 
@@ -146,10 +146,10 @@ def test_a_dartifact_is_approved_and_rejected(
     assert "0 of the 1 approvals" in said(open_page("production"))
     page = open_page("dartifacts", dartifact=third.dartifact_id)
     press(page, "Approve")
-    assert "for a reason" in page.error[-1].value
+    assert "for a reason" in said(page)
     page.text_input[0].set_value("looks right")
     press(page, "Approve")
-    assert "has 1 approvals; the policy asks for 1" in page.success[0].value
+    assert "has 1 approvals; the policy asks for 1" in said(page)
     assert "ann: looks right" in said(page)
     assert f"Next: {third.dartifact_id}" in said(open_page("production"))
     page.text_input[0].set_value("on second thoughts")
@@ -170,4 +170,4 @@ def test_a_dartifact_says_what_its_marts_change_in_production(shop: World, serve
     assert f"Marts against {served[FIRST].dartifact_id}" in said(page)
     same = open_page("dartifacts", dartifact=served[SECOND].dartifact_id)
     assert "**0** added · **0** removed · **0** changed" in said(same)
-    assert "there is no dartifact nobody" in open_page("dartifacts", dartifact="nobody").error[0].value
+    assert "there is no dartifact nobody" in said(open_page("dartifacts", dartifact="nobody"))

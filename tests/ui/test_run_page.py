@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 
 from flows.commands import review
+from flows.commands.fixes import fix
 from flows.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
@@ -43,8 +44,8 @@ def as_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
-    assert "failed at the local gate" in page.error[0].value
-    assert "1 of 3 rows is not" in page.error[0].value
+    assert "failed at the local gate" in said(page)
+    assert "1 of 3 rows is not" in said(page)
     [checks] = (each.value for each in page.dataframe)
     assert checks["outcome"].tolist()[0] == "✗ failed"
     assert checks["check"].tolist()[0] == "orders.status.invalid"
@@ -81,8 +82,8 @@ def test_failing_rows_are_left_out_and_the_rest_is_queued(shop: World, bad: Run)
     page = open_page("run", run=bad.run_id)
     page.text_input[0].set_value("the shop has lost it")
     press(page, "Leave failing rows out")
-    assert "Of 3 rows 2 are [orders-hand-" in page.success[0].value
-    assert "1 stay on run-" in page.success[0].value
+    assert "Of 3 rows 2 are [orders-hand-" in said(page)
+    assert "1 stay on run-" in said(page)
     [derived] = shop.stack.ledger.runs(ingestor="hand")
     assert shop.integrate().merged == [derived.run_id]
     assert shop.keys("orders") == [1, 3]
@@ -99,7 +100,7 @@ def test_a_fix_is_uploaded(shop: World, bad: Run) -> None:
     page.file_uploader[0].upload("orders.csv", text.encode(), "text/csv")
     page.text_input(key="fix_reason").set_value("asked the shop")
     press(page, "Fix and check again")
-    assert f"{bad.run_id} is queued now" in page.success[0].value
+    assert f"{bad.run_id} is queued now" in said(page)
     assert shop.integrate().merged == [bad.run_id]
     assert shop.keys("orders") == [1, 2, 3]
 
@@ -111,7 +112,7 @@ def test_a_viewer_looks_and_decides_nothing(shop: World, monkeypatch: pytest.Mon
     page.text_input[0].set_value("please")
     for label in ("Approve", "Leave failing rows out", "Reject", "Recheck"):
         press(page, label)
-        assert "a viewer may not" in page.error[-1].value
+        assert "a viewer may not" in said(page)
     assert shop.run(run).phase is Phase.FAILED
     failing = open_page("run", run=run.run_id, part="Failing rows").dataframe[0].value
     assert set(failing["email"]) == {HIDDEN}
@@ -134,7 +135,7 @@ def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
 def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     press(page, "Approve")
-    assert "for a reason" in page.error[-1].value
+    assert "for a reason" in said(page)
     assert shop.run(bad).phase is Phase.FAILED
     page.text_input[0].set_value("known")
     press(page, "Approve")
@@ -154,6 +155,32 @@ def test_a_stale_decision_is_refused(shop: World, bad: Run) -> None:
     assert not shop.events("RunApproved", run=bad)
 
 
+def test_what_was_fixed_since_it_was_shown_is_not_approved(shop: World, bad: Run) -> None:
+    page = open_page("run", run=bad.run_id)
+    rows = [bad_order(each) | {"updated_at": stamp(shop.clock())} for each in (2, 3, 4)]
+    fix(shop.stack, bad.run_id, rows, reason="other rows", actor="bob")
+    page.text_input[0].set_value("known")
+    for label in ("Approve", "Leave failing rows out", "Reject"):
+        stale = open_page("run", run=bad.run_id)
+        stale.session_state[f"shown run {bad.run_id}"] = (bad.commit, bad.report)
+        stale.text_input[0].set_value("known")
+        press(stale, label)
+        assert "has another commit by now" in said(stale)
+    press(page, "Approve")
+    assert "has another commit by now" in said(page)
+    assert shop.run(bad).phase is Phase.FAILED
+    press(page, "Approve")
+    assert shop.run(bad).phase is Phase.QUEUED
+
+
+def test_what_people_and_sources_write_is_shown_as_it_is(shop: World, bad: Run) -> None:
+    evil = "![x](http://127.0.0.1:9/p.png) :red[a] **b**"
+    review.reject(shop.stack, bad.run_id, reason=evil, actor="bob")
+    page = open_page("run", run=bad.run_id)
+    assert evil not in page.error[0].value
+    assert evil in said(page)
+
+
 def test_it_links_to_the_flow_run_that_brought_the_run(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.stack = replace(shop.stack, flow_run="0193-abc")
     run = shop.bring("orders", bad_order(5))
@@ -163,5 +190,5 @@ def test_it_links_to_the_flow_run_that_brought_the_run(shop: World, monkeypatch:
 
 
 def test_a_run_that_is_not_there_is_said(shop: World) -> None:
-    assert "there is no run nobody" in open_page("run", run="nobody").error[0].value
-    assert "Name a run" in open_page("run").info[0].value
+    assert "there is no run nobody" in said(open_page("run", run="nobody"))
+    assert "Name a run" in said(open_page("run"))

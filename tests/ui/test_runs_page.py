@@ -30,7 +30,7 @@ def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_an_empty_ledger_says_what_to_do_next(ledger_url: str) -> None:
     page = AppTest.from_file(APP, default_timeout=30).run()
     assert not page.exception
-    assert "dartifact ingest" in page.info[0].value
+    assert "dartifact ingest" in said(page)
     assert "nothing live" in said(page)
     assert "You are person:" in said(page)
 
@@ -56,7 +56,7 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
 
     page.selectbox[0].select("live").run()
     assert not page.exception
-    assert "No runs here" in page.info[0].value
+    assert "No runs here" in said(page)
 
 
 def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) -> None:

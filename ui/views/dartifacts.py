@@ -8,7 +8,17 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import decide, link, show_changed_columns, show_row_counts, show_said, tell_error, tell_time
+from ui.format import (
+    decide,
+    link,
+    plain,
+    recall_shown,
+    show_changed_columns,
+    show_row_counts,
+    show_said,
+    tell_error,
+    tell_time,
+)
 
 MOST = 200
 PRODUCTION = "production"
@@ -40,7 +50,7 @@ def show_list() -> None:
 def show_passport(dartifact: dict[str, Any]) -> None:
     """Say what a dartifact is."""
     passport = dartifact["passport"] or {}
-    reasons = "".join(f"\n- {each}" for each in dartifact["reasons"])
+    reasons = "".join(f"\n- {plain(each)}" for each in dartifact["reasons"])
     bad = dartifact["state"] in ("red", "bad")
     (st.error if bad else st.success)(f"**{dartifact['state']}**{reasons}")
     st.markdown(
@@ -82,10 +92,11 @@ def show_difference(dartifact: dict[str, Any], base: str) -> None:
 def show_decision(dartifact: dict[str, Any]) -> None:
     """Offer to approve or to reject the promotion of a dartifact, bound to the build that is shown."""
     name, found = dartifact["dartifact"], reads.read_approvals(dartifact["dartifact"])
+    commit = recall_shown(f"dartifact {name}", dartifact["commit"])
     waits = dartifact["state"] in ("green", "approved")
     if found["given"] or (waits and found["needed"]):
         st.markdown(f"**{len(found['given'])} of {found['needed']} approvals**")
-        st.markdown("\n".join(f"- {each['who']}: {each['why']}" for each in found["given"]))
+        st.markdown("\n".join(f"- {plain(each['who'])}: {plain(each['why'])}" for each in found["given"]))
     if not waits:
         return
     if found["authors"]:
@@ -95,9 +106,9 @@ def show_decision(dartifact: dict[str, Any]) -> None:
         wants_approve = st.form_submit_button("Approve", type="primary", width="stretch")
         wants_reject = st.form_submit_button("Reject", width="stretch")
     if wants_approve:
-        decide(lambda: tell_approved(name, reason, dartifact["commit"]))
+        decide(lambda: tell_approved(name, reason, commit))
     if wants_reject:
-        decide(lambda: f"{actions.reject_dartifact(name, reason, dartifact['commit']).dartifact_id} is bad now: "
+        decide(lambda: f"{actions.reject_dartifact(name, reason, commit).dartifact_id} is bad now: "
                        "it is never promoted.")  # fmt: skip
 
 

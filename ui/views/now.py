@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import reads
-from ui.format import PHASE_COLOURS, PHASE_MARKS, link, tell_age, tell_ago, tell_error
+from ui.format import PHASE_COLOURS, PHASE_MARKS, link, plain, tell_age, tell_ago, tell_error
 
 MOST_STOPPED = 5
 
@@ -71,7 +71,7 @@ def show_run(run: dict[str, Any], note: str) -> None:
     """Show one run with a link to its page, and what is to be said of it."""
     mark, colour = PHASE_MARKS[run["phase"]], PHASE_COLOURS[run["phase"]]
     link(f":{colour}[{mark} {run['phase']}] {run['run_id']}", "run", run=run["run_id"])
-    st.caption(note)
+    st.caption(plain(note))
 
 
 def show_strips(now: dict[str, Any]) -> None:
@@ -111,9 +111,9 @@ def show_page() -> None:
         tell_error(error)
         return
     for each in now["stops"]:
-        st.error(f"Stopped: {each}")
+        st.error(f"Stopped: {plain(each)}")
     if now["production"]["frozen"]:
-        st.warning(f"Promotions are frozen: {now['production']['frozen']}")
+        st.warning(f"Promotions are frozen: {plain(now['production']['frozen'])}")
     show_stations(now)
     if not now["counts"]:
         st.info("No runs yet. `dartifact demo` shows everything at work; `dartifact ingest orders` brings one run.")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import decide, list_some, show_said, tell_error, tell_time
+from ui.format import decide, list_some, plain, recall_shown, show_said, tell_error, tell_time
 
 SLOTS = ("blue", "green")
 PAST = 30
@@ -52,7 +52,7 @@ def show_state() -> None:
         tell_error(error)
         return
     if production["frozen"]:
-        st.warning(f"Promotions are frozen: {production['frozen']}")
+        st.warning(f"Promotions are frozen: {plain(production['frozen'])}")
     show_slots(production)
     if under_way:
         show_under_way(under_way)
@@ -60,6 +60,7 @@ def show_state() -> None:
 
 def show_rollback(live: str) -> None:
     """Offer the way back: one click shows what it would do, the other does it. The choice is part of the URL."""
+    leaves = recall_shown("live", live)
     asked = st.query_params.get("to", "")
     if not asked:
         if st.button("Roll back", type="primary", width="stretch"):
@@ -84,7 +85,7 @@ def show_rollback(live: str) -> None:
         reason = st.text_input("Reason", placeholder="why; kept in the ledger, may be left empty")
         confirmed = st.form_submit_button(f"Roll back to {preview['returns']} now", type="primary", width="stretch")
     if confirmed:
-        decide(lambda: carry_back(live, preview["returns"], blame, reason))
+        decide(lambda: carry_back(leaves, preview["returns"], blame, reason))
     show_cancel()
 
 
@@ -94,7 +95,7 @@ def carry_back(leaves: str, to: str, blame: str, reason: str) -> str:
     st.query_params.pop("to", None)
     said = [f"{done.returns} is live again; `resolve` answers {(done.commit or '')[:12]}."]
     if not done.published:
-        said.append(f"Plain readers of `production` still see {done.leaves}: {done.note}.")
+        said.append(f"Plain readers of `production` still see {done.leaves}: {plain(done.note)}.")
     if done.reverts:
         said.append(f"{len(done.reverts)} runs wait in the merge queue to leave main: {', '.join(done.reverts)}.")
     if done.freezes:
@@ -115,7 +116,7 @@ def show_preview(preview: dict[str, Any]) -> None:
         ),
         *([f"taken out of main: {list_some(preview['reverts'])}"] if preview["reverts"] else []),
         *(["promotions are frozen until a person allows them"] if preview["freezes"] else []),
-        *([preview["note"]] if preview["note"] else []),
+        *([plain(preview["note"])] if preview["note"] else []),
     ]
     st.markdown("\n".join(f"- {line}" for line in lines))
     if preview["marts"]:
@@ -136,6 +137,7 @@ def show_cancel() -> None:
 
 def show_abort(under_way: dict[str, Any]) -> None:
     """Offer to end the promotion under way, or to go on with it."""
+    plan_id = recall_shown("plan", under_way["plan_id"])
     with st.form("abort"):
         st.markdown(f"**End the promotion of {under_way['dartifact']}**: all consumers read what is live, at once; "
                     "promotions are frozen.")  # fmt: skip
@@ -143,7 +145,7 @@ def show_abort(under_way: dict[str, Any]) -> None:
         wants_abort = st.form_submit_button("Abort", type="primary", width="stretch")
         wants_more = st.form_submit_button("Go on now", width="stretch", help="the station goes on by itself, too")
     if wants_abort:
-        decide(lambda: end(under_way["plan_id"], reason))
+        decide(lambda: end(plan_id, reason))
     if wants_more:
         with st.spinner("the next steps"):
             decide(lambda: tell_promotion(None))
@@ -172,12 +174,13 @@ def show_promote(production: dict[str, Any]) -> None:
     if plan is None:
         st.caption("No dartifact waits to be promoted.")
         return
+    shown = recall_shown("next", plan["dartifact"])
     with st.form("promote"):
         st.markdown(f"**Next: {plan['dartifact']}** to {plan['slot']}\n\n{list_steps(plan['steps'], 0)}")
         wants_promote = st.form_submit_button("Promote", width="stretch")
     if wants_promote:
         with st.spinner(f"promoting {plan['dartifact']}: publish, smoke test, first share"):
-            decide(lambda: tell_promotion(plan["dartifact"]))
+            decide(lambda: tell_promotion(shown))
 
 
 def allow(reason: str) -> str:

@@ -19,6 +19,8 @@ from ui.format import (
     OUTCOME_MARKS,
     decide,
     link,
+    plain,
+    recall_shown,
     show_changed_columns,
     show_row_counts,
     show_said,
@@ -40,7 +42,7 @@ def show_verdict(run: dict[str, Any]) -> None:
     """Say where the run stands and why, with what a person needs to go on by hand."""
     gate = f" at the {run['gate']} gate" if run["gate"] else ""
     words = f"{run['phase']}{gate}"
-    reasons = "".join(f"\n- {reason}" for reason in run["reasons"])
+    reasons = "".join(f"\n- {plain(reason)}" for reason in run["reasons"])
     (st.error if run["phase"] in ("failed", "rejected") else st.warning if run["phase"] == "held" else st.success)(
         f"**{words}**{reasons}"
     )
@@ -96,7 +98,7 @@ def show_failing(run: dict[str, Any]) -> None:
         return
     check = choose("Check", list(checks), "failing_check")
     found = reads.read_failing(run["run_id"], check, PAGE)
-    st.caption(f"{found['message']}. Shown: {len(found['rows']):,} of {found['failing_rows']:,}.")
+    st.caption(f"{plain(found['message'])}. Shown: {len(found['rows']):,} of {found['failing_rows']:,}.")
     st.dataframe(found["rows"], hide_index=True, width="stretch")
     ask, save, _ = st.columns([1, 1, 2])
     if ask.button("Ask main the same", help="counts the rows of main that fail this check", width="stretch"):
@@ -245,7 +247,8 @@ def show_timeline(run: dict[str, Any]) -> None:
 
 
 def show_decision(run: dict[str, Any]) -> None:
-    """Offer what can be decided now; the decision is on the commit and the report that are shown."""
+    """Offer what can be decided now; the decision is on the commit and the report that were shown."""
+    commit, report = recall_shown(f"run {run['run_id']}", (run["commit"], run["report"]))
     if run["phase"] not in _STOPPED:
         st.caption("Nothing is to be decided on this run.")
         return
@@ -260,12 +263,12 @@ def show_decision(run: dict[str, Any]) -> None:
         wants_reject = st.form_submit_button("Reject", width="stretch")
         wants_recheck = st.form_submit_button("Recheck", disabled=not has_rows, width="stretch")
     if wants_approve:
-        decide(lambda: tell_phase(actions.approve(run_id, reason, run["commit"], run["report"])))
+        decide(lambda: tell_phase(actions.approve(run_id, reason, commit, report)))
     if wants_cut:
         with st.spinner("bringing the rest"):
-            decide(lambda: tell_cut(*actions.leave_failing_out(run_id, reason, run["commit"], run["report"])))
+            decide(lambda: tell_cut(*actions.leave_failing_out(run_id, reason, commit, report)))
     if wants_reject:
-        decide(lambda: tell_phase(actions.reject(run_id, reason, run["commit"])))
+        decide(lambda: tell_phase(actions.reject(run_id, reason, commit)))
     if wants_recheck:
         with st.spinner("asking the checks again"):
             decide(lambda: tell_phase(actions.recheck(run_id)))
@@ -284,7 +287,7 @@ def show_decision(run: dict[str, Any]) -> None:
 
 def tell_phase(run: Run) -> str:
     """Say where a run stands after a decision."""
-    return f"{run.run_id} is {run.phase} now" + (f": {run.reasons[0]}" if run.reasons else "")
+    return f"{run.run_id} is {run.phase} now" + (f": {plain(run.reasons[0])}" if run.reasons else "")
 
 
 def tell_cut(derived: Run, left: Run) -> str:
