@@ -18,6 +18,7 @@ from flows.commands.production import choose_promotion, plan_promotion
 from flows.commands.rollback import preview_rollback as preview
 from flows.commands.under_way import find_under_way
 from flows.compare.report import DiffReport
+from flows.domain.dartifacts import WAITING
 from flows.domain.people import hide_values
 from flows.domain.runs import UNFINISHED, Phase, Run
 from flows.settings import read_settings
@@ -82,14 +83,25 @@ def read_now() -> dict[str, Any]:
         "data_of": ledger.dartifact(pointer.live).created_at.isoformat() if pointer.live else None,
         "under_way": read_under_way(),
         "holes": list_holes(),
-        "strips": {
-            name: [_tell_strip(each) for each in reversed(ledger.runs(ingestor=name, most=STRIP))] for name in names
-        },
+        "unapproved": _list_unapproved(),
+        "strips": {name: _list_strip(name) for name in names},
     }
 
 
-def _tell_strip(run: Any) -> dict[str, Any]:
-    return {"run": run.run_id, "phase": run.phase.value, "rows": run.rows, "hi": run.window.hi.isoformat()}
+def _list_unapproved() -> list[dict[str, Any]]:
+    """Return the dartifacts that wait for approvals, the newest first, with how many each has."""
+    stack = open_ledger_stack()
+    needed, live = stack.policy.approvals, stack.ledger.pointer().live
+    waiting = stack.ledger.dartifacts(states=WAITING) if needed else ()
+    counted = [(each.dartifact_id, len(find_approvals(stack, each))) for each in waiting if each.dartifact_id != live]
+    return [{"dartifact": name, "given": given, "needed": needed} for name, given in counted if given < needed]
+
+
+def _list_strip(ingestor: str) -> list[dict[str, Any]]:
+    return [
+        {"run": run.run_id, "phase": run.phase.value, "rows": run.rows, "hi": run.window.hi.isoformat()}
+        for run in reversed(open_ledger().runs(ingestor=ingestor, most=STRIP))
+    ]
 
 
 # Runs and events

@@ -33,6 +33,7 @@ _STOPS = (
     "ProductionRecovered",
     "ProductionLost",
     "WaiverExpired",
+    "ApprovalNeeded",
 )
 _EXPLANATION = "DartifactBad"  # follows a SlotAbandoned of the smoke gate, in the same transaction
 _SINGLY_AT_MOST = 10
@@ -191,6 +192,9 @@ def _write(event: Event, explanation: Event | None) -> Message | None:
         case "WaiverExpired":
             title = f"the waiver of {payload['check']} has expired: the check stops runs again"
             look = "waivers"
+        case "ApprovalNeeded":
+            title = f"dartifact {event.dartifact_id} waits for {payload['needed']} approvals"
+            look = f"show {event.dartifact_id}"
         case "ProductionLost":
             title, look = "production cannot be shown again if it is lost; promotions are frozen", "doctor"
         case _:

@@ -200,6 +200,8 @@ def build_dartifact(
         changes = {"commit_id": commit.commit_id, "meta_range": commit.meta_range, "passport": passport, "reasons": []}
         tx.move_dartifact(name, DartifactState.GREEN, "DartifactGreen", actor, changes=changes,
                           commit=commit.commit_id, report=report.digest)  # fmt: skip
+        if stack.policy.approvals:
+            tx.append("ApprovalNeeded", actor, dartifact=name, needed=stack.policy.approvals)
 
 
 def _refuse_other_code(code: Stack, inputs: Inputs) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flows.commands import approvals, fixes, holes, production, review, rollback, under_way, waivers
+from flows.commands.notifications import compose
 from flows.commands.stack import Stack
 from flows.commands.staging import stage
 from flows.domain.dartifacts import Dartifact, DartifactState
@@ -33,6 +34,8 @@ def offer(shop: World, number: int) -> Dartifact:
 def test_a_dartifact_is_promoted_once_two_people_have_approved_it(shop: World) -> None:
     dartifact = offer(shop, 1)
     name = dartifact.dartifact_id
+    [message] = compose(shop.events("ApprovalNeeded"))
+    assert message.title == f"dartifact {name} waits for 2 approvals"
     with pytest.raises(PolicyRefused, match="has 0 of the 2 approvals"):
         production.promote(shop.stack, actor="policy:promote")
     for _ in range(2):  # a person counts once

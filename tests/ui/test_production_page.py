@@ -144,6 +144,7 @@ def test_a_dartifact_is_approved_and_rejected(
     monkeypatch.setenv("DARTIFACT_APPROVALS", "1")
     third = offer(shop, 3)
     assert "0 of the 1 approvals" in said(open_page("production"))
+    assert any("0 of 1 approvals" in each.proto.label for each in open_page("now").get("page_link"))
     page = open_page("dartifacts", dartifact=third.dartifact_id)
     press(page, "Approve")
     assert "for a reason" in said(page)

@@ -54,9 +54,13 @@ def show_station(place: Any, name: str, colour: str, word: str, note: str) -> No
 
 
 def show_stopped(now: dict[str, Any]) -> None:
-    """Show what failed and waits for a person."""
-    if not now["stopped"]:
+    """Show what waits for a person: dartifacts for approvals, runs that failed for a decision."""
+    for each in now["unapproved"]:
+        link(f":orange[‖ {each['given']} of {each['needed']} approvals] {each['dartifact']}", "dartifacts",
+             dartifact=each["dartifact"])  # fmt: skip
+    if not now["stopped"] and not now["unapproved"]:
         st.markdown(":green[✓] Nothing waits for a person.")
+    if not now["stopped"]:
         return
     count = now["counts"].get("failed", 0) + now["counts"].get("held", 0)
     st.markdown(f"#### :red[✗ {count} {'run waits' if count == 1 else 'runs wait'} for a person]")
