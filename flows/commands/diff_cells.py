@@ -97,15 +97,18 @@ def read_row_page(
 
     A condition that does not fit the compared columns marks nothing. UsageError as in `read_page`.
     """
-    cells = _select(stored, only)
+    # every stored row differs: only a filter by column has to look at the cells of all of them
+    choice = _select(stored, only) if only.column else _select_rows(stored, only)
     with _connect(stored) as connection:
         try:
-            connection.execute(f'CREATE TEMP TABLE chosen AS SELECT DISTINCT "row" FROM ({cells}) '
+            connection.execute(f'CREATE TEMP TABLE chosen AS SELECT DISTINCT "row" FROM ({choice}) '
                                f'ORDER BY "row" LIMIT {size} OFFSET {page * size}')  # fmt: skip
         except duckdb.BinderException as error:
             raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
-        query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) SEMI JOIN chosen USING ("row")'
-        found = connection.execute(f'{query} ORDER BY "row", place').fetchall()
+        chosen = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
+        cells = _select_cells(stored, CellFilter(column=only.column), chosen)
+        query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) ORDER BY "row", place'
+        found = connection.execute(query).fetchall()
         fails: dict[int, list[str]] = {}
         for name, condition in (conditions or {}).items():
             rows = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
@@ -138,17 +141,26 @@ def _select_failing(stored: StoredDiff, condition: str, rows: str) -> str:
 
 
 def _select(stored: StoredDiff, only: CellFilter) -> str:
-    known = stored.diff.stored
-    names = [column.name for column in known.columns]
+    """Select the differing cells that a filter lets through."""
+    return _select_cells(stored, only, f"({_select_rows(stored, only)})")
+
+
+def _select_rows(stored: StoredDiff, only: CellFilter) -> str:
+    """Select the stored rows of one kind, or whose candidate meets a condition, or all."""
+    names = [column.name for column in stored.diff.stored.columns]
     if only.kind and only.kind not in KINDS:
         raise UsageError(f"there is no kind {only.kind}; there are {', '.join(KINDS)}")
     if only.column and only.column not in names:
         raise UsageError(f"{only.column} was not compared; there are {', '.join(names)}")
-    rows = _rows(stored)
+    rows = f"SELECT * FROM {_rows(stored)}"
     if only.condition:
-        rows = f'(SELECT * FROM {rows} SEMI JOIN ({_select_failing(stored, only.condition, rows)}) ON "row" = diff_row)'
-    where = f"kind = {duck.literal(only.kind)}" if only.kind else "true"
-    cells = select_cells(rows, known.key, known.columns, known.tolerance, where=where)
+        rows += f' SEMI JOIN ({_select_failing(stored, only.condition, _rows(stored))}) ON "row" = diff_row'
+    return rows + (f" WHERE kind = {duck.literal(only.kind)}" if only.kind else "")
+
+
+def _select_cells(stored: StoredDiff, only: CellFilter, rows: str) -> str:
+    known = stored.diff.stored
+    cells = select_cells(rows, known.key, known.columns, known.tolerance)
     return f'SELECT * FROM ({cells}) WHERE "column" = {duck.literal(only.column)}' if only.column else cells
 
 

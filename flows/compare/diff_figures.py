@@ -49,11 +49,8 @@ def key_text(keys: int) -> str:
     return f"coalesce(CAST({key} AS VARCHAR), 'null')"
 
 
-def select_cells(
-    rows: str, key: Sequence[str], columns: Sequence[Column], tolerance: Tolerance | None, *, where: str = "true"
-) -> str:
-    """Select every differing cell of the stored rows that meet a condition: row, place, key, column, base,
-    candidate, kind.
+def select_cells(rows: str, key: Sequence[str], columns: Sequence[Column], tolerance: Tolerance | None) -> str:
+    """Select every differing cell of stored rows: row, place, key, column, base, candidate, kind.
 
     `key` is the value of the one key column, a struct of several, null without a key. A row that stands on one side
     only gives a cell for each column. Values are texts, null is null.
@@ -71,5 +68,5 @@ def select_cells(
     return (
         f'SELECT "row", cell.position AS place, key, cell."column" AS "column", cell.base AS base, '
         f"cell.candidate AS candidate, kind FROM ("
-        f'SELECT "row", {shown} AS key, kind, unnest([{cells}]) AS cell FROM {rows} WHERE {where}) WHERE cell.differs'
+        f'SELECT "row", {shown} AS key, kind, unnest([{cells}]) AS cell FROM {rows}) WHERE cell.differs'
     )

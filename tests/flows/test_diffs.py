@@ -12,7 +12,7 @@ import pytest
 
 from flows.adapters.lake import Lake
 from flows.commands import diffs, file_diffs
-from flows.commands.diff_cells import CellFilter, read_page, write_cells
+from flows.commands.diff_cells import CellFilter, RowDiff, read_page, read_row_page, write_cells
 from flows.commands.diff_store import DiffStore
 from flows.commands.production import promote
 from flows.commands.staging import stage
@@ -243,6 +243,26 @@ def test_pages_do_not_overlap_and_miss_nothing(tmp_path: Path) -> None:
     assert len([row for row in written if row[4] == "changed"]) == changed
     assert {cell.kind for cell in read_page(stored, only=CellFilter(kind="added"))} == {"added"}
     assert {cell.column for cell in read_page(stored, only=CellFilter(column="w"))} == {"w"}
+
+
+def test_pages_of_rows_hold_the_same_cells(tmp_path: Path) -> None:
+    stored = file_diffs.diff_files(tmp_path, *make_pair(tmp_path), Options(key=("id",)))
+    filters = (CellFilter(), CellFilter(kind="added"), CellFilter(column="w"), CellFilter(condition="w = 1"))
+    for only in filters:
+        cells = {(c.row, c.column, c.base, c.candidate) for c in read_page(stored, size=100_000, only=only)}
+        rows: list[RowDiff] = []
+        while page := read_row_page(stored, page=len(rows) // 7, size=7, only=only, conditions={"one": "w = 1"}):
+            rows += page
+            if len(page) < 7:
+                break
+        assert len({row.row for row in rows}) == len(rows)
+        assert {(r.row, name, *sides) for r in rows for name, sides in r.cells.items()} == cells
+        if only.condition:
+            assert rows
+            assert all(row.fails == ("one",) for row in rows)
+    assert any(
+        not row.fails for row in read_row_page(stored, size=100_000, conditions={"null": "w IS NULL", "x": "nope"})
+    )
 
 
 def test_a_page_of_what_does_not_exist_is_refused(tmp_path: Path) -> None:

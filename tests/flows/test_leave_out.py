@@ -95,6 +95,19 @@ def test_the_rest_does_not_beat_what_came_later(shop: World, bad: Run) -> None:
     assert str(shop.rows("orders")[0]["amount"]) == "9.00"
 
 
+def test_rows_that_wait_for_another_row_are_left_out_of_a_held_run(shop: World) -> None:
+    waits = shop.bring("orders", order(5, of=9), order(6))
+    assert shop.integrate().held == [waits.run_id]
+    derived = leave_out(shop.stack, waits.run_id, reason="the other one is urgent", actor="ann")
+    assert shop.integrate().merged == [derived.run_id]
+    assert shop.keys("orders") == [1, 6]
+    assert (shop.run(waits).phase, shop.run(waits).rows) == (Phase.HELD, 1)
+    shop.land("customers", customer(9))
+    shop.integrate()
+    assert shop.keys("orders") == [1, 5, 6]
+    assert shop.run(waits).phase is Phase.MERGED
+
+
 def test_killed_half_way_the_same_call_goes_on(shop: World, bad: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = module._commit, 0
 

@@ -101,7 +101,7 @@ def show_decision(dartifact: dict[str, Any]) -> None:
         return
     if found["authors"]:
         st.caption(f"Rows were changed by hand by {', '.join(found['authors'])}, who may not approve.")
-    with st.form("decision"):
+    with st.form("decision", enter_to_submit=False):
         reason = st.text_input("Reason", placeholder="why; kept in the ledger")
         wants_approve = st.form_submit_button("Approve", type="primary", width="stretch")
         wants_reject = st.form_submit_button("Reject", width="stretch")

@@ -81,7 +81,7 @@ def show_rollback(live: str) -> None:
         show_cancel()
         return
     show_preview(preview)
-    with st.form("rollback", border=False):
+    with st.form("rollback", border=False, enter_to_submit=False):
         reason = st.text_input("Reason", placeholder="why; kept in the ledger, may be left empty")
         confirmed = st.form_submit_button(f"Roll back to {preview['returns']} now", type="primary", width="stretch")
     if confirmed:
@@ -138,7 +138,7 @@ def show_cancel() -> None:
 def show_abort(under_way: dict[str, Any]) -> None:
     """Offer to end the promotion under way, or to go on with it."""
     plan_id = recall_shown("plan", under_way["plan_id"])
-    with st.form("abort"):
+    with st.form("abort", enter_to_submit=False):
         st.markdown(f"**End the promotion of {under_way['dartifact']}**: all consumers read what is live, at once; "
                     "promotions are frozen.")  # fmt: skip
         reason = st.text_input("Reason", placeholder="why; kept in the ledger")
@@ -160,7 +160,7 @@ def end(plan_id: str, reason: str) -> str:
 def show_promote(production: dict[str, Any]) -> None:
     """Offer the next promotion with the steps it would take, or say what is in its way."""
     if production["frozen"]:
-        with st.form("unfreeze"):
+        with st.form("unfreeze", enter_to_submit=False):
             reason = st.text_input("Reason", placeholder="why promotions may go on")
             wants_unfreeze = st.form_submit_button("Allow promotions", width="stretch")
         if wants_unfreeze:
@@ -175,7 +175,7 @@ def show_promote(production: dict[str, Any]) -> None:
         st.caption("No dartifact waits to be promoted.")
         return
     shown = recall_shown("next", plan["dartifact"])
-    with st.form("promote"):
+    with st.form("promote", enter_to_submit=False):
         st.markdown(f"**Next: {plan['dartifact']}** to {plan['slot']}\n\n{list_steps(plan['steps'], 0)}")
         wants_promote = st.form_submit_button("Promote", width="stretch")
     if wants_promote:

@@ -255,7 +255,7 @@ def show_decision(run: dict[str, Any]) -> None:
     has_rows, run_id = bool(run["commit"]), run["run_id"]
     failed = [each for each in run["checks"] if each["outcome"] == "failed"]
     can_cut = has_rows and bool(failed) and all(each["condition"] for each in failed)
-    with st.form("decision", border=True):
+    with st.form("decision", border=True, enter_to_submit=False):
         reason = st.text_input("Reason", placeholder="why; kept in the ledger")
         wants_approve = st.form_submit_button("Approve", disabled=not has_rows, width="stretch")
         wants_cut = st.form_submit_button("Leave failing rows out", disabled=not can_cut, width="stretch",
@@ -272,7 +272,7 @@ def show_decision(run: dict[str, Any]) -> None:
     if wants_recheck:
         with st.spinner("asking the checks again"):
             decide(lambda: tell_phase(actions.recheck(run_id)))
-    with st.expander("Upload a fix"), st.form("fix", border=False):
+    with st.expander("Upload a fix"), st.form("fix", border=False, enter_to_submit=False):
         file = st.file_uploader("All rows of the run, Parquet or CSV", type=["parquet", "csv"])
         why = st.text_input("Reason", key="fix_reason", placeholder="what was wrong")
         wants_fix = st.form_submit_button("Fix and check again", width="stretch")
