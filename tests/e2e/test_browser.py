@@ -86,7 +86,10 @@ def test_a_failed_run_is_looked_at_and_rejected(shop: World, page: Page) -> None
     again.goto(page.url)  # the address opens exactly this view
     expect(again.get_by_text("old → new in changed cells")).to_be_visible()
     give_reason(page, "half of it is rubbish")
-    press(page, "Reject")
+    page.get_by_label("Reason").first.press("Enter")
+    page.wait_for_timeout(500)
+    assert shop.run(bad).phase is Phase.FAILED, "Enter in the reason has decided"
+    page.get_by_role("button", name="Reject").press("Enter")  # the keyboard does all
     expect(page.get_by_text(f"{bad.run_id} is rejected now")).to_be_visible()
     assert shop.run(bad).phase is Phase.REJECTED
     [event] = shop.events("RunRejected", run=bad)
