@@ -123,5 +123,9 @@ def _opened(*, lake: bool = True, sources: bool = False) -> Iterator[Stack]:
     from flows.settings import read_settings  # noqa: PLC0415
     from flows.wiring import open_stack  # noqa: PLC0415
 
-    with open_stack(read_settings(), lambda line: print(line, file=sys.stderr), lake=lake, sources=sources) as stack:
+    with open_stack(read_settings(), _tell, lake=lake, sources=sources, place="Python") as stack:
         yield stack
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

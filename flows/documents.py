@@ -305,6 +305,7 @@ def _event(event: Event) -> Document:
         "at": _stamp(event.at),
         "type": event.type,
         "actor": event.actor,
+        "place": event.place,
         "operation": event.operation,
         "payload": event.payload,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -26,14 +27,18 @@ _NOWHERE = LakeAccess("http://127.0.0.1:9", "none", "none")
 
 
 @contextmanager
-def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sources: bool = True) -> Iterator[Stack]:
+def open_stack(
+    settings: Settings, progress: Progress, *, lake: bool = True, sources: bool = True, place: str = "command line"
+) -> Iterator[Stack]:
     """Build the stack; with `lake`, a local lakeFS is started or joined and the repository is set up.
 
-    Without `lake` only what needs the ledger works; without `sources` only what reads no declaration.
+    Without `lake` only what needs the ledger works; without `sources` only what reads no declaration. `place` is where
+    people act from, for the record; in a flow run that is Prefect.
     """
     prepare_home(settings.home)
+    flow_run = os.environ.get("PREFECT__FLOW_RUN_ID", "")
     with ExitStack() as owned:
-        ledger = Ledger(settings.ledger)
+        ledger = Ledger(settings.ledger, place=f"{'Prefect' if flow_run else place} on {socket.gethostname()}"[:120])
         owned.callback(ledger.close)
         access = owned.enter_context(open_access(settings, progress)) if lake else _NOWHERE
         dbt = DbtBuilder(settings.project / "dbt", settings.home / "dbt", timeout=settings.build_timeout_seconds)
@@ -45,7 +50,7 @@ def open_stack(settings: Settings, progress: Progress, *, lake: bool = True, sou
             sources=declared_sources(settings.project) if sources else {},
             project=settings.project,
             home=settings.home,
-            flow_run=os.environ.get("PREFECT__FLOW_RUN_ID", ""),
+            flow_run=flow_run,
             policy=Policy(
                 batch_size=settings.batch_size,
                 attempts=settings.attempts,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -40,12 +41,13 @@ _PATIENCE = 30.0  # seconds that a writer waits for others
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact of the past."""
+    """One fact of the past; `place` is where the actor was: the browser, the command line, Prefect, and the machine."""
 
     sequence: int
     at: datetime
     type: str
     actor: str
+    place: str
     run_id: str | None
     dartifact_id: str | None
     operation: str | None
@@ -85,14 +87,15 @@ class Promotion:
 
 
 class Ledger:
-    """One ledger database; safe to use from several processes at once.
+    """One ledger database; safe to use from several processes at once. What it writes, it writes from `place`.
 
     Raises UsageError where the database cannot be opened or has another schema version.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, place: str = "") -> None:
         self.url = url
         self._clock = clock
+        self._place = place
         try:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError as error:
@@ -159,6 +162,12 @@ class Ledger:
             version: int | None = connection.execute(sa.select(t.schema_version.c.version)).scalar()
             return version
 
+    def used_from(self, place: str) -> Ledger:
+        """Return this ledger, with the same connections, as it is written from another place."""
+        other = copy.copy(self)
+        other._place = place
+        return other
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
@@ -170,7 +179,7 @@ class Ledger:
         LedgerUnavailable when other writers do not let it in within `patience` seconds.
         """
         with self._engine.execution_options(writes=True, patience=patience).begin() as connection:
-            yield Writer(connection, self._clock())
+            yield Writer(connection, self._clock(), self._place)
 
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         with self._engine.connect() as connection:
@@ -328,6 +337,18 @@ class Ledger:
             query = sa.select(e.actor).where(e.run_id.in_(names[start : start + 10_000]), e.type.in_(types)).distinct()
             found.update(row["actor"] for row in self._rows(query))
         return frozenset(found)
+
+    def event_names(self, column: Literal["type", "actor"]) -> list[str]:
+        """Return the types of events, or the actors, that there are, in the order of the alphabet."""
+        names: list[str] = []
+        column_ = t.events.c[column]
+        with self._engine.connect() as connection:
+            # each is one look into the index; a DISTINCT would read all of it
+            while (found := connection.execute(
+                sa.select(sa.func.min(column_)).where(column_ > (names[-1] if names else ""))
+            ).scalar()) is not None:  # fmt: skip
+                names.append(found)
+        return names
 
     def last_event(self) -> int:
         """Return the sequence of the newest event, 0 before the first."""

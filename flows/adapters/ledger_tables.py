@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 5
-OLDER = frozenset({1, 2, 3, 4})
+VERSION = 6
+OLDER = frozenset({1, 2, 3, 4, 5})
 """The versions that `ledger_migration` brings to this one when such a ledger is opened."""
 
 metadata = sa.MetaData()
@@ -46,6 +46,7 @@ events = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
     sa.Column("type", sa.String(60), nullable=False),
     sa.Column("actor", sa.String(120), nullable=False),
+    sa.Column("place", sa.String(120), nullable=False, server_default=""),
     sa.Column("run_id", sa.String(200)),
     sa.Column("dartifact_id", sa.String(60)),
     sa.Column("operation", sa.String(80)),
@@ -53,6 +54,7 @@ events = sa.Table(
     sa.Index("events_run", "run_id", "type"),
     sa.Index("events_dartifact", "dartifact_id", "type"),
     sa.Index("events_type", "type", "sequence"),
+    sa.Index("events_actor", "actor", "sequence"),
     # A lake fact is adopted once, whoever adopts it.
     sa.Index("events_once", "operation", "type", "run_id", unique=True),
 )

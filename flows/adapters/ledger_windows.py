@@ -19,9 +19,10 @@ from flows.domain.windows import HOLES
 class WindowWriter:
     """Claims, shortens and gives up windows inside one transaction; every change comes with its event."""
 
-    def __init__(self, connection: sa.Connection, now: datetime) -> None:
+    def __init__(self, connection: sa.Connection, now: datetime, place: str = "") -> None:
         self._connection = connection
         self._now = now
+        self._place = place
 
     def append(
         self,
@@ -39,6 +40,7 @@ class WindowWriter:
                 at=self._now,
                 type=type,
                 actor=actor,
+                place=self._place,
                 run_id=run,
                 dartifact_id=dartifact,
                 operation=operation,

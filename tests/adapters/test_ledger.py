@@ -900,6 +900,7 @@ def write_version_2(url: str) -> None:
         connection.exec_driver_sql("CREATE INDEX windows_state ON windows (state)")
         stub = sa.Table("windows", old, autoload_with=connection)
         old.create_all(connection, tables=[table for table in old.sorted_tables if table is not stub])
+        connection.exec_driver_sql("ALTER TABLE events DROP COLUMN place")
         connection.execute(t.schema_version.insert().values(version=2))
         connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=LivePointer().to_json()))
         for number, (phase, state) in enumerate((("merged", "merged"), ("failed", "held"))):
@@ -923,6 +924,10 @@ def test_a_ledger_of_the_version_before_is_brought_to_this_one_with_all_that_is_
         assert [(w.clock, w.backfill, w.repairs, w.gap_reason) for w in windows] == [(None, False, (), None)] * 2
         assert [run.run_id for run in ledger.runs()] == ["orders-dan-1", "orders-dan-0"]
         assert ledger.stops() == ()
+        with ledger.used_from("a test").write() as tx:
+            tx.append("PromotionsFrozen", ACTOR, reason="none")
+        [event] = ledger.events()
+        assert event.place == "a test"
         with ledger.write() as tx:
             again = tx.claim_backfill(ORDERS, "dan", at(5), at(10), actor=ACTOR)
         assert again.window.seq == 3

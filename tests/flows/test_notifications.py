@@ -76,7 +76,7 @@ def titles(*names: str) -> list[str]:
 
 def event(type: str, sequence: int = 1, **content: Any) -> Event:
     ids = {name: content.pop(name, None) for name in ("run_id", "dartifact_id", "operation")}
-    return Event(sequence, datetime(2021, 1, 1, tzinfo=UTC), type, "test", **ids, payload=content)
+    return Event(sequence, datetime(2021, 1, 1, tzinfo=UTC), type, "test", "", **ids, payload=content)
 
 
 # What is said
