@@ -17,7 +17,8 @@ from flows.adapters.lake_calls import LakeAccess
 from flows.adapters.ledger import Ledger
 from flows.commands.stack import Policy, Stack
 from flows.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
-from flows.domain.sources import Source, SourceAccess
+from flows.domain.people import hide_values
+from flows.domain.sources import Source, SourceAccess, list_personal
 from flows.settings import Settings
 
 Progress = Callable[[str], None]
@@ -78,8 +79,12 @@ def telling(settings: Settings, stack: Stack, progress: Progress) -> Iterator[No
     from flows.adapters.notifier import Notifier  # noqa: PLC0415
     from flows.commands.notifications import told  # noqa: PLC0415
 
+    def hide(line: str) -> str:
+        # nobody knows who reads a target; only who tells somebody something waits for the flow files
+        return hide_values(line, list_personal((stack.sources or declared_sources(settings.project)).values()))
+
     urls = [each.get_secret_value() for each in settings.notify_urls]
-    with told(stack.ledger, Notifier(), urls, progress):
+    with told(stack.ledger, Notifier(hide), urls, progress):
         yield
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable
 
 _CODE = re.compile(r"\berror=(\d+)")
 
 
 class Notifier:
-    """Sends one message to one target. Apprise is imported with the first message; safe to use from several threads."""
+    """Sends one message to one target. Apprise is imported with the first message; safe to use from several threads.
 
-    def __init__(self) -> None:
+    `hide` takes out of each line of a message what not everybody may read.
+    """
+
+    def __init__(self, hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
         self._records = _RecordsByThread()
         self._setup = threading.Lock()
 
@@ -44,7 +49,7 @@ class Notifier:
         service.add(target)
         self._records.clear()
         taken = service.notify(
-            body=body,
+            body="\n".join(self._hide(line) for line in body.split("\n")),
             title=title,
             notify_type=apprise.NotifyType.FAILURE,
             body_format=apprise.NotifyFormat.TEXT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -91,6 +92,11 @@ class Source:
         if ingestor == HAND:
             return -1
         return [each.name for each in self.ingestors].index(ingestor)
+
+
+def list_personal(sources: Iterable[Source]) -> tuple[tuple[str, str], ...]:
+    """Return the personal (dataset, column) pairs of sources."""
+    return tuple((source.name, column) for source in sources for column in source.personal)
 
 
 @dataclass(frozen=True, slots=True)

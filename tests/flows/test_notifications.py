@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -24,12 +25,21 @@ from flows.commands.stack import hold_lease
 from flows.domain.errors import Aborted, UsageError
 from flows.settings import Settings
 from flows.wiring import telling
-from tests.support.sources import bad_order, customer
+from tests.support.sources import CUSTOMERS, bad_order, customer
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLENTY = 30.0
+
+
+class Webhook(NamedTuple):
+    """A webhook: its Apprise URL, the titles it took, what sets the code it answers, the bodies it took."""
+
+    url: str
+    taken: list[str]
+    answer: Callable[[int], None]
+    bodies: list[str]
 
 
 class Receiver:
@@ -295,9 +305,10 @@ def test_a_ledger_that_is_gone_fails_no_command(ledger: Ledger, receiver: Receiv
 
 
 @pytest.fixture
-def webhook() -> Iterator[tuple[str, list[str], Callable[[int], None]]]:
-    """Run a webhook; return its Apprise URL, the titles it took, and what sets the code it answers."""
+def webhook() -> Iterator[Webhook]:
+    """Run a webhook."""
     taken: list[str] = []
+    bodies: list[str] = []
     codes = [200]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -305,6 +316,7 @@ def webhook() -> Iterator[tuple[str, list[str], Callable[[int], None]]]:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if codes[-1] == 200:
                 taken.append(content["title"])
+                bodies.append(content["message"])
             self.send_response(codes[-1])
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -315,7 +327,7 @@ def webhook() -> Iterator[tuple[str, list[str], Callable[[int], None]]]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield f"json://127.0.0.1:{server.server_port}/secret-word", taken, codes.append
+        yield Webhook(f"json://127.0.0.1:{server.server_port}/secret-word", taken, codes.append, bodies)
         server.shutdown()
         thread.join()
 
@@ -337,9 +349,9 @@ deliver(Ledger(sys.argv[1]), Dying(), [sys.argv[2]], budget_seconds=60)
 
 @pytest.mark.parametrize(("moment", "took"), [("before", ("a", "b")), ("after", ("a", "a", "b"))])
 def test_a_process_killed_while_it_tells_loses_nothing_and_doubles_one_message_at_most(
-    ledger: Ledger, webhook: tuple[str, list[str], Callable[[int], None]], moment: str, took: tuple[str, ...]
+    ledger: Ledger, webhook: Webhook, moment: str, took: tuple[str, ...]
 ) -> None:
-    url, taken, _ = webhook
+    url, taken, *_ = webhook
     start_targets(ledger, [url])
     fail(ledger, "a", "b")
     process = subprocess.run(
@@ -351,10 +363,8 @@ def test_a_process_killed_while_it_tells_loses_nothing_and_doubles_one_message_a
     assert taken == titles(*took)
 
 
-def test_a_webhook_that_recovers_gets_what_it_has_missed(
-    ledger: Ledger, webhook: tuple[str, list[str], Callable[[int], None]]
-) -> None:
-    url, taken, answer = webhook
+def test_a_webhook_that_recovers_gets_what_it_has_missed(ledger: Ledger, webhook: Webhook) -> None:
+    url, taken, answer, _ = webhook
     answer(500)
     said: list[str] = []
     with told(ledger, Notifier(), [url], said.append):
@@ -385,18 +395,25 @@ def test_a_run_that_fails_its_checks_is_told_with_branch_and_reasons(world: Worl
 
 def test_the_settings_name_whom_to_tell_and_never_show_it(
     ledger: Ledger,
-    webhook: tuple[str, list[str], Callable[[int], None]],
+    webhook: Webhook,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from types import SimpleNamespace  # noqa: PLC0415
 
-    url, taken, _ = webhook
+    url, taken, *_ = webhook
     monkeypatch.setenv("DARTIFACT_NOTIFY_URLS", json.dumps([url]))
     settings = Settings()
     assert "secret-word" not in repr(settings)
-    with telling(settings, SimpleNamespace(ledger=ledger), print):  # type: ignore[arg-type]
+    sources = {"customers": replace(CUSTOMERS, personal=("email",))}
+    with telling(settings, SimpleNamespace(ledger=ledger, sources=sources), print):  # type: ignore[arg-type]
         fail(ledger, "a")
-    assert taken == titles("a")
+        with ledger.write() as tx:
+            tx.append("RunFailed", "test", run="b", gate="local", reasons=["customers.email: eve@example.com is new"])
+    assert taken == titles("a", "b")
+    assert (
+        webhook.bodies[-1]
+        == "- customers.email: its values are personal and hidden from viewers\nlook: dartifact show b"
+    )
     with ledger._engine.connect() as connection:
         assert "secret-word" not in str(connection.execute(sa.select(t.cursors)).all())
 
@@ -413,9 +430,9 @@ def test_a_test_message_says_what_each_answered(receiver: Receiver) -> None:
 
 
 def test_the_verb_tests_each_target_and_fails_when_one_does_not_answer(
-    webhook: tuple[str, list[str], Callable[[int], None]],
+    webhook: Webhook,
 ) -> None:
-    url, taken, _ = webhook
+    url, taken, *_ = webhook
     env = os.environ | {"DARTIFACT_NOTIFY_URLS": json.dumps([url, "json://127.0.0.1:9/secret-word"])}
     verb = [sys.executable, "-m", "flows.cli", "notify-test"]
     process = subprocess.run(verb, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
