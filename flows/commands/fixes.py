@@ -12,7 +12,7 @@ from flows.adapters import duck
 from flows.adapters.batches import add_system_columns, build_batch, write_parquet
 from flows.adapters.lake import MAIN, LakeObject
 from flows.adapters.row_files import to_rows
-from flows.commands.review import STOPPED, check_in_turn
+from flows.commands.review import STOPPED, check_in_turn, refuse_other
 from flows.commands.stack import Stack
 from flows.domain import errors
 from flows.domain.people import Role
@@ -41,13 +41,15 @@ def fix(
     *,
     reason: str,
     actor: str,
+    commit: str | None = None,
     wait: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Give a stopped or reverted run other rows and ask its local gate; return the run: queued, or stopped again.
 
     `rows` are as a source would bring them; None takes what somebody has put into the run's folder on its branch, with
     any client, committed or not. Either way they are typed and given system columns as every batch. UsageError: there
-    is nothing new. PolicyRefused: the branch changes what is not the run's own.
+    is nothing new. PolicyRefused: the branch changes what is not the run's own. Conflict: the run has another commit
+    than `commit`, which the person was shown, or gets one meanwhile.
     """
     stack.require(Role.REVIEWER, "fix a run")
     if not reason.strip():
@@ -55,6 +57,7 @@ def fix(
     run = stack.ledger.run(run_id)
     if run.phase not in _CAN_BE_FIXED:
         raise errors.UsageError(f"{run_id} is {run.phase}: it cannot be fixed", hint=f"dartifact show {run_id}")
+    refuse_other(run, commit, None)
     lake = stack.lake
     with contextlib.suppress(errors.Conflict):  # it is there, but for a change by hand or an extraction that died
         lake.create_branch(run.branch, run.commit or lake.head(MAIN).commit_id)
@@ -65,11 +68,12 @@ def fix(
     if run.commit and run.phase is not Phase.REVERTED and taken == _read_commit(stack, run, run.commit):
         message = f"{run_id} has these rows already"
         raise errors.UsageError(message, hint=f"dartifact recheck {run_id}, or --file FILE with other rows")
-    commit = _commit_rows(stack, run, taken, reason, actor)
+    fixed = _commit_rows(stack, run, taken, reason, actor)
     with stack.ledger.write() as tx:
-        changes = {"commit_id": commit, "rows": len(taken), "held_until": None}
+        refuse_other(tx.run(run_id), run.commit, None)
+        changes = {"commit_id": fixed, "rows": len(taken), "held_until": None}
         run = tx.move_run(run_id, Phase.CHECKING, "RunFixed", actor, expect=run.phase, changes=changes, reason=reason,
-                          commit=commit, was=run.commit, rows=len(taken), rows_before=run.rows)  # fmt: skip
+                          commit=fixed, was=run.commit, rows=len(taken), rows_before=run.rows)  # fmt: skip
     return check_in_turn(stack, run, actor, wait)
 
 
