@@ -112,6 +112,14 @@ def checks_of(contract: Contract) -> tuple[Check, ...]:
     return _checks(_read_yaml(contract.text, contract.path), contract.path)
 
 
+def key_of(contract: Contract) -> tuple[str, ...]:
+    """Return the columns that the contract says are unique together, in its first `duplicate` check; none without."""
+    for check in checks_of(contract):
+        if check.kind == "duplicate":
+            return (check.column,) if check.column else tuple(check.body.get("columns", ()))
+    return ()
+
+
 def filter_of(contract: Contract) -> str | None:
     """Return the SQL condition of the rows the contract is about, None for all rows."""
     text = _read_yaml(contract.text, contract.path).get("filter")

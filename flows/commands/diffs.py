@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from flows.adapters import duck
+from flows.adapters.contracts import key_of
 from flows.adapters.lake import MAIN, Lake, LakeObject
 from flows.commands.diff_engine import open_engine, spell_options
 from flows.commands.diff_store import DiffStore, StoredDiff
@@ -181,8 +182,12 @@ def list_marts(stack: Stack, *refs: str) -> tuple[str, ...]:
 
 
 def diff_mart(stack: Stack, mart: str, base: str, candidate: str, options: Options = EVERYTHING) -> StoredDiff:
-    """Compare a mart at two references; NotFound where one of them has none of that name."""
+    """Compare a mart at two references; NotFound where one of them has none of that name.
+
+    Without a key in the options that of the mart's contract is taken, where both sides have its columns.
+    """
     path, lake = f"marts/{mart}.parquet", stack.lake
+    declared = next((key_of(each) for each in stack.mart_contracts() if each.path.stem == mart), ())
     sides = []
     for ref in (base, candidate):
         commit = lake.commit_of(ref).commit_id
@@ -190,17 +195,20 @@ def diff_mart(stack: Stack, mart: str, base: str, candidate: str, options: Optio
         if not objects:
             raise NotFound(f"{ref} has no mart {mart}", hint=f"it has {', '.join(list_marts(stack, commit)) or 'none'}")
         sides.append(_Records(commit, objects))
-    identity = ["mart", mart, *(each.objects[0].checksum for each in sides), spell_options(options)]
+    identity = ["mart", mart, *(each.objects[0].checksum for each in sides), spell_options(options), declared]
 
     def make(work: Path) -> Diff:
         with open_engine(lake.access, work) as connection:
-            found = []
+            found, key = [], options.key or declared
             for name, label, records in zip(("base", "candidate"), (base, candidate), sides, strict=True):
                 urls = lake.locate(records.commit, records.objects)
                 duck.create_view(connection, f"{name}_rows", urls, lake.access)
                 connection.execute(f"CREATE VIEW {name} AS SELECT * EXCLUDE (file_row_number) FROM {name}_rows")
                 found.append(Side(name, label, urls))
-            return compare(connection, found[0], found[1], options, work / "rows.parquet", table=mart)
+                columns = {row[0] for row in connection.execute(f"DESCRIBE {name}").fetchall()}
+                key = key if options.key or {*key} <= columns else ()
+            keyed = replace(options, key=key)
+            return compare(connection, found[0], found[1], keyed, work / "rows.parquet", table=mart)
 
     stored = DiffStore(stack.home).find_or_make(identity, make)
     report = replace(stored.diff.report, base=base, candidate=candidate)
