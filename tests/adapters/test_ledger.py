@@ -210,6 +210,17 @@ def test_a_claim_is_a_run_a_window_and_an_event(ledger: Ledger) -> None:
     assert event.payload == {"seq": 1, "lo": at(0).isoformat(), "hi": at(5).isoformat()}
 
 
+def test_events_say_from_where_and_their_types_and_actors_are_listed(ledger: Ledger) -> None:
+    claim(ledger)
+    with ledger.used_from("browser on desk").write() as tx:
+        tx.append("PromotionsFrozen", "person:ann", reason="holidays")
+    with ledger.write() as tx:
+        tx.append("PromotionsUnfrozen", "person:ann", reason="over")
+    assert [each.place for each in ledger.events()] == ["", "browser on desk", ""]
+    assert ledger.event_names("type") == ["PromotionsFrozen", "PromotionsUnfrozen", "WindowClaimed"]
+    assert ledger.event_names("actor") == sorted(["person:ann", ACTOR])
+
+
 def test_numbers_count_per_ingestor_and_claims_over_all_sources(ledger: Ledger) -> None:
     runs = [claim(ledger), claim(ledger, ingestor="dave"), claim(ledger, 5, 10),
             claim(ledger, source=CUSTOMERS, ingestor="dana")]  # fmt: skip

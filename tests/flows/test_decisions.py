@@ -109,6 +109,15 @@ def test_what_would_break_main_is_not_approved(shop: World) -> None:
         review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
 
 
+def test_a_fix_of_what_has_been_fixed_since_it_was_shown_is_refused(shop: World) -> None:
+    run = shop.bring("orders", order(1), bad_order(2))
+    fixed = fix(shop.stack, run.run_id, plain(order(1), bad_order(3)), reason=WHY, actor="bob", commit=run.commit)
+    assert fixed.phase is Phase.FAILED
+    with pytest.raises(errors.Conflict, match="has another commit by now"):
+        fix(shop.stack, run.run_id, plain(order(1)), reason=WHY, actor="ann", commit=run.commit)
+    assert shop.run(run).commit == fixed.commit
+
+
 def test_a_rejected_run_leaves_a_hole_and_never_lands(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
     rejected = review.reject(shop.stack, run.run_id, reason="rubbish", actor="ann")
