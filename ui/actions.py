@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,9 +15,8 @@ from flows.domain.dartifacts import Dartifact
 from flows.domain.errors import ServerUnavailable
 from flows.domain.plans import Plan
 from flows.domain.runs import Run
-from flows.settings import read_settings
 from ui.people import who
-from ui.stack import open_ledger_stack, open_stack, open_stack_surely
+from ui.stack import find_prefect, open_ledger_stack, open_stack, open_stack_surely
 
 
 def approve(run_id: str, reason: str, commit: str, report: str) -> Run:
@@ -41,14 +41,14 @@ def leave_failing_out(run_id: str, reason: str, commit: str, report: str) -> tup
     return derived, stack.ledger.run(run_id)
 
 
-def upload_fix(run_id: str, name: str, content: bytes, reason: str) -> Run:
-    """Give a run the rows of an uploaded Parquet or CSV file, and check it again."""
+def upload_fix(run_id: str, name: str, content: bytes, reason: str, commit: str | None) -> Run:
+    """Give a run the rows of an uploaded file, and check it again; Conflict when it has another commit than shown."""
     stack = open_stack()
     with tempfile.TemporaryDirectory(prefix="upload-", dir=stack.home) as folder:
         file = Path(folder) / f"upload{Path(name).suffix}"
         file.write_bytes(content)
         rows = read_rows(file)
-    return fixes.fix(stack, run_id, rows, reason=reason, actor=who().actor)
+    return fixes.fix(stack, run_id, rows, reason=reason, actor=who().actor, commit=commit)
 
 
 def approve_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
@@ -82,13 +82,12 @@ def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
 
 def _start_integrate(key: str) -> None:
     """Start the station that takes runs out of `main`; when Prefect does not answer, its schedule does it later."""
-    from flows.local.note import read_note  # noqa: PLC0415
     from flows.local.prefect_api import PrefectApi  # noqa: PLC0415
 
-    note = read_note(read_settings().home)
-    if note is None or not note.api_url:
+    url = find_prefect()
+    if not url:
         return
-    api = PrefectApi(note.api_url)
+    api = PrefectApi(url, os.environ.get("PREFECT_API_KEY", ""))
     with contextlib.closing(api), contextlib.suppress(ServerUnavailable):
         api.start(api.deployments()["integrate"]["id"], key)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import streamlit as st
 
 from flows.domain.errors import DartifactError
@@ -24,7 +26,12 @@ def show_app() -> None:
     except DartifactError as error:
         show_sign_in(error)
         return
-    page.run()
+    try:
+        page.run()
+    except Exception:  # a bug: its traceback belongs in the log, not on the page
+        logging.getLogger("dartifact.ui").exception("the page %s", page.title)
+        st.error("This page has a bug. The log of the UI (`logs/ui.log` in the home) has the traceback; "
+                 "the command line does all that the pages do.")  # fmt: skip
     if not kiosk:
         st.caption(f"You are {person.actor}, {person.role}. Times are UTC.")
         if people.can_sign_out() and st.button("Sign out"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import streamlit as st
 
-from flows.compare.report import DiffReport
 from flows.domain.errors import DartifactError
 
 PHASE_MARKS = {
@@ -22,6 +21,7 @@ PHASE_COLOURS = {
     "live": "green", "reverted": "orange", "rejected": "red", "empty": "gray",
 }  # fmt: skip
 OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
+ALL = "all"
 _SAID = "said"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>])")
 T = TypeVar("T")
@@ -37,6 +37,12 @@ def tell_age(age: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def tell_duration(duration: timedelta) -> str:
+    """Say how long a step took: tenths of a second count where it was quick."""
+    seconds = duration.total_seconds()
+    return f"{seconds:.1f} s" if seconds < 10 else tell_age(duration)
 
 
 def tell_time(time: datetime | str | None) -> str:
@@ -87,37 +93,6 @@ def show_said() -> None:
         st.success(said)
 
 
-def show_row_counts(report: DiffReport) -> None:
-    """Show how many rows a diff adds, removes, changes and leaves."""
-    rows = report.rows
-    st.markdown(f"Rows: **{rows.added:,}** added · **{rows.removed:,}** removed · **{rows.changed:,}** changed · "
-                f"**{rows.unchanged:,}** unchanged")  # fmt: skip
-
-
-def show_changed_columns(report: DiffReport, hidden: Collection[str] = ()) -> None:
-    """Show a line for each column that a diff changes, the most changed first; without values of hidden columns."""
-    changed = [each for each in report.columns if each.changed]
-    if changed:
-        st.dataframe(
-            [
-                {
-                    "column": each.name,
-                    "changed": each.changed,
-                    "share": f"{each.share:.2%}",
-                    "mean change": f"{each.shift.mean_change:+g}" if each.shift and each.name not in hidden else "",
-                    "e.g.": "hidden"
-                    if each.name in hidden
-                    else f"{each.examples[0].base} → {each.examples[0].candidate}"
-                    if each.examples
-                    else "",
-                }
-                for each in sorted(changed, key=lambda each: -each.changed)
-            ],
-            hide_index=True,
-            width="stretch",
-        )
-
-
 def tell_ago(time: str | None) -> str:
     """Say how long ago a time was; `never` for None."""
     return f"{tell_age(datetime.now(UTC) - datetime.fromisoformat(time))} ago" if time else "never"
@@ -137,25 +112,44 @@ def list_some(names: Sequence[str], most: int = 3) -> str:
 def set_style(*, kiosk: bool) -> None:
     """Give the page the room that Streamlit leaves empty; a kiosk has big letters and nothing around them."""
     rules = [
-        ".block-container {padding-top: 4.2rem; padding-bottom: 1rem}",
-        "h1 {font-size: 1.7rem !important; padding: 0 0 .3rem !important}",
+        ".block-container {padding: 4rem max(1rem, 2vw) 1rem}",
+        "h1 {font-size: 1.5rem !important; padding: 0 0 1rem !important}",
+        "h2, h3 {font-size: 1.2rem !important; padding: .2rem 0 !important}",
+        "[data-testid=stVerticalBlock] {gap: .6rem}",
     ]
     if kiosk:
         rules += [
             "header, footer {display: none !important}",
             ".block-container {padding-top: 1rem}",
             "html {font-size: 22px}",
+            "h1 {font-size: 3rem !important}",
         ]
     st.html(f"<style>{' '.join(rules)}</style>")
 
 
-def ask_filter(label: str, name: str) -> str:
-    """Ask for a value that is kept in the URL under a name."""
-    value = st.text_input(label, value=st.query_params.get(name, ""), placeholder="all").strip()
-    if value != st.query_params.get(name, ""):
-        st.query_params.pop("before", None)
-    _keep(name, value)
-    return value
+def choose(label: str, options: Sequence[str], name: str, *, every: str = "") -> str:
+    """Let one option be chosen; the choice is part of the URL, and begins with the newest page.
+
+    What the URL asks for is kept, though it is no option: what reads it says that there is none. With `every`, which
+    stands for the option ALL, the label is only read to the blind.
+    """
+    asked = st.query_params.get(name)
+    options = [*options, asked] if asked and asked not in options else options
+    return str(
+        st.selectbox(
+            label,
+            options,
+            key=name,
+            bind="query-params",
+            format_func=lambda option: every if every and option == ALL else option,
+            label_visibility="collapsed" if every else "visible",
+            on_change=_begin_anew,
+        )
+    )
+
+
+def _begin_anew() -> None:
+    st.query_params.pop("before", None)
 
 
 def read_before() -> int | None:
@@ -173,10 +167,3 @@ def show_paging(oldest: int | None) -> None:
     if oldest is not None and older_place.button("Older", width="stretch"):
         st.query_params["before"] = str(oldest)
         st.rerun()
-
-
-def _keep(name: str, value: str) -> None:
-    if value:
-        st.query_params[name] = value
-    else:
-        st.query_params.pop(name, None)

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import streamlit as st
 
 from flows import documents
+from flows.adapters.row_files import write_csv
 from flows.commands.against_main import Bucket, compare_distribution, count_in_main
 from flows.commands.approvals import find_approvals, find_authors
 from flows.commands.diff_cells import CellFilter, RowDiff, read_row_page, write_cells
 from flows.commands.diff_store import StoredDiff
-from flows.commands.diffs import diff_mart, diff_run, list_marts
+from flows.commands.diffs import diff_mart, diff_run
 from flows.commands.production import choose_promotion, plan_promotion
 from flows.commands.rollback import preview_rollback as preview
+from flows.commands.tables import read_batch
 from flows.commands.under_way import find_under_way
 from flows.compare.report import DiffReport
 from flows.domain.dartifacts import WAITING
-from flows.domain.people import hide_values
+from flows.domain.people import HIDDEN, hide_values
 from flows.domain.runs import UNFINISHED, Phase, Run
-from flows.settings import read_settings
+from flows.domain.sources import HAND, list_personal
+from flows.local.services import answers
 from ui.people import who
-from ui.stack import open_ledger, open_ledger_stack, open_stack, read_sources
+from ui.stack import find_prefect, open_jobs, open_ledger, open_ledger_stack, open_stack, read_sources
 
-HIDDEN = "•••"
 STRIP = 30
+_DETAILS = ("slot", "weight", "rows", "step", "gate", "derived", "waits_for", "leaves", "returns", "kind", "value")
 TREND = 12
 
 
@@ -47,7 +52,7 @@ def _hider() -> Callable[[str], str]:
 def _hidden() -> tuple[tuple[str, str], ...]:
     if who().sees_personal:
         return ()
-    return tuple((source.name, column) for source in read_sources().values() for column in source.personal)
+    return list_personal(read_sources().values())
 
 
 def _describe_runs(runs: Iterable[Run]) -> list[dict[str, Any]]:
@@ -115,7 +120,7 @@ def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[
 
 
 def list_events(type: str, actor: str, before: int | None, most: int) -> list[dict[str, Any]]:
-    """Return who did what, when and why, the newest first; of one type, by one actor, before an event, or all."""
+    """Return who did what, when, why and from where, the newest first: of one type, one actor, before one, or all."""
     hide = _hider()
     events = open_ledger().events(type=type or None, actor=actor or None, before=before, most=most)
     return [
@@ -124,12 +129,29 @@ def list_events(type: str, actor: str, before: int | None, most: int) -> list[di
             "at": each.at,
             "type": each.type,
             "actor": each.actor,
+            "place": each.place,
             "run": each.run_id,
             "dartifact": each.dartifact_id,
-            "why": hide(each.payload.get("reason") or "; ".join(each.payload.get("reasons") or ())),
+            "why": hide(_tell_why(each.payload)),
         }
         for each in reversed(events)
     ]
+
+
+def _tell_why(payload: Mapping[str, Any]) -> str:
+    """Return the reasons of an event, else what it did."""
+    reasons = payload.get("reason") or "; ".join(payload.get("reasons") or ())
+    return reasons or ", ".join(f"{name} {payload[name]}" for name in _DETAILS if payload.get(name) is not None)
+
+
+def name_events(column: Literal["type", "actor"]) -> list[str]:
+    """Name the types of events, or the actors, that there are."""
+    return open_ledger().event_names(column)
+
+
+def name_ingestors() -> list[str]:
+    """Name the declared ingestors, and the one of changes by hand."""
+    return [*(each.name for source in read_sources().values() for each in source.ingestors), HAND]
 
 
 def count_phases() -> dict[str, int]:
@@ -162,8 +184,11 @@ def plan_next() -> dict[str, Any] | None:
 
 
 def preview_rollback(to: str | None, blame: str) -> dict[str, Any]:
-    """Return what a rollback would do."""
-    return documents.describe_rollback(preview(open_ledger_stack(), to, (blame,)))
+    """Return what a rollback would do; each mart as in `compare_marts`, the build commits of both dartifacts beside."""
+    found = documents.describe_rollback(preview(open_ledger_stack(), to, (blame,)))
+    now, then = read_dartifact(found["leaves"]), read_dartifact(found["returns"])
+    marts = compare_marts(now["passport"] or {}, then["passport"] or {})
+    return {**found, "marts": marts, "builds": (now["commit"], then["commit"])}
 
 
 def list_promotions(most: int) -> list[dict[str, Any]]:
@@ -192,14 +217,43 @@ def read_dartifact(dartifact: str) -> dict[str, Any]:
     return documents.describe_dartifact(open_ledger().dartifact(dartifact))
 
 
-def name_marts(base: str, candidate: str) -> tuple[str, ...]:
-    """Name the marts that either of two commits shows."""
-    return list_marts(open_stack(), base, candidate)
+def read_base(dartifact: str | None) -> dict[str, Any] | None:
+    """Return a dartifact to compare with, without a name the live one; None while nothing is live."""
+    name = dartifact or open_ledger().pointer().live
+    return read_dartifact(name) if name else None
+
+
+def compare_with_live(runs: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return which of these runs production does not show, and which runs it shows beside them."""
+    live = read_base(None)
+    shown = live["runs"] if live else []
+    return [each for each in runs if each not in {*shown}], [each for each in shown if each not in {*runs}]
+
+
+def compare_marts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the marts of two passports: their rows on both sides, and whether the content differs."""
+    sides = [passport.get("marts", {}) for passport in (before, after)]
+    return [
+        {
+            "mart": mart,
+            "rows_before": sides[0].get(mart, {}).get("rows"),
+            "rows": sides[1].get(mart, {}).get("rows"),
+            "differs": sides[0].get(mart, {}).get("sha256") != sides[1].get(mart, {}).get("sha256"),
+        }
+        for mart in sorted({*sides[0], *sides[1]})
+    ]
 
 
 def read_mart_diff(mart: str, base: str, candidate: str) -> StoredDiff:
     """Return the difference of a mart at two commits; computed once."""
     return diff_mart(open_stack(), mart, base, candidate)
+
+
+def ask_mart_diff(mart: str, base: str, candidate: str) -> DiffReport | None:
+    """Return the report of the difference of a mart at two commits; None while it is computed, which blocks nobody."""
+    stack = open_stack()
+    found: StoredDiff | None = open_jobs().ask((mart, base, candidate), lambda: diff_mart(stack, mart, base, candidate))
+    return found.diff.report if found else None
 
 
 def list_holes() -> list[dict[str, Any]]:
@@ -217,8 +271,7 @@ def read_run(run_id: str) -> dict[str, Any]:
     run["reasons"] = [hide(each) for each in run["reasons"]]
     run["checks"] = [{**each, "message": hide(each["message"])} for each in run["checks"]]
     for each in run["events"]:
-        payload = each["payload"]
-        each["why"] = hide(payload.get("reason") or "; ".join(payload.get("reasons") or ()))
+        each["why"] = hide(_tell_why(each["payload"]))
     return run
 
 
@@ -253,10 +306,19 @@ def list_columns(dataset: str) -> list[str]:
     return [name for name, _ in open_stack().contract(dataset).columns]
 
 
-def count_same_in_main(run_id: str, condition: str) -> int:
-    """Count the rows of `main`, without the run's own, that fail the same check."""
+def count_same_in_main(run_id: str, conditions: Mapping[str, str]) -> dict[str, int]:
+    """Count, for each check, the rows of `main`, without the run's own, that fail it too."""
     stack = open_stack()
-    return count_in_main(stack, stack.ledger.run(run_id), condition)
+    return count_in_main(stack, stack.ledger.run(run_id), conditions)
+
+
+def pack_batch(run_id: str) -> bytes:
+    """Return the rows of a run as a CSV file that can be edited and uploaded as a fix."""
+    stack = open_stack()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "batch.csv"
+        write_csv(read_batch(stack, stack.ledger.run(run_id)), file)
+        return file.read_bytes()
 
 
 def read_distribution(run_id: str, column: str) -> tuple[Bucket, ...]:
@@ -278,11 +340,11 @@ def read_rows(
     return read_row_page(stored, page=page, size=size, only=only, conditions=conditions)
 
 
-def pack_cells(stored: StoredDiff) -> bytes:
-    """Return every differing cell as a Parquet file."""
+def pack_cells(stored: StoredDiff, hidden: Collection[str]) -> bytes:
+    """Return every differing cell as a Parquet file, without the values of hidden columns."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cells.parquet"
-        write_cells(stored, file)
+        write_cells(stored, file, hidden)
         return file.read_bytes()
 
 
@@ -305,9 +367,13 @@ def hide_examples(report: DiffReport) -> frozenset[str]:
 
 def find_in_prefect(run: Mapping[str, Any]) -> str:
     """Return the page of the flow run that brought a run, empty where Prefect had no part or is not known to be up."""
-    from flows.local.note import read_note  # noqa: PLC0415
-
     noted = [each["payload"]["flow_run"] for each in run["events"] if each["type"] == "FlowRunNoted"]
-    note = read_note(read_settings().home)
-    pages = os.environ.get("PREFECT_UI_URL") or (note.api_url.removesuffix("/api") if note else "")
+    pages = os.environ.get("PREFECT_UI_URL") or find_prefect().removesuffix("/api")
     return f"{pages}/runs/flow-run/{noted[-1]}" if noted and pages else ""
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def is_prefect_up() -> bool | None:
+    """Say whether the Prefect server answers; None where none is known, or it is somebody else's service."""
+    url = find_prefect()
+    return answers(f"{url}/health", timeout=0.5) if url.startswith("http://") else None

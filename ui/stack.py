@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
@@ -14,11 +17,12 @@ from flows.adapters.ledger import Ledger
 from flows.commands.stack import Stack
 from flows.domain.errors import ChecksErrored, ServerUnavailable
 from flows.domain.sources import Source
+from flows.local.note import read_note
 from flows.settings import read_settings
 from ui.people import who
 
 
-@st.cache_resource
+@st.cache_resource(show_spinner=False)
 def open_ledger() -> Ledger:
     """Open the ledger of the settings once per process."""
     return Ledger(read_settings().ledger)
@@ -26,14 +30,12 @@ def open_ledger() -> Ledger:
 
 def open_stack() -> Stack:
     """Return the stack, with the lake, for who acts; raises what the lake raises while it cannot be had."""
-    stack, _ = _open(lake=True)
-    return replace(stack, role=who().role)
+    return _for_who_acts(lake=True)
 
 
 def open_ledger_stack() -> Stack:
     """Return a stack, for who acts, for what asks the ledger only."""
-    stack, _ = _open(lake=False)
-    return replace(stack, role=who().role)
+    return _for_who_acts(lake=False)
 
 
 def open_stack_surely() -> Stack:
@@ -44,7 +46,20 @@ def open_stack_surely() -> Stack:
         return open_ledger_stack()
 
 
-@st.cache_resource
+def _for_who_acts(*, lake: bool) -> Stack:
+    stack, _ = _open(lake=lake)
+    address = st.context.ip_address  # None: a browser on this machine
+    place = f"browser at {address}" if address else f"browser on {socket.gethostname()}"
+    return replace(stack, role=who().role, ledger=stack.ledger.used_from(place[:120]))
+
+
+def find_prefect() -> str:
+    """Return the URL of Prefect's API; empty where none is known."""
+    note = read_note(read_settings().home)
+    return os.environ.get("PREFECT_API_URL", "") or (note.api_url if note else "")
+
+
+@st.cache_resource(show_spinner=False)
 def read_sources() -> Mapping[str, Source]:
     """Return the declared sources."""
     from flows import wiring  # noqa: PLC0415
@@ -52,13 +67,39 @@ def read_sources() -> Mapping[str, Source]:
     return wiring.declared_sources(read_settings().project)
 
 
-@st.cache_resource
+@st.cache_resource(show_spinner="opening the lake")
 def _open(*, lake: bool) -> tuple[Stack, Any]:
     from flows import wiring  # noqa: PLC0415  (pages that need the ledger alone do not wait for it)
 
     owned = ExitStack()
     stack = owned.enter_context(wiring.open_stack(read_settings(), _say, lake=lake, sources=lake))
     return stack, owned
+
+
+@dataclass
+class Jobs:
+    """Work that nobody waits for: a page asks again whether it is done."""
+
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    started: dict[tuple[str, ...], Future[Any]] = field(default_factory=dict)
+
+    def ask(self, key: tuple[str, ...], work: Callable[[], Any]) -> Any:
+        """Return what a piece of work has brought, None while it is under way; it is begun when it is asked for first.
+
+        Raises what the work raised; asked again, it begins anew.
+        """
+        job = self.started.get(key) or self.started.setdefault(key, self.pool.submit(work))
+        if not job.done():
+            return None
+        if job.exception():
+            self.started.pop(key, None)
+        return job.result()
+
+
+@st.cache_resource(show_spinner=False)
+def open_jobs() -> Jobs:
+    """Return the work of this process that nobody waits for."""
+    return Jobs()
 
 
 def _say(line: str) -> None:

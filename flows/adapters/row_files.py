@@ -37,6 +37,23 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write rows as a CSV file that `read_rows` reads back as they are: null is an empty field, empty text is `""`.
+
+    Columns that the system adds are left out, `_deleted` is kept where a row is.
+    """
+    import duckdb  # noqa: PLC0415
+
+    kept = [name for name in table.column_names if name not in _OURS]
+    if "_deleted" in kept and not any(table["_deleted"].to_pylist()):
+        kept.remove("_deleted")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("batch", table.select(kept))
+        file = "'" + str(path).replace("'", "''") + "'"
+        connection.execute(f"COPY batch TO {file} (FORMAT csv, HEADER)")
+
+
 def to_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Turn an Arrow table into rows; times become ISO text, with an offset where they have a zone."""
     kept = table.select([name for name in table.column_names if name not in _OURS])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -35,15 +36,23 @@ class Bucket:
     run: float
 
 
-def count_in_main(stack: Stack, run: Run, condition: str) -> int:
-    """Count the current rows of the run's dataset in `main`, without the run's own, that a condition is true for."""
+def count_in_main(stack: Stack, run: Run, conditions: Mapping[str, str]) -> dict[str, int]:
+    """Count the current rows of the run's dataset in `main`, without its own, that each condition is true for.
+
+    `conditions` are name → SQL; one that does not fit the columns of `main` is missing in the answer.
+    """
     source = stack.source(run.source)
     with _open(stack, run) as (connection, has_main):
         if not has_main:
-            return 0
+            return dict.fromkeys(conditions, 0)
         current = select_current("records", source.key, source.updated_at)
-        [[rows]] = connection.execute(f"SELECT count(*) FROM ({current}) WHERE {condition}").fetchall()
-        return int(rows)
+        connection.execute(f"CREATE TEMP TABLE current_rows AS {current}")
+        counts = {}
+        for name, condition in conditions.items():
+            with contextlib.suppress(duckdb.BinderException):
+                query = f"SELECT count(*) FROM current_rows WHERE {condition}"
+                counts[name] = int(connection.execute(query).fetchall()[0][0])
+        return counts
 
 
 def compare_distribution(stack: Stack, run: Run, column: str) -> tuple[Bucket, ...]:

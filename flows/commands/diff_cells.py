@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from flows.adapters import duck
 from flows.commands.diff_store import StoredDiff
 from flows.compare.diff_figures import select_cells
 from flows.domain.errors import UsageError
+from flows.domain.people import HIDDEN
 
 KINDS = ("added", "removed", "changed")
 
@@ -41,9 +43,17 @@ class Cell:
     kind: str
 
 
-def write_cells(stored: StoredDiff, out: Path) -> None:
-    """Write every differing cell, by key, as Parquet: key, column, base, candidate, kind."""
-    query = f'SELECT key, "column", base, candidate, kind FROM ({_select(stored, EVERY_CELL)}) ORDER BY "row", place'
+def write_cells(stored: StoredDiff, out: Path, hidden: Collection[str] = ()) -> None:
+    """Write every differing cell, by key, as Parquet: key, column, base, candidate, kind.
+
+    HIDDEN stands for the values of `hidden` columns.
+    """
+    masked = ", ".join(duck.literal(name) for name in hidden) or "NULL"
+    base, candidate = (f'CASE WHEN "column" IN ({masked}) THEN {duck.literal(HIDDEN)} ELSE {side} END AS {side}'
+                       for side in ("base", "candidate"))  # fmt: skip
+    key = f"{duck.literal(HIDDEN)} AS key" if {*stored.diff.stored.key} & {*hidden} else "key"
+    query = f'SELECT {key}, "column", {base}, {candidate}, kind FROM ({_select(stored, EVERY_CELL)})'
+    query += ' ORDER BY "row", place'
     with _connect(stored) as connection:
         try:
             connection.execute(f"COPY ({query}) TO {duck.literal(str(out))} (FORMAT parquet, COMPRESSION zstd)")
@@ -93,30 +103,36 @@ def read_row_page(
     only: CellFilter = EVERY_CELL,
     conditions: Mapping[str, str] | None = None,
 ) -> tuple[RowDiff, ...]:
-    """Return one page of the rows with differing cells, in the order of the key; `conditions` are name → SQL.
+    """Return one page of the rows with differing cells: those that meet one of `conditions`, name → SQL, come first.
 
-    A condition that does not fit the compared columns marks nothing. UsageError as in `read_page`.
+    Within both the order is that of the key. A condition that does not fit the compared columns marks nothing.
+    UsageError as in `read_page`.
     """
     # every stored row differs: only a filter by column has to look at the cells of all of them
     choice = _select(stored, only) if only.column else _select_rows(stored, only)
     with _connect(stored) as connection:
+        connection.execute('CREATE TEMP TABLE failing (name VARCHAR, "row" BIGINT)')
+        for name, condition in (conditions or {}).items():
+            met = f"SELECT {duck.literal(name)}, diff_row FROM ({_select_failing(stored, condition, _rows(stored))})"
+            with contextlib.suppress(duckdb.Error):
+                connection.execute(f"INSERT INTO failing {met}")
         try:
-            connection.execute(f'CREATE TEMP TABLE chosen AS SELECT DISTINCT "row" FROM ({choice}) '
-                               f'ORDER BY "row" LIMIT {size} OFFSET {page * size}')  # fmt: skip
+            connection.execute(
+                f'CREATE TEMP TABLE chosen AS SELECT "row", "row" IN (SELECT "row" FROM failing) AS fails '
+                f'FROM (SELECT DISTINCT "row" FROM ({choice})) ORDER BY fails DESC, "row" '
+                f"LIMIT {size} OFFSET {page * size}"
+            )
         except duckdb.BinderException as error:
             raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
         chosen = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
         cells = _select_cells(stored, CellFilter(column=only.column), chosen)
-        query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) ORDER BY "row", place'
-        found = connection.execute(query).fetchall()
+        query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) JOIN chosen USING ("row")'
+        found = connection.execute(f'{query} ORDER BY fails DESC, "row", place').fetchall()
         fails: dict[int, list[str]] = {}
-        for name, condition in (conditions or {}).items():
-            rows = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
-            try:
-                for (number,) in connection.execute(_select_failing(stored, condition, rows)).fetchall():
-                    fails.setdefault(number, []).append(name)
-            except duckdb.Error:
-                continue
+        for number, name in connection.execute(
+            'SELECT "row", name FROM failing SEMI JOIN chosen USING ("row") ORDER BY failing.rowid'
+        ).fetchall():
+            fails.setdefault(number, []).append(name)
     made: dict[int, RowDiff] = {}
     for number, key, kind, column, base, candidate in found:
         row = made.setdefault(number, RowDiff(number, key, kind, {}, tuple(fails.get(number, ()))))

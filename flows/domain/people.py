@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from flows.domain.errors import PolicyRefused
 
+HIDDEN = "•••"
+"""What stands where a personal value is not shown."""
 EVERYBODY = "*"
 """In a claim map: whoever has signed in."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import PROJECT
@@ -32,6 +33,12 @@ def press(page: AppTest, label: str) -> None:
     """Press the button whose label begins like this."""
     next(each for each in page.button if each.label.startswith(label)).click().run()
     assert not page.exception
+
+
+def table(page: AppTest, column: str) -> pd.DataFrame:
+    """Return the one table of a page that has a column."""
+    [found] = [each.value for each in page.dataframe if column in each.value.columns]
+    return found
 
 
 def said(page: AppTest) -> str:

@@ -13,7 +13,7 @@ from flows.commands.fixes import fix
 from flows.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
-from tests.ui.pages import open_page, press, said
+from tests.ui.pages import open_page, press, said, table
 from ui import people
 from ui.reads import HIDDEN
 
@@ -39,41 +39,42 @@ def as_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARTIFACT_SIGN_IN", "proxy")
     monkeypatch.setenv("DARTIFACT_PROXY_SECRET", "let me in")
     headers = {"X-Dartifact-Proxy": "let me in", "X-Forwarded-Email": "eve@example.com"}
-    monkeypatch.setattr(people.st, "context", SimpleNamespace(headers=headers))
+    monkeypatch.setattr(people.st, "context", SimpleNamespace(headers=headers, ip_address="192.0.2.7"))
 
 
 def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     assert "failed at the local gate" in said(page)
     assert "1 of 3 rows is not" in said(page)
-    [checks] = (each.value for each in page.dataframe)
-    assert checks["outcome"].tolist()[0] == "✗ failed"
-    assert checks["check"].tolist()[0] == "orders.status.invalid"
+    assert "window claimed** · 0.0 s → **batch committed** · 0.0 s → **run failed" in said(page)
+    checks = table(page, "measured")
+    assert checks.iloc[0][["check", "measured", "failing rows", "known", "outcome"]].tolist() == [
+        "✗ status.invalid", "1", "1", "0", "failed",
+    ]  # fmt: skip
     assert "3 rows" in said(page)
 
-    page = open_page("run", run=bad.run_id, part="Difference with main")
     assert "**2** added · **0** removed · **1** changed · **0** unchanged" in said(page)
-    rows, columns = (each.value for each in page.dataframe)
-    assert columns["column"].tolist() == ["amount", "updated_at"]
-    assert rows["key"].tolist() == ["1", "2", "3"]
-    assert rows["amount"].tolist() == ["5.00 → 7.00", "+ 10.00", "+ 10.00"]
-    assert rows["fails"].tolist() == ["", "✗ orders.status.invalid", ""]
+    assert table(page, "share")["column"].tolist() == ["amount", "updated_at"]
+    rows = table(page, "key")
+    assert rows["key"].tolist() == ["2", "1", "3"]  # what fails comes first
+    assert rows["amount"].tolist() == ["+ 10.00", "5.00 → 7.00", "+ 10.00"]
+    assert rows["fails"].tolist() == ["✗ orders.status.invalid", "", ""]
+
+    assert "in main" not in checks.columns
+    press(page, "Ask main the same")
+    assert table(page, "in main")["in main"].tolist()[:2] == ["0", ""]
 
     page = open_page("run", run=bad.run_id, part="Failing rows")
-    [failing] = (each.value for each in page.dataframe)
-    assert failing["order_id"].tolist() == [2]
-    press(page, "Ask main the same")
-    assert "0 rows of main fail this check" in said(page)
+    assert table(page, "order_id")["order_id"].tolist() == [2]
 
 
 def test_it_shows_how_values_lie_on_both_sides_and_what_happened(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id, part="Distributions", of="status")
-    [shares] = (each.value for each in page.dataframe)
-    assert shares.values.tolist() == [["paid", "100.0%", "66.7%"], ["lost", "0.0%", "33.3%"]]
+    assert table(page, "this run").values.tolist() == [["paid", "100.0%", "66.7%"], ["lost", "0.0%", "33.3%"]]
     page = open_page("run", run=bad.run_id, part="Distributions", of="amount")
-    assert len(page.dataframe[0].value) == 30
+    assert len(table(page, "this run")) == 30
     page = open_page("run", run=bad.run_id, part="Timeline")
-    [events] = (each.value for each in page.dataframe)
+    events = table(page, "event")
     assert events["event"].tolist()[0] == "WindowClaimed"
     assert events["event"].tolist()[-1] == "RunFailed"
 
@@ -81,7 +82,7 @@ def test_it_shows_how_values_lie_on_both_sides_and_what_happened(shop: World, ba
 def test_failing_rows_are_left_out_and_the_rest_is_queued(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     page.text_input[0].set_value("the shop has lost it")
-    press(page, "Leave failing rows out")
+    press(page, "Leave rows out")
     assert "Of 3 rows 2 are [orders-hand-" in said(page)
     assert "1 stay on run-" in said(page)
     [derived] = shop.stack.ledger.runs(ingestor="hand")
@@ -98,7 +99,7 @@ def test_a_fix_is_uploaded(shop: World, bad: Run) -> None:
     rows = [f"{number},C000001,paid,5.00,EUR,2021-01-01T00:00:00Z,{stamped}" for number in (1, 2, 3)]
     text = "order_id,customer_id,status,amount,currency,ordered_at,updated_at\n" + "\n".join(rows)
     page.file_uploader[0].upload("orders.csv", text.encode(), "text/csv")
-    page.text_input(key="fix_reason").set_value("asked the shop")
+    page.text_input[1].set_value("asked the shop")
     press(page, "Fix and check again")
     assert f"{bad.run_id} is queued now" in said(page)
     assert shop.integrate().merged == [bad.run_id]
@@ -110,16 +111,17 @@ def test_a_viewer_looks_and_decides_nothing(shop: World, monkeypatch: pytest.Mon
     page = open_page("run", run=run.run_id)
     assert "customers.email: its values are personal and hidden" in said(page)
     page.text_input[0].set_value("please")
-    for label in ("Approve", "Leave failing rows out", "Reject", "Recheck"):
+    for label in ("Approve", "Leave rows out", "Reject", "Recheck"):
         press(page, label)
         assert "a viewer may not" in said(page)
     assert shop.run(run).phase is Phase.FAILED
-    failing = open_page("run", run=run.run_id, part="Failing rows").dataframe[0].value
+    failing = table(open_page("run", run=run.run_id, part="Failing rows"), "email")
     assert set(failing["email"]) == {HIDDEN}
     assert "nobody" not in failing.to_string()
     page = open_page("run", run=run.run_id, part="Difference with main")
-    assert "nobody" not in page.dataframe[0].value.to_string()
-    assert set(page.dataframe[0].value["email"]) == {f"+ {HIDDEN}"}
+    assert all("nobody" not in each.value.to_string() for each in page.dataframe)
+    assert set(table(page, "key")["email"]) == {f"+ {HIDDEN}"}
+    assert "Download its rows" not in [each.proto.label for each in page.get("download_button")]
     assert "email" not in open_page("run", run=run.run_id, part="Distributions").selectbox(key="of").options
 
 
@@ -127,9 +129,11 @@ def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id, part="Difference with main")
     page.selectbox(key="check").select("orders.status.invalid").run()
     assert not page.exception
-    assert set(page.dataframe[0].value["key"]) == {"2"}
+    assert set(table(page, "key")["key"]) == {"2"}
     page.selectbox(key="kind").select("removed").run()
     assert "Nothing differs here." in said(page)
+    assert "no check orders.nothing has failed" in said(open_page("run", run=bad.run_id, check="orders.nothing"))
+    assert "there is no such page" in said(open_page("run", run=bad.run_id, page="7")).lower()
 
 
 def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
@@ -160,7 +164,7 @@ def test_what_was_fixed_since_it_was_shown_is_not_approved(shop: World, bad: Run
     rows = [bad_order(each) | {"updated_at": stamp(shop.clock())} for each in (2, 3, 4)]
     fix(shop.stack, bad.run_id, rows, reason="other rows", actor="bob")
     page.text_input[0].set_value("known")
-    for label in ("Approve", "Leave failing rows out", "Reject"):
+    for label in ("Approve", "Leave rows out", "Reject"):
         stale = open_page("run", run=bad.run_id)
         stale.session_state[f"shown run {bad.run_id}"] = (bad.commit, bad.report)
         stale.text_input[0].set_value("known")

@@ -44,13 +44,13 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
         tx.move_run(run.run_id, Phase.FAILED, "RunFailed", "test", changes={"reasons": ["3 rows are odd"]})
     ledger.close()
     now = said(AppTest.from_file(APP, default_timeout=30).run())
-    assert "1 run waits for a person" in now
+    assert "1 run waits for a reviewer" in now
     assert "3 rows are odd" in now
     page = open_page("runs")
     shown = page.dataframe[-1].value
     assert shown["run"].tolist() == [f"run?run={run.run_id}"]
     assert shown["branch"].tolist() == [run.branch]
-    assert shown["phase"].tolist() == ["failed"]
+    assert shown["phase"].tolist() == ["✗ failed"]
     assert shown["why"].tolist() == ["3 rows are odd"]
     assert "1 failed" in page.caption[0].value
 

@@ -1,4 +1,4 @@
-"""Activity: who did what, when and why."""
+"""Activity: who did what, when, why and from where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import reads
-from ui.format import ask_filter, read_before, show_paging, tell_error, tell_time
+from ui.format import ALL, choose, read_before, show_paging, tell_error, tell_time
 
 PAGE = 200
 EXPORTED = 100_000
@@ -25,50 +25,59 @@ def pack(events: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def show_page() -> None:
+def show_events() -> None:
     """Show the events of the ledger, newest first; filters and page are part of the URL."""
-    st.title("Activity")
     left, right = st.columns(2)
     with left:
-        kind = ask_filter("Event", "event")
+        kind = choose("Event", [ALL, *reads.name_events("type")], "event", every="all events")
     with right:
-        actor = ask_filter("Who", "who")
-    try:
-        events = reads.list_events(kind, actor, read_before(), PAGE + 1)
-    except DartifactError as error:
-        tell_error(error)
-        return
+        actor = choose("Who", [ALL, *reads.name_events("actor")], "who", every="everybody")
+    only = ("" if kind == ALL else kind, "" if actor == ALL else actor)
+    events = reads.list_events(*only, read_before(), PAGE + 1)
     shown = events[:PAGE]
     if not shown:
         st.info("Nothing of that has happened.")
-    else:
-        st.dataframe(
-            [
-                {
-                    "at (UTC)": tell_time(each["at"]),
-                    "who": each["actor"],
-                    "event": each["type"],
-                    "run": f"run?run={each['run']}" if each["run"] else "",
-                    "dartifact": each["dartifact"],
-                    "why": each["why"],
-                }
-                for each in shown
-            ],
-            hide_index=True,
-            width="stretch",
-            height=600,
-            column_config={"run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$")},
-        )
-    if shown:
-        st.download_button(
-            "Export as CSV",
-            lambda: pack(reads.list_events(kind, actor, None, EXPORTED)),
-            "activity.csv",
-            "text/csv",
-            on_click="ignore",
-            help=f"the newest {EXPORTED:,} that the filter lets through",
-        )
+        return
+    st.dataframe(
+        [
+            {
+                "at (UTC)": tell_time(each["at"]),
+                "who": each["actor"],
+                "event": each["type"],
+                "run": f"run?run={each['run']}" if each["run"] else "",
+                "dartifact": f"dartifacts?dartifact={each['dartifact']}" if each["dartifact"] else "",
+                "why": each["why"],
+                "from where": each["place"],
+            }
+            for each in shown
+        ],
+        hide_index=True,
+        width="stretch",
+        height=600,
+        column_config={
+            "run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$"),
+            "dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$"),
+            "why": st.column_config.TextColumn(width="large"),
+        },
+    )
+    st.download_button(
+        "Export as CSV",
+        lambda: pack(reads.list_events(*only, None, EXPORTED)),
+        "activity.csv",
+        "text/csv",
+        on_click="ignore",
+        help=f"the newest {EXPORTED:,} that the filter lets through",
+    )
     show_paging(shown[-1]["sequence"] if len(events) > PAGE else None)
+
+
+def show_page() -> None:
+    """Show the page; a fault is said, not thrown."""
+    st.title("Activity")
+    try:
+        show_events()
+    except DartifactError as error:
+        tell_error(error)
 
 
 show_page()

@@ -8,20 +8,14 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import (
-    decide,
-    link,
-    plain,
-    recall_shown,
-    show_changed_columns,
-    show_row_counts,
-    show_said,
-    tell_error,
-    tell_time,
-)
+from ui.difference import show_difference
+from ui.format import choose, decide, link, list_some, plain, recall_shown, show_said, tell_error, tell_time
 
 MOST = 200
 PRODUCTION = "production"
+
+
+# The list
 
 
 def show_list() -> None:
@@ -35,7 +29,7 @@ def show_list() -> None:
             {
                 "dartifact": f"dartifacts?dartifact={each['dartifact']}",
                 "state": each["state"],
-                "built": tell_time(each["created_at"]),
+                "built (UTC)": tell_time(each["created_at"]),
                 "runs": len(each["runs"]),
                 "why": "; ".join(each["reasons"]),
             }
@@ -43,8 +37,15 @@ def show_list() -> None:
         ],
         hide_index=True,
         width="stretch",
-        column_config={"dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$")},
+        height=38 + 35 * min(len(found), 16),
+        column_config={
+            "dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$", width=140),
+            "why": st.column_config.TextColumn(width="large"),
+        },
     )
+
+
+# One dartifact
 
 
 def show_passport(dartifact: dict[str, Any]) -> None:
@@ -53,40 +54,54 @@ def show_passport(dartifact: dict[str, Any]) -> None:
     reasons = "".join(f"\n- {plain(each)}" for each in dartifact["reasons"])
     bad = dartifact["state"] in ("red", "bad")
     (st.error if bad else st.success)(f"**{dartifact['state']}**{reasons}")
-    st.markdown(
-        f"Built at {tell_time(dartifact['created_at'])} UTC from main {dartifact['main_commit'][:12]} "
-        f"with the code {dartifact['code_digest'][:12]}; it holds {len(dartifact['runs'])} runs."
-    )
-    marts = passport.get("marts", {})
-    if marts:
-        st.dataframe(
-            [{"mart": name, "rows": figures["rows"]} for name, figures in marts.items()],
-            hide_index=True,
-        )
+    st.markdown("\n".join(f"- {line}" for line in tell_passport(dartifact, passport)))
     with st.expander("Runs"):
         st.write(", ".join(dartifact["runs"]) or "none")
     with st.expander("Passport as it is written"):
         st.json(passport)
 
 
-def show_difference(dartifact: dict[str, Any], base: str) -> None:
-    """Show what its marts would change in production, or against another dartifact."""
-    st.subheader(f"Marts against {base}")
-    other = reads.read_production()["settled"] if base == PRODUCTION else reads.read_dartifact(base)["commit"]
-    if not other or not dartifact["commit"]:
-        st.info(f"{base if not other else 'This dartifact'} holds no marts to compare.")
+def tell_passport(dartifact: dict[str, Any], passport: dict[str, Any]) -> list[str]:
+    """Say in sentences what a passport holds."""
+    cost, checks = passport.get("cost", {}), passport.get("checks", {})
+    took = f" in {cost['seconds']:.1f} s" if "seconds" in cost else ""
+    data = passport.get("inputs", {}).get("configuration", {}).get("data")
+    new, gone = reads.compare_with_live(dartifact["runs"])
+    lines = [
+        f"built {tell_time(dartifact['created_at'])} UTC{took} from main {dartifact['main_commit'][:12]} "
+        f"with the code {dartifact['code_digest'][:12]}",
+        f"holds {len(dartifact['runs'])} runs" + (f" on {data} data" if data else ""),
+        f"{len(new)} of them production does not show: {list_some(new)}" if new else "production shows all of them",
+    ]
+    if gone:
+        lines.append(f"lacks {len(gone)} runs that production shows: {list_some(gone)}")
+    if checks:
+        lines.append("checks: " + ", ".join(f"{count} {outcome}" for outcome, count in checks.items() if count))
+    if passport.get("refused"):
+        lines.append(f"built with the last good code: {plain(str(passport['refused']))}")
+    return lines
+
+
+def show_difference_with(dartifact: dict[str, Any], base: str) -> None:
+    """Show what its marts would change in production, or against another dartifact: all of them, then one by rows."""
+    before = reads.read_base(None if base == PRODUCTION else base)
+    if before is None or not before["commit"] or not dartifact["commit"]:
+        st.info(f"{base if dartifact['commit'] else 'This dartifact'} holds no marts to compare.")
         return
-    marts = reads.name_marts(other, dartifact["commit"])
-    for mart in marts:
-        st.markdown(f"**{mart}**")
-        try:
-            with st.spinner(f"comparing {mart}"):
-                report = reads.read_mart_diff(mart, other, dartifact["commit"]).diff.report
-        except DartifactError as error:
-            tell_error(error)
-            continue
-        show_row_counts(report)
-        show_changed_columns(report, reads.hidden_columns())
+    marts = reads.compare_marts(before["passport"] or {}, dartifact["passport"] or {})
+    if not marts:
+        st.info("Neither has a mart.")
+        return
+    st.dataframe(
+        [{"mart": each["mart"], f"rows in {base}": each["rows_before"], "rows": each["rows"],
+          "content": "≠ differs" if each["differs"] else "= same"} for each in marts],
+        hide_index=True,
+        width="stretch",
+    )  # fmt: skip
+    mart = choose("Mart", [each["mart"] for each in sorted(marts, key=lambda each: not each["differs"])], "mart")
+    with st.spinner(f"comparing {mart}"):
+        stored = reads.read_mart_diff(mart, before["commit"], dartifact["commit"])
+    show_difference(stored, reads.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
 
 
 def show_decision(dartifact: dict[str, Any]) -> None:
@@ -98,6 +113,7 @@ def show_decision(dartifact: dict[str, Any]) -> None:
         st.markdown(f"**{len(found['given'])} of {found['needed']} approvals**")
         st.markdown("\n".join(f"- {plain(each['who'])}: {plain(each['why'])}" for each in found["given"]))
     if not waits:
+        st.caption("Nothing is to be decided on this dartifact.")
         return
     if found["authors"]:
         st.caption(f"Rows were changed by hand by {', '.join(found['authors'])}, who may not approve.")
@@ -119,28 +135,30 @@ def tell_approved(name: str, reason: str, commit: str) -> str:
     return f"{name} has {len(found['given'])} approvals; the policy asks for {found['needed']}."
 
 
+def show_one(name: str) -> None:
+    """Show one dartifact: what it changes to the left, the decision to the right."""
+    dartifact = reads.read_dartifact(name)
+    show_said()
+    left, right = st.columns([5, 3])
+    with right:
+        show_decision(dartifact)
+        link("Production", "production")
+    with left:
+        show_passport(dartifact)
+        others = [each["dartifact"] for each in reads.list_dartifacts(MOST) if each["dartifact"] != name]
+        base = choose("Compare with", [PRODUCTION, *others], "base")
+        show_difference_with(dartifact, base)
+
+
 def show_page() -> None:
     """Show the dartifact that the URL names, else all of them."""
     name = st.query_params.get("dartifact", "")
     st.title(f"Dartifact {name}" if name else "Dartifacts")
     try:
-        if not name:
+        if name:
+            show_one(name)
+        else:
             show_list()
-            return
-        dartifact = reads.read_dartifact(name)
-        show_said()
-        left, right = st.columns([3, 1])
-        with left:
-            show_passport(dartifact)
-        with right:
-            show_decision(dartifact)
-            link("Production", "production")
-        others = [each["dartifact"] for each in reads.list_dartifacts(MOST) if each["dartifact"] != name]
-        asked = st.query_params.get("base", PRODUCTION)
-        bases = [PRODUCTION, *others]
-        base = st.selectbox("Compare with", bases, index=bases.index(asked) if asked in bases else 0)
-        st.query_params["base"] = base
-        show_difference(dartifact, base)
     except DartifactError as error:
         tell_error(error)
 

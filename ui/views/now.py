@@ -49,21 +49,21 @@ def show_station(place: Any, name: str, colour: str, word: str, note: str) -> No
     """Show one station."""
     with place.container(border=True):
         st.caption(name)
-        st.markdown(f"### :{colour}[{word}]")
+        st.markdown(f"# :{colour}[{word}]")
         st.caption(note or " ")
 
 
 def show_stopped(now: dict[str, Any]) -> None:
-    """Show what waits for a person: dartifacts for approvals, runs that failed for a decision."""
+    """Show what waits for reviewers: dartifacts for approvals, runs that failed for a decision."""
     for each in now["unapproved"]:
         link(f":orange[‖ {each['given']} of {each['needed']} approvals] {each['dartifact']}", "dartifacts",
              dartifact=each["dartifact"])  # fmt: skip
     if not now["stopped"] and not now["unapproved"]:
-        st.markdown(":green[✓] Nothing waits for a person.")
+        st.markdown(":green[✓] Nothing waits for a reviewer.")
     if not now["stopped"]:
         return
     count = now["counts"].get("failed", 0) + now["counts"].get("held", 0)
-    st.markdown(f"#### :red[✗ {count} {'run waits' if count == 1 else 'runs wait'} for a person]")
+    st.markdown(f"#### :red[✗ {count} {'run waits' if count == 1 else 'runs wait'} for a reviewer]")
     for each in now["stopped"][:MOST_STOPPED]:
         why = each["reasons"][0] if each["reasons"] else "no reason was written down"
         show_run(each, f"{tell_ago(each['created_at'])} · {why}")
@@ -117,7 +117,9 @@ def show_page() -> None:
     for each in now["stops"]:
         st.error(f"Stopped: {plain(each)}")
     if now["production"]["frozen"]:
-        st.warning(f"Promotions are frozen: {plain(now['production']['frozen'])}")
+        st.warning(f"‖ Promotions are frozen and wait for an operator: {plain(now['production']['frozen'])}")
+    if reads.is_prefect_up() is False:
+        st.warning("Prefect does not answer: nothing is brought, built or promoted by itself; decisions work.")
     show_stations(now)
     if not now["counts"]:
         st.info("No runs yet. `dartifact demo` shows everything at work; `dartifact ingest orders` brings one run.")

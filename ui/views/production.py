@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import decide, list_some, plain, recall_shown, show_said, tell_error, tell_time
+from ui.format import decide, link, list_some, plain, recall_shown, show_said, tell_error, tell_time
 
 SLOTS = ("blue", "green")
 PAST = 30
@@ -120,12 +120,43 @@ def show_preview(preview: dict[str, Any]) -> None:
     ]
     st.markdown("\n".join(f"- {line}" for line in lines))
     if preview["marts"]:
-        st.dataframe(
-            [{"mart": name, "rows now": rows["rows_now"], "rows then": rows["rows_then"]}
-             for name, rows in preview["marts"].items()],
-            hide_index=True,
-            width="stretch",
-        )  # fmt: skip
+        show_changes(preview)
+        link("row by row", "dartifacts", dartifact=preview["returns"])
+
+
+@st.fragment(run_every=1)
+def show_changes(preview: dict[str, Any]) -> None:
+    """Show which marts change and how many rows of each; the rows are counted meanwhile, and hold nobody up."""
+    st.dataframe(
+        [
+            {
+                "mart": each["mart"],
+                "rows now": each["rows_before"],
+                "rows then": each["rows"],
+                "what changes": tell_changes(each["mart"], *preview["builds"]) if each["differs"] else "nothing",
+            }
+            for each in preview["marts"]
+        ],
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "mart": st.column_config.TextColumn(width=130),
+            "rows now": st.column_config.NumberColumn(width=70),
+            "rows then": st.column_config.NumberColumn(width=70),
+        },
+    )
+
+
+def tell_changes(mart: str, now: str, then: str) -> str:
+    """Say how many rows of a mart differ at two commits, as far as it is known."""
+    try:
+        report = reads.ask_mart_diff(mart, now, then)
+    except DartifactError as error:
+        return f"cannot be counted: {error.message}"
+    if report is None:
+        return "counting"
+    rows = report.rows
+    return f"{rows.changed:,} rows changed, {rows.added:,} new, {rows.removed:,} gone"
 
 
 def show_cancel() -> None:
@@ -231,7 +262,11 @@ def show_page() -> None:
     """Show production and what can be done about it."""
     st.title("Production")
     show_said()
-    st.caption("What you do here takes effect at once, also without Prefect.")
+    if reads.is_prefect_up() is False:
+        st.warning("Prefect does not answer: nothing is brought, built or promoted by itself. "
+                   "What you do here takes effect at once all the same.")  # fmt: skip
+    else:
+        st.caption("What you do here takes effect at once, also without Prefect.")
     try:
         production, under_way = reads.read_production(), reads.read_under_way()
     except DartifactError as error:

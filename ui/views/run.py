@@ -1,47 +1,48 @@
-"""One run: why it was stopped, what it would change in `main`, and the decision."""
+"""One run on one screen: why it was stopped, what it would change in `main`, its checks, and the decision in reach."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
-from flows.commands.diff_cells import CellFilter, RowDiff
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Run
 from ui import actions, reads
+from ui.difference import show_difference
+from ui.distribution import show_distribution
 from ui.format import (
     OUTCOME_MARKS,
+    PHASE_MARKS,
+    choose,
     decide,
     link,
     plain,
     recall_shown,
-    show_changed_columns,
-    show_row_counts,
     show_said,
-    tell_age,
+    tell_duration,
     tell_error,
     tell_time,
 )
 
-PAGE = 50
-ALL = "all"
+MOST_FAILING = 50
 _STOPPED = ("failed", "held")
 _ORDER = ("failed", "errored", "warned", "skipped", "passed")
-_SIGNS = {"added": "+ ", "removed": "− ", "changed": ""}
-_COLOURS = {"+": "rgba(46, 160, 67, .25)", "−": "rgba(248, 81, 73, .25)"}
-_CHANGED = "rgba(210, 153, 34, .30)"
+_NO_ROWS = "The run has brought no rows."
+
+
+# What it is
 
 
 def show_verdict(run: dict[str, Any]) -> None:
-    """Say where the run stands and why, with what a person needs to go on by hand."""
+    """Say where the run stands and why, how it came there, with what a person needs to go on by hand."""
     gate = f" at the {run['gate']} gate" if run["gate"] else ""
-    words = f"{run['phase']}{gate}"
+    words = f"{PHASE_MARKS[run['phase']]} {run['phase']}{gate}"
     reasons = "".join(f"\n- {plain(reason)}" for reason in run["reasons"])
     (st.error if run["phase"] in ("failed", "rejected") else st.warning if run["phase"] == "held" else st.success)(
         f"**{words}**{reasons}"
@@ -52,198 +53,167 @@ def show_verdict(run: dict[str, Any]) -> None:
     stretch = f"{tell_time(window['lo'])} to {tell_time(window['hi'])[11:]}"
     about.caption(f"{run['rows'] or 0:,} rows · commit {(run['commit'] or 'none')[:12]} · window {stretch} "
                   f"({window['state']})")  # fmt: skip
+    st.caption(tell_way(run["events"]))
 
 
-def show_checks(run: dict[str, Any]) -> None:
-    """Show every check, the failing ones first: measured, allowed, and how it went in the last runs."""
-    if not run["checks"]:
-        st.info("No gate has seen this run yet.")
-        return
-    checks = sorted(run["checks"], key=lambda each: _ORDER.index(each["outcome"]))
-    counts = [f"{sum(each['outcome'] == name for each in checks)} {name}" for name in _ORDER]
-    st.caption(" · ".join(each for each in counts if not each.startswith("0 ")))
-    trends = reads.read_trends(run)
-    st.dataframe(
-        [
-            {
-                "outcome": f"{OUTCOME_MARKS[each['outcome']]} {each['outcome']}",
-                "check": each["check"],
-                "measured": each["measured"],
-                "allowed": each["threshold"] or "",
-                "last runs": trends.get(each["check"]),
-                "failing rows": each["failing_rows"] or None,
-                "of them in main": each["known_rows"],
-                "what it says": each["message"],
-            }
-            for each in checks
-        ],
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "check": st.column_config.TextColumn(width="medium"),
-            "allowed": st.column_config.TextColumn(width="small"),
-            "last runs": st.column_config.LineChartColumn(
-                help="what it measured, up to this run", width="small", color="gray"
-            ),
-            "what it says": st.column_config.TextColumn(width="large"),
-        },
-    )
-
-
-def show_failing(run: dict[str, Any]) -> None:
-    """Show the failing rows of a check, and how many rows of `main` fail it too."""
-    checks = {each["check"]: each for each in run["checks"] if each["failing_rows"] and each["condition"]}
-    if not checks:
-        st.info("No check of this run has failing rows.")
-        return
-    check = choose("Check", list(checks), "failing_check")
-    found = reads.read_failing(run["run_id"], check, PAGE)
-    st.caption(f"{plain(found['message'])}. Shown: {len(found['rows']):,} of {found['failing_rows']:,}.")
-    st.dataframe(found["rows"], hide_index=True, width="stretch")
-    ask, save, _ = st.columns([1, 1, 2])
-    if ask.button("Ask main the same", help="counts the rows of main that fail this check", width="stretch"):
-        with st.spinner("counting in main"):
-            count = reads.count_same_in_main(run["run_id"], checks[check]["condition"])
-        st.info(f"{count:,} rows of main fail this check, without this run's.")
-    frame = pd.DataFrame(found["rows"])
-    save.download_button("Download as CSV", lambda: frame.to_csv(index=False), f"{run['run_id']}-{check}.csv",
-                         "text/csv", on_click="ignore", width="stretch")  # fmt: skip
-
-
-def show_diff(run: dict[str, Any]) -> None:
-    """Show what the run would change in `main`: a line per column, then the rows, page by page."""
-    if not run["commit"]:
-        st.info("The run has brought no rows.")
-        return
-    with st.spinner("comparing with main"):
-        stored = reads.read_diff(run["run_id"])
-    report, hidden = stored.diff.report, reads.hide_examples(stored.diff.report)
-    show_row_counts(report)
-    if report.three_way:
-        three = report.three_way
-        st.caption(f"Keys changed by this run alone {three.run:,}, in main since it branched {three.main:,}, "
-                   f"by both {three.both:,}.")  # fmt: skip
-    conditions = {each["check"]: each["condition"] for each in run["checks"] if each["condition"]}
-    kind_box, column_box, check_box, page_box = st.columns(4)
-    with kind_box:
-        kind = choose("Kind", [ALL, "added", "removed", "changed"], "kind")
-    with column_box:
-        column = choose("Column", [ALL, *(each.name for each in report.columns)], "column")
-    with check_box:
-        check = choose("Failing check", [ALL, *conditions], "check")
-    page = page_box.number_input("Page", min_value=1, value=1, key="page", bind="query-params")
-    only = CellFilter("" if kind == ALL else kind, "" if column == ALL else column, conditions.get(check, ""))
-    rows = reads.read_rows(stored, int(page) - 1, PAGE, only, conditions)
-    if not rows:
-        st.info("Nothing differs here. Rows that main has in a newer version change nothing; "
-                "all rows that fail a check are under Failing rows.")  # fmt: skip
-    else:
-        st.dataframe(lay_out(rows, hidden), hide_index=True, width="stretch")
-        st.caption("old → new in changed cells, + added, − removed; ✗ fails a check")
-    show_changed_columns(report, hidden)
-    if not hidden:
-        st.download_button("Download all cells", lambda: reads.pack_cells(stored), f"{run['run_id']}-cells.parquet",
-                           on_click="ignore")  # fmt: skip
-
-
-def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str]) -> Any:
-    """Return rows as a grid: key, kind, failing checks, then each column with its old and new value, marked."""
-    columns: list[str] = []
-    for each in rows:
-        columns += [name for name in each.cells if name not in columns]
-    lines = [
-        {
-            "fails": " ".join(["✗", *each.fails]) if each.fails else "",
-            "key": reads.HIDDEN if hidden & {*_key_names(each.key)} else _tell_key(each.key),
-            "kind": each.kind,
-            **{name: tell_cell(each, name, hidden) for name in columns},
-        }
-        for each in rows
-    ]
-    return pd.DataFrame(lines).style.map(mark_cell, subset=columns).map(mark_failing, subset=["fails"])
-
-
-def tell_cell(row: RowDiff, column: str, hidden: frozenset[str]) -> str:
-    """Write one cell: `old → new`, `+ new`, `− old`, or nothing where it does not differ."""
-    if column not in row.cells:
+def tell_way(events: list[dict[str, Any]], most: int = 6) -> str:
+    """Say in one line what happened to the run, with the time from each event to the next."""
+    if not events:
         return ""
-    base, candidate = (
-        reads.HIDDEN if column in hidden else "null" if each is None else each for each in row.cells[column]
-    )
-    if row.kind == "changed":
-        return f"{base} → {candidate}"
-    return f"{_SIGNS[row.kind]}{candidate if row.kind == 'added' else base}"
+    times = [datetime.fromisoformat(each["at"]) for each in events]
+    parts = [f"{tell_time(times[0])} **{_tell_event(events[0])}**"]
+    for (earlier, later), event in zip(pairwise(times), events[1:], strict=True):
+        parts.append(f"{tell_duration(later - earlier)} → **{_tell_event(event)}**")
+    if len(parts) > most:
+        parts = [*parts[:2], f"{len(parts) - most} more", *parts[2 - most :]]
+    return " · ".join(parts)
 
 
-def mark_cell(text: str) -> str:
-    """Colour a cell by its sign."""
-    return f"background-color: {_COLOURS.get(text[0], _CHANGED)}" if text else ""
-
-
-def mark_failing(text: str) -> str:
-    """Colour what a row fails."""
-    return f"background-color: {_COLOURS['−']}" if text else ""
-
-
-def _tell_key(key: Any) -> str:
-    return ", ".join(str(each) for each in key.values()) if isinstance(key, dict) else str(key)
-
-
-def _key_names(key: Any) -> Sequence[str]:
-    return list(key) if isinstance(key, dict) else ()
-
-
-def show_distribution(run: dict[str, Any]) -> None:
-    """Show how the values of a column lie in `main` and in this run, over each other."""
-    if not run["commit"]:
-        st.info("The run has brought no rows.")
-        return
-    hidden = reads.hidden_columns(run["source"])
-    columns = [name for name in reads.list_columns(run["source"]) if name not in hidden]
-    failing = [each["column"] for each in run["checks"] if each["outcome"] == "failed" and each["column"] in columns]
-    columns.sort(key=lambda each: each not in failing)
-    column = choose("Column", columns, "of")
-    buckets = reads.read_distribution(run["run_id"], column)
-    if not buckets:
-        st.info("There is nothing but nulls.")
-        return
-    long = pd.DataFrame(
-        [
-            {"value": each.label, "lo": each.lo, "hi": each.hi, "rows of": side, "share": share}
-            for each in buckets
-            for side, share in (("main", each.main), ("this run", each.run))
-        ]
-    )
-    is_number = buckets[0].lo is not None
-    bars = alt.Chart(long).mark_bar(opacity=0.55).encode(
-        x=alt.X("lo:Q", title=column, bin="binned") if is_number
-        else alt.X("value:N", sort=[each.label for each in buckets], title=column),
-        y=alt.Y("share:Q", stack=None, axis=alt.Axis(format="%"), title="share of rows"),
-        color=alt.Color("rows of:N", scale=alt.Scale(domain=["main", "this run"], range=["#7f7f7f", "#1f77b4"])),
-        tooltip=["rows of", "value", alt.Tooltip("share:Q", format=".2%")],
-        **({"x2": "hi:Q"} if is_number else {"xOffset": "rows of:N"}),
-    )  # fmt: skip
-    st.altair_chart(bars.properties(height=280), width="stretch")
-    st.dataframe(
-        [{"value": each.label, "main": f"{each.main:.1%}", "this run": f"{each.run:.1%}"} for each in buckets],
-        hide_index=True,
-    )
+def _tell_event(event: dict[str, Any]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", event["type"]).lower()
 
 
 def show_timeline(run: dict[str, Any]) -> None:
     """Show what happened to the run, with the time from each step to the next."""
     events = run["events"]
     times = [datetime.fromisoformat(each["at"]) for each in events]
-    took = [tell_age(later - earlier) for earlier, later in pairwise(times)]
+    took = [tell_duration(later - earlier) for earlier, later in pairwise(times)]
     st.dataframe(
         [
             {"at (UTC)": tell_time(each["at"]), "event": each["type"], "who": each["actor"], "until the next": spent,
-             "why": each["why"]}
+             "why": each["why"], "from where": each["place"]}
             for each, spent in zip(events, [*took, ""], strict=True)
         ],
         hide_index=True,
         width="stretch",
     )  # fmt: skip
+
+
+# What its checks say
+
+
+def show_checks(run: dict[str, Any]) -> None:
+    """Show every check, the failing ones first: measured, allowed, how it went in the last runs, what `main` has."""
+    if not run["checks"]:
+        st.info("No gate has seen this run yet.")
+        return
+    checks = sorted(run["checks"], key=lambda each: _ORDER.index(each["outcome"]))
+    counts = [f"{sum(each['outcome'] == name for each in checks)} {name}" for name in _ORDER]
+    head, ask = st.columns([3, 2], vertical_alignment="center")
+    head.markdown("**Checks** · " + " · ".join(each for each in counts if not each.startswith("0 ")))
+    with ask:
+        in_main = ask_main(run)
+    trends = reads.read_trends(run)
+    st.dataframe(
+        [
+            {
+                "check": f"{OUTCOME_MARKS[each['outcome']]} {each['check'].removeprefix(run['source'] + '.')}",
+                "measured": _tell_number(each["measured"]),
+                "allowed": each["threshold"] or "",
+                **({"in main": _tell_number(in_main.get(each["check"]))} if in_main else {}),
+                "last runs": trends.get(each["check"]),
+                "failing rows": _tell_number(each["failing_rows"] or None),
+                "known": _tell_number(each["known_rows"]),
+                "outcome": each["outcome"],
+                "what it says": each["message"],
+            }
+            for each in checks
+        ],
+        hide_index=True,
+        width="stretch",
+        height=min(300, 38 + 35 * len(checks)),
+        column_config={
+            "check": st.column_config.TextColumn(width=150),
+            "measured": st.column_config.TextColumn(width=70, alignment="right"),
+            "allowed": st.column_config.TextColumn(width=80),
+            "last runs": st.column_config.LineChartColumn(
+                help="what it measured, up to this run", width=70, color="gray"
+            ),
+            "in main": st.column_config.TextColumn(
+                help="rows of main that fail it, without this run's", width=70, alignment="right"
+            ),
+            "failing rows": st.column_config.TextColumn(width=80, alignment="right"),
+            "known": st.column_config.TextColumn(
+                help="failing rows whose key failed in main before", width=60, alignment="right"
+            ),
+            "what it says": st.column_config.TextColumn(width="large"),
+        },
+    )
+
+
+def _tell_number(number: float | None) -> str:
+    return "" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:,.4g}"
+
+
+def ask_main(run: dict[str, Any]) -> dict[str, int]:
+    """Return how many rows of `main` fail each failing check, once a person has asked; it is counted on demand."""
+    conditions, key = failing_conditions(run), f"main {run['run_id']} {run['report']}"
+    if not conditions:
+        return {}
+    asked = st.button("Ask main the same", help="counts the rows of main that fail each of the failing checks",
+                      width="stretch")  # fmt: skip
+    if asked:
+        try:
+            with st.spinner("counting in main"):
+                st.session_state[key] = reads.count_same_in_main(run["run_id"], conditions)
+        except DartifactError as error:
+            tell_error(error)
+    found: dict[str, int] = st.session_state.get(key, {})
+    return found
+
+
+def failing_conditions(run: dict[str, Any]) -> dict[str, str]:
+    """Return check → SQL condition of the checks that name failing rows."""
+    stands_out = [each for each in run["checks"] if each["outcome"] in ("failed", "warned") and each["condition"]]
+    return {each["check"]: each["condition"] for each in sorted(stands_out, key=lambda each: each["outcome"])}
+
+
+# What its rows are
+
+
+def show_diff(run: dict[str, Any]) -> None:
+    """Show what the run would change in `main`."""
+    if not run["commit"]:
+        st.info(_NO_ROWS)
+        return
+    with st.spinner("comparing with main"):
+        stored = reads.read_diff(run["run_id"])
+    rows = stored.diff.report.rows
+    if run["phase"] in _STOPPED and not any((rows.added, rows.removed, rows.changed)):
+        st.info("Merged, this run would change nothing: main has the same rows, or newer versions of them. "
+                "Its own rows that fail a check are under Failing rows.")  # fmt: skip
+    show_difference(stored, reads.hide_examples(stored.diff.report), failing_conditions(run), run["run_id"])
+
+
+def show_failing(run: dict[str, Any]) -> None:
+    """Show the failing rows of a check."""
+    checks = [each["check"] for each in run["checks"] if each["failing_rows"] and each["condition"]]
+    if not checks:
+        st.info("No check of this run has failing rows.")
+        return
+    check = choose("Check", checks, "failing_check")
+    found = reads.read_failing(run["run_id"], check, MOST_FAILING)
+    st.caption(f"{plain(found['message'])}. Shown: {len(found['rows']):,} of {found['failing_rows']:,}.")
+    st.dataframe(found["rows"], hide_index=True, width="stretch")
+    frame = pd.DataFrame(found["rows"])
+    st.download_button("Download as CSV", lambda: frame.to_csv(index=False), f"{run['run_id']}-{check}.csv",
+                       "text/csv", on_click="ignore")  # fmt: skip
+
+
+def show_column(run: dict[str, Any]) -> None:
+    """Show how the values of a column lie in `main` and in this run; first one that a check complains of."""
+    if not run["commit"]:
+        st.info(_NO_ROWS)
+        return
+    hidden = reads.hidden_columns(run["source"])
+    columns = [name for name in reads.list_columns(run["source"]) if name not in hidden]
+    failing = [each["column"] for each in run["checks"] if each["outcome"] == "failed" and each["column"] in columns]
+    columns.sort(key=lambda each: each not in failing)
+    column = choose("Column", columns, "of")
+    show_distribution(column, reads.read_distribution(run["run_id"], column))
+
+
+# The decision
 
 
 def show_decision(run: dict[str, Any]) -> None:
@@ -257,11 +227,14 @@ def show_decision(run: dict[str, Any]) -> None:
     can_cut = has_rows and bool(failed) and all(each["condition"] for each in failed)
     with st.form("decision", border=True, enter_to_submit=False):
         reason = st.text_input("Reason", placeholder="why; kept in the ledger")
-        wants_approve = st.form_submit_button("Approve", disabled=not has_rows, width="stretch")
-        wants_cut = st.form_submit_button("Leave failing rows out", disabled=not can_cut, width="stretch",
-                                          help="merge the rest; the failing rows stay on this branch")  # fmt: skip
-        wants_reject = st.form_submit_button("Reject", width="stretch")
-        wants_recheck = st.form_submit_button("Recheck", disabled=not has_rows, width="stretch")
+        left, right = st.columns(2)
+        wants_approve = left.form_submit_button("Approve", disabled=not has_rows, width="stretch",
+                                                help="merge it as it is")  # fmt: skip
+        wants_reject = right.form_submit_button("Reject", width="stretch", help="it never lands; its rows stay a hole")
+        wants_cut = left.form_submit_button("Leave rows out", disabled=not can_cut, width="stretch",
+                                            help="merge the rest; the failing rows stay on this branch")  # fmt: skip
+        wants_recheck = right.form_submit_button("Recheck", disabled=not has_rows, width="stretch",
+                                                 help="ask the checks again, after they have changed")  # fmt: skip
     if wants_approve:
         decide(lambda: tell_phase(actions.approve(run_id, reason, commit, report)))
     if wants_cut:
@@ -272,17 +245,27 @@ def show_decision(run: dict[str, Any]) -> None:
     if wants_recheck:
         with st.spinner("asking the checks again"):
             decide(lambda: tell_phase(actions.recheck(run_id)))
-    with st.expander("Upload a fix"), st.form("fix", border=False, enter_to_submit=False):
-        file = st.file_uploader("All rows of the run, Parquet or CSV", type=["parquet", "csv"])
-        why = st.text_input("Reason", key="fix_reason", placeholder="what was wrong")
-        wants_fix = st.form_submit_button("Fix and check again", width="stretch")
-        st.caption("By hand")
+    show_fix(run, commit)
+
+
+def show_fix(run: dict[str, Any], commit: str | None) -> None:
+    """Offer to give the run other rows, and its own ones to begin with."""
+    run_id = run["run_id"]
+    with st.expander("Upload a fix"):
+        if run["commit"] and not reads.hidden_columns(run["source"]):
+            st.download_button("Download its rows", lambda: reads.pack_batch(run_id), f"{run_id}.csv", "text/csv",
+                               on_click="ignore", width="stretch", help="CSV: edit it, and upload it here")  # fmt: skip
+        with st.form("fix", border=False, enter_to_submit=False):
+            file = st.file_uploader("All rows of the run, Parquet or CSV", type=["parquet", "csv"])
+            why = st.text_input("Reason of the fix", placeholder="what was wrong")
+            wants_fix = st.form_submit_button("Fix and check again", width="stretch")
+        st.caption("Or by hand, with everything in one folder:")
         st.code(f"dartifact checkout {run_id}", language=None)
     if wants_fix and file is None:
         st.error("Choose a file first.")
     elif wants_fix and file is not None:
         with st.spinner("checking the rows"):
-            decide(lambda: tell_phase(actions.upload_fix(run_id, file.name, file.getvalue(), why)))
+            decide(lambda: tell_phase(actions.upload_fix(run_id, file.name, file.getvalue(), why, commit)))
 
 
 def tell_phase(run: Run) -> str:
@@ -299,26 +282,40 @@ def tell_cut(derived: Run, left: Run) -> str:
     )
 
 
-def choose(label: str, options: list[str], name: str) -> str:
-    """Let one option be chosen; the choice is part of the URL."""
-    return str(st.selectbox(label, options, key=name, bind="query-params"))
-
-
-def show_part(show: Callable[[dict[str, Any]], None], run: dict[str, Any]) -> None:
-    """Show a part that needs the lake; without it the rest of the page stays."""
-    try:
-        show(run)
-    except DartifactError as error:
-        tell_error(error)
-
+# The page
 
 PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "Checks": show_checks,
     "Difference with main": show_diff,
     "Failing rows": show_failing,
-    "Distributions": show_distribution,
+    "Distributions": show_column,
     "Timeline": show_timeline,
 }
+
+
+def show_part(run: dict[str, Any], part: str) -> None:
+    """Show a part that needs the lake; without it the rest of the page stays."""
+    try:
+        PARTS[part](run)
+    except DartifactError as error:
+        tell_error(error)
+        st.caption("What the ledger knows is shown; approving and rejecting work without the lake.")
+
+
+def show_run(run: dict[str, Any]) -> None:
+    """Show a run: what it would change to the left, the decision and the checks to the right."""
+    left, right = st.columns([5, 3])
+    with left:
+        show_verdict(run)
+        part = st.segmented_control("Part", list(PARTS), default=next(iter(PARTS)), key="part", bind="query-params",
+                                    required=True, label_visibility="collapsed")  # fmt: skip
+        place = st.container()
+    with right:
+        show_decision(run)
+        show_checks(run)
+        if flow_run := reads.find_in_prefect(run):
+            st.link_button("Open in Prefect", flow_run, width="stretch")
+    with place:  # last: all else is there while it is computed
+        show_part(run, part or next(iter(PARTS)))
 
 
 def show_page() -> None:
@@ -335,23 +332,7 @@ def show_page() -> None:
         return
     st.title(run["run_id"])
     show_said()
-    left, right = st.columns([3, 1])
-    with right:
-        show_decision(run)
-        if flow_run := reads.find_in_prefect(run):
-            st.link_button("Open in Prefect", flow_run, width="stretch")
-    with left:
-        show_verdict(run)
-        part = st.segmented_control(
-            "Part",
-            list(PARTS),
-            default="Checks",
-            key="part",
-            bind="query-params",
-            required=True,
-            label_visibility="collapsed",
-        )
-        show_part(PARTS[part or "Checks"], run)
+    show_run(run)
 
 
 show_page()

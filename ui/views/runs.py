@@ -7,24 +7,20 @@ import streamlit as st
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Phase
 from ui import reads
-from ui.format import PHASE_MARKS, ask_filter, read_before, show_paging, tell_error, tell_time
+from ui.format import ALL, PHASE_MARKS, choose, read_before, show_paging, tell_error, tell_time
 
 PAGE = 50
 
 
 def show_runs() -> None:
     """Show runs with phase, gate, branch and reasons; filters and page are part of the URL."""
-    known = [phase.value for phase in Phase]
-    asked = st.query_params.get("phase", "")
     left, right = st.columns(2)
-    chosen = left.selectbox("Phase", ["all", *known], index=known.index(asked) + 1 if asked in known else 0)
-    phase = "" if chosen == "all" else chosen
-    if phase != asked:
-        st.query_params.pop("before", None)
-    st.query_params["phase"] = phase
+    with left:
+        phase = choose("Phase", [ALL, *(phase.value for phase in Phase)], "phase", every="all phases")
     with right:
-        ingestor = ask_filter("Ingestor", "ingestor")
-    found = reads.list_runs(phase, ingestor, read_before(), PAGE + 1)
+        ingestor = choose("Ingestor", [ALL, *reads.name_ingestors()], "ingestor", every="all ingestors")
+    only = ("" if phase == ALL else phase, "" if ingestor == ALL else ingestor)
+    found = reads.list_runs(*only, read_before(), PAGE + 1)
     runs = found[:PAGE]
     if not runs:
         st.info("No runs here. `dartifact ingest orders` brings one.")
@@ -32,9 +28,8 @@ def show_runs() -> None:
     st.dataframe(
         [
             {
-                "": PHASE_MARKS.get(run["phase"], "▸"),
+                "phase": f"{PHASE_MARKS[run['phase']]} {run['phase']}",
                 "run": f"run?run={run['run_id']}",
-                "phase": run["phase"],
                 "gate": run["gate"] or "",
                 "rows": run["rows"],
                 "why": "; ".join(run["reasons"]),
@@ -46,7 +41,12 @@ def show_runs() -> None:
         ],
         hide_index=True,
         width="stretch",
-        column_config={"run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$")},
+        height=38 + 35 * min(len(runs), 15),
+        column_config={
+            "phase": st.column_config.TextColumn(width=95),
+            "run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$", width=250),
+            "why": st.column_config.TextColumn(width=400),
+        },
     )
     show_paging(runs[-1]["window"]["seq"] if len(found) > PAGE else None)
 
@@ -59,8 +59,15 @@ def show_page() -> None:
         st.caption(" · ".join(f"{count:,} {phase}" for phase, count in counts.items()) or "no runs yet")
         holes = reads.list_holes()
         if holes:
-            with st.expander(f"{len(holes)} holes: windows whose rows are missing from main"):
-                st.dataframe(holes, hide_index=True, width="stretch")
+            count = f"{len(holes)} {'hole' if len(holes) == 1 else 'holes'}"
+            with st.expander(f"{count}: windows whose rows are missing from main"):
+                st.dataframe(
+                    [{**each, "lo": tell_time(each["lo"]), "hi": tell_time(each["hi"])} for each in holes],
+                    hide_index=True,
+                    width="stretch",
+                )
+                st.caption("A hole closes when its run is fixed and merged, by `dartifact backfill`, "
+                           "or when somebody accepts the gap: `dartifact accept-gap RUN --reason WHY`.")  # fmt: skip
         show_runs()
     except DartifactError as error:
         tell_error(error)

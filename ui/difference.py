@@ -1,0 +1,152 @@
+"""The differing rows of a diff as a grid: old and new value in one cell, marked, filtered and paged by the address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from flows.commands.diff_cells import EVERY_CELL, CellFilter, RowDiff
+from flows.commands.diff_store import StoredDiff
+from flows.compare.report import DiffReport
+from flows.domain.errors import NotFound
+from flows.domain.people import HIDDEN
+from ui import reads
+from ui.format import ALL, choose
+
+PAGE = 50
+_HEIGHT = 400
+_SIGNS = {"added": "+ ", "removed": "− ", "changed": ""}
+_COLOURS = {"+": "rgba(46, 160, 67, .25)", "−": "rgba(248, 81, 73, .25)"}
+_CHANGED = "rgba(210, 153, 34, .30)"
+
+
+def show_difference(stored: StoredDiff, hidden: frozenset[str], conditions: Mapping[str, str], name: str) -> None:
+    """Show what differs: how many rows, which columns, then the rows themselves, those that fail a check first.
+
+    Values of `hidden` columns are not shown; `conditions` are those of failing checks, name → SQL; `name` is that of
+    the file that is downloaded.
+    """
+    report = stored.diff.report
+    show_counts(report)
+    if report.three_way:
+        three = report.three_way
+        st.caption(f"Keys changed by this run alone {three.run:,}, in main since it branched {three.main:,}, "
+                   f"by both {three.both:,}.")  # fmt: skip
+    only, page = ask_filter(report, conditions)
+    rows = reads.read_rows(stored, page - 1, PAGE, only, conditions)
+    if rows:
+        height = min(_HEIGHT, 38 + 35 * len(rows))
+        st.dataframe(lay_out(rows, hidden, report.key), hide_index=True, width="stretch", height=height)
+        marks = "old → new in changed cells, + added, − removed" + ("; ✗ fails a check" if conditions else "")
+        st.caption(f"rows {PAGE * (page - 1) + 1:,} to {PAGE * (page - 1) + len(rows):,} · {marks}")
+        if conditions and page == 1 and only == EVERY_CELL and not rows[0].fails:
+            st.caption("None of the failing rows would change main: it has the same, or newer versions of them.")
+    else:
+        st.info("Nothing differs here." if page == 1 else "There is no such page: the rows end before it.")
+    show_columns(report, hidden)
+    if any((report.rows.added, report.rows.removed, report.rows.changed)):
+        st.download_button(
+            "Download all cells",
+            lambda: reads.pack_cells(stored, hidden),
+            f"{name}-cells.parquet",
+            on_click="ignore",
+            help="every differing cell, Parquet: key, column, base, candidate, kind",
+        )
+
+
+def show_counts(report: DiffReport) -> None:
+    """Show how many rows a diff adds, removes, changes and leaves, and which columns change most."""
+    rows = report.rows
+    st.markdown(f"Rows: **{rows.added:,}** added · **{rows.removed:,}** removed · **{rows.changed:,}** changed · "
+                f"**{rows.unchanged:,}** unchanged")  # fmt: skip
+
+
+def ask_filter(report: DiffReport, conditions: Mapping[str, str]) -> tuple[CellFilter, int]:
+    """Ask which of the differing rows are shown, and for the page; all of it is part of the URL."""
+    kind_box, column_box, check_box, page_box = st.columns([1, 1, 1, 1])
+    with kind_box:
+        kind = choose("Kind", [ALL, "added", "removed", "changed"], "kind", every="all kinds")
+    with column_box:
+        column = choose("Column", [ALL, *(each.name for each in report.columns)], "column", every="all columns")
+    with check_box:
+        check = choose("Failing check", [ALL, *conditions], "check", every="all checks") if conditions else ALL
+    page = page_box.number_input("Page", min_value=1, value=1, key="page", bind="query-params",
+                                 icon=":material/auto_stories:", label_visibility="collapsed")  # fmt: skip
+    if check not in (ALL, *conditions):
+        raise NotFound(f"no check {check} has failed", hint="choose another one")
+    only = CellFilter("" if kind == ALL else kind, "" if column == ALL else column, conditions.get(check, ""))
+    return only, int(page)
+
+
+def show_columns(report: DiffReport, hidden: frozenset[str]) -> None:
+    """Show a line for each column that a diff changes, the most changed first; without values of hidden columns."""
+    changed = sorted((each for each in report.columns if each.changed), key=lambda each: -each.changed)
+    if changed:
+        st.dataframe(
+            [
+                {
+                    "column": each.name,
+                    "changed": each.changed,
+                    "share": f"{each.share:.2%}",
+                    "mean change": f"{each.shift.mean_change:+g}" if each.shift and each.name not in hidden else "",
+                    "e.g.": HIDDEN
+                    if each.name in hidden
+                    else f"{each.examples[0].base} → {each.examples[0].candidate}"
+                    if each.examples
+                    else "",
+                }
+                for each in changed
+            ],
+            hide_index=True,
+            width="stretch",
+        )
+
+
+def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str]) -> Any:
+    """Return rows as a grid: failing checks, key, kind, then each column with its old and new value, marked.
+
+    `key` names the columns of the key.
+    """
+    columns: list[str] = []
+    for each in rows:
+        columns += [name for name in each.cells if name not in columns]
+    lines = [
+        {
+            "fails": " ".join(["✗", *each.fails]) if each.fails else "",
+            "key": HIDDEN if hidden & {*key} else _tell_key(each.key),
+            "kind": each.kind,
+            **{name: tell_cell(each, name, hidden) for name in columns},
+        }
+        for each in rows
+    ]
+    frame = pd.DataFrame(lines)
+    if not any(each.fails for each in rows):
+        return frame.drop(columns="fails").style.map(mark_cell, subset=columns)
+    return frame.style.map(mark_cell, subset=columns).map(mark_failing, subset=["fails"])
+
+
+def tell_cell(row: RowDiff, column: str, hidden: frozenset[str]) -> str:
+    """Write one cell: `old → new`, `+ new`, `− old`, or nothing where it does not differ."""
+    if column not in row.cells:
+        return ""
+    base, candidate = (HIDDEN if column in hidden else "null" if each is None else each for each in row.cells[column])
+    if row.kind == "changed":
+        return f"{base} → {candidate}"
+    return f"{_SIGNS[row.kind]}{candidate if row.kind == 'added' else base}"
+
+
+def mark_cell(text: str) -> str:
+    """Colour a cell by its sign."""
+    return f"background-color: {_COLOURS.get(text[0], _CHANGED)}" if text else ""
+
+
+def mark_failing(text: str) -> str:
+    """Colour what a row fails."""
+    return f"background-color: {_COLOURS['−']}" if text else ""
+
+
+def _tell_key(key: Any) -> str:
+    return ", ".join(str(each) for each in key.values()) if isinstance(key, dict) else str(key)
