@@ -87,6 +87,17 @@ def decide(act: Callable[[], str]) -> None:
     st.rerun()
 
 
+@st.fragment(run_every=0.5)
+def show_waiting(what: str, ask: Callable[[], object]) -> None:
+    """Say what is under way, and show the page anew once `ask` answers, or says why it does not."""
+    try:
+        if ask() is not None:
+            st.rerun()
+    except DartifactError:
+        st.rerun()
+    st.markdown(f":material/hourglass_top: {what} …")
+
+
 def show_said() -> None:
     """Say once what the last action did."""
     if said := st.session_state.pop(_SAID, None):

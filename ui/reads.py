@@ -11,6 +11,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from flows import documents
+from flows.adapters.lake import MAIN
 from flows.adapters.row_files import write_csv
 from flows.commands.against_main import Bucket, compare_distribution, count_in_main
 from flows.commands.approvals import find_approvals, find_authors
@@ -31,6 +32,8 @@ from ui.people import who
 from ui.stack import find_prefect, open_jobs, open_ledger, open_ledger_stack, open_stack, read_sources
 
 STRIP = 30
+PATIENCE = 1.0
+"""Seconds that a page waits for a difference before it says that one is computed."""
 _DETAILS = ("slot", "weight", "rows", "step", "gate", "derived", "waits_for", "leaves", "returns", "kind", "value")
 TREND = 12
 
@@ -244,16 +247,10 @@ def compare_marts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
     ]
 
 
-def read_mart_diff(mart: str, base: str, candidate: str) -> StoredDiff:
-    """Return the difference of a mart at two commits; computed once."""
-    return diff_mart(open_stack(), mart, base, candidate)
-
-
-def ask_mart_diff(mart: str, base: str, candidate: str) -> DiffReport | None:
-    """Return the report of the difference of a mart at two commits; None while it is computed, which blocks nobody."""
+def ask_mart_diff(mart: str, base: str, candidate: str, patience: float = PATIENCE) -> StoredDiff | None:
+    """Return the difference of a mart at two commits; None while it is computed, which blocks nobody."""
     stack = open_stack()
-    found: StoredDiff | None = open_jobs().ask((mart, base, candidate), lambda: diff_mart(stack, mart, base, candidate))
-    return found.diff.report if found else None
+    return open_jobs().ask((mart, base, candidate), lambda: diff_mart(stack, mart, base, candidate), patience)
 
 
 def list_holes() -> list[dict[str, Any]]:
@@ -327,10 +324,14 @@ def read_distribution(run_id: str, column: str) -> tuple[Bucket, ...]:
     return compare_distribution(stack, stack.ledger.run(run_id), column)
 
 
-def read_diff(run_id: str) -> StoredDiff:
-    """Return the difference between `main` and what it would be with the run; computed once for what both are now."""
+def ask_diff(run_id: str) -> StoredDiff | None:
+    """Return the difference between `main` and what it would be with the run; None while it is computed.
+
+    It is computed once for what both are now, and blocks nobody.
+    """
     stack = open_stack()
-    return diff_run(stack, stack.ledger.run(run_id))
+    run, head = stack.ledger.run(run_id), stack.lake.head(MAIN).commit_id
+    return open_jobs().ask((run_id, run.commit or "", head), lambda: diff_run(stack, run), PATIENCE)
 
 
 def read_rows(

@@ -9,17 +9,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from flows.adapters.ledger import Ledger
 from flows.commands.stack import Stack
-from flows.domain.errors import ChecksErrored, ServerUnavailable
+from flows.domain.errors import ChecksErrored, DartifactError, ServerUnavailable
 from flows.domain.sources import Source
 from flows.local.note import read_note
 from flows.settings import read_settings
 from ui.people import who
+
+T = TypeVar("T")
 
 
 @st.cache_resource(show_spinner=False)
@@ -76,24 +79,36 @@ def _open(*, lake: bool) -> tuple[Stack, Any]:
     return stack, owned
 
 
+_MOST_JOBS = 50
+
+
 @dataclass
 class Jobs:
-    """Work that nobody waits for: a page asks again whether it is done."""
+    """Work that no page waits for: each piece is done once, whoever asks, and pages ask again whether it is done."""
 
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     started: dict[tuple[str, ...], Future[Any]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
-    def ask(self, key: tuple[str, ...], work: Callable[[], Any]) -> Any:
-        """Return what a piece of work has brought, None while it is under way; it is begun when it is asked for first.
+    def ask(self, key: tuple[str, ...], work: Callable[[], T], patience: float = 0.0) -> T | None:
+        """Return what a piece of work has brought, None if it is still under way after `patience` seconds.
 
-        Raises what the work raised; asked again, it begins anew.
+        It is begun when it is asked for first. Raises what it raised; asked for again, it is begun anew.
         """
-        job = self.started.get(key) or self.started.setdefault(key, self.pool.submit(work))
-        if not job.done():
-            return None
-        if job.exception():
+        with self._lock:
+            job: Future[T] = self.started.get(key) or self.pool.submit(work)
+            self.started[key] = job
+            for old in [each for each, done in self.started.items() if done.done()][:-_MOST_JOBS]:
+                del self.started[old]
+        try:
+            return job.result(timeout=patience)
+        except TimeoutError:
+            if not job.done():
+                return None
+            raise
+        except DartifactError:
             self.started.pop(key, None)
-        return job.result()
+            raise
 
 
 @st.cache_resource(show_spinner=False)

@@ -78,12 +78,17 @@ def main() -> None:
                 page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
                 expect.set_options(timeout=4 * PATIENCE)
                 grid = page.get_by_test_id("stDataFrame").last
+
+                def see_checks() -> None:
+                    expect(page.get_by_text("Checks ·").or_(page.get_by_text("· 1 failed")).first).to_be_visible()
+                    expect(grid).to_be_visible()
+
                 looks: dict[str, tuple[str, Callable[[], None]]] = {
                     "Now": ("", lambda: expect(page.get_by_text("Last runs of each ingestor")).to_be_visible()),
                     "Runs": ("runs", lambda: expect(grid).to_be_visible()),
-                    "Run with its checks": (f"run?run={bad.run_id}", lambda: expect(grid).to_be_visible()),
+                    "Run with its checks": (f"run?run={bad.run_id}", see_checks),
                     "Run with the first page of cells": (
-                        f"run?run={bad.run_id}&part=Difference+with+main",
+                        f"run?run={bad.run_id}",
                         lambda: expect(page.get_by_text("old → new in changed cells")).to_be_visible(),
                     ),
                 }

@@ -8,6 +8,7 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import PROJECT
+from tests.support.waiting import wait_until
 
 VIEWS = PROJECT / "ui" / "views"
 _APP = """
@@ -24,9 +25,19 @@ def open_page(name: str, **address: str) -> AppTest:
     page = AppTest.from_string(_APP.format(views=VIEWS, name=name, names=names), default_timeout=60)
     for key, value in address.items():
         page.query_params[key] = value
-    page.run()
-    assert not page.exception
+    look_again(page.run())
     return page
+
+
+def look_again(page: AppTest) -> None:
+    """Run a page again while it says that something is computed, as it does by itself in a browser."""
+    assert not page.exception
+
+    def waits() -> bool:
+        return any("hourglass" in each.value for each in page.markdown)
+
+    wait_until(lambda: not waits() or (page.run() and not waits()))
+    assert not page.exception
 
 
 def press(page: AppTest, label: str) -> None:

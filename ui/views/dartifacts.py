@@ -9,7 +9,18 @@ import streamlit as st
 from flows.domain.errors import DartifactError
 from ui import actions, reads
 from ui.difference import show_difference
-from ui.format import choose, decide, link, list_some, plain, recall_shown, show_said, tell_error, tell_time
+from ui.format import (
+    choose,
+    decide,
+    link,
+    list_some,
+    plain,
+    recall_shown,
+    show_said,
+    show_waiting,
+    tell_error,
+    tell_time,
+)
 
 MOST = 200
 PRODUCTION = "production"
@@ -99,8 +110,11 @@ def show_difference_with(dartifact: dict[str, Any], base: str) -> None:
         width="stretch",
     )  # fmt: skip
     mart = choose("Mart", [each["mart"] for each in sorted(marts, key=lambda each: not each["differs"])], "mart")
-    with st.spinner(f"comparing {mart}"):
-        stored = reads.read_mart_diff(mart, before["commit"], dartifact["commit"])
+    sides = before["commit"], dartifact["commit"]
+    stored = reads.ask_mart_diff(mart, *sides)
+    if stored is None:
+        show_waiting(f"comparing {mart}", lambda: reads.ask_mart_diff(mart, *sides))
+        return
     show_difference(stored, reads.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
 
 

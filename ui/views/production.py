@@ -150,12 +150,12 @@ def show_changes(preview: dict[str, Any]) -> None:
 def tell_changes(mart: str, now: str, then: str) -> str:
     """Say how many rows of a mart differ at two commits, as far as it is known."""
     try:
-        report = reads.ask_mart_diff(mart, now, then)
+        found = reads.ask_mart_diff(mart, now, then, patience=0)
     except DartifactError as error:
         return f"cannot be counted: {error.message}"
-    if report is None:
+    if found is None:
         return "counting"
-    rows = report.rows
+    rows = found.diff.report.rows
     return f"{rows.changed:,} rows changed, {rows.added:,} new, {rows.removed:,} gone"
 
 

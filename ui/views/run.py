@@ -25,6 +25,7 @@ from ui.format import (
     plain,
     recall_shown,
     show_said,
+    show_waiting,
     tell_duration,
     tell_error,
     tell_time,
@@ -176,8 +177,10 @@ def show_diff(run: dict[str, Any]) -> None:
     if not run["commit"]:
         st.info(_NO_ROWS)
         return
-    with st.spinner("comparing with main"):
-        stored = reads.read_diff(run["run_id"])
+    stored = reads.ask_diff(run["run_id"])
+    if stored is None:
+        show_waiting("comparing with main", lambda: reads.ask_diff(run["run_id"]))
+        return
     rows = stored.diff.report.rows
     if run["phase"] in _STOPPED and not any((rows.added, rows.removed, rows.changed)):
         st.info("Merged, this run would change nothing: main has the same rows, or newer versions of them. "
