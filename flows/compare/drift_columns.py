@@ -50,7 +50,7 @@ def look_at_column(
     yield from _look_at_values(name, column, before, rules, x)
     yield from _look_at_distribution(name, column, before, batch, history, rules)
     yield from _look_at_bins(name, column, before, rules)
-    yield from _look_at_outliers(name, column, before, rules, x)
+    yield from _look_at_outliers(name, column, before, batch, history, rules, x)
     yield from _look_at_levels(name, column, before, rules)
     yield from _look_at_pairs(name, column, batch, history, rules)
     yield from _look_at_moves(name, batch, history, rules)
@@ -214,12 +214,20 @@ def _name_moves(column: ColumnProfile, before: Sequence[ColumnProfile], counts: 
 
 
 def _look_at_outliers(
-    name: str, column: ColumnProfile, before: Sequence[ColumnProfile], rules: DriftRules, x: str
+    name: str,
+    column: ColumnProfile,
+    before: Sequence[ColumnProfile],
+    batch: Profile,
+    history: Sequence[Profile],
+    rules: DriftRules,
+    x: str,
 ) -> Iterator[Drift]:
     total = add_columns(before)
     if not column.measures or not total.measures or total.rows < _SEEN_ENOUGH or _only_grows(column, before):
         return
     low, high = find_bounds(total.measures["min"], total.measures["max"], total.measures["q50"])
+    if column.layout.kind is Kind.TIME:
+        high += _stretch(batch, history)
     least, most = column.measures["min"], column.measures["max"]
     size = f"length({x})" if column.layout.kind is Kind.TEXT else x
     rule = rules.of_column(name, "outliers")
@@ -232,6 +240,11 @@ def _look_at_outliers(
             words = f"values go to {value:,.6g}{unit}; {seen:,.6g} is the {word} that was ever there"
             figure = Figure(value, seen, bound)
             yield Drift("outliers", name, rule.level, figure, words, -1, f"{size} {sign} {bound!r}")
+
+
+def _stretch(batch: Profile, history: Sequence[Profile]) -> float:
+    """Return by how many seconds a window is longer than any before: so much older its rows may be, after an outage."""
+    return max(0.0, batch.seconds - max(each.seconds for each in history))
 
 
 def _look_at_levels(

@@ -15,6 +15,8 @@ from statistics import median
 # Standard errors and robust deviations (1.4826 x the median absolute deviation is one for normal figures).
 _SIGMAS = 6.0
 _MAD = 1.4826
+# Rows from which on the shares of a batch say something, however large the one is that is compared with it.
+_ENOUGH = 200
 # How much further than ever before is unusual.
 _MORE = 1.5
 
@@ -63,7 +65,7 @@ def judge_distance(counts: Sequence[int], before: Sequence[Sequence[int]], least
     total = [sum(each) for each in zip(*before, strict=True)]
     rows = sum(counts)
     chance = 1.5 * math.sqrt(len([each for each in total if each]) / max(rows, 1))
-    like = [measure_distance(each, total) for each in before if sum(each) >= rows / 4]
+    like = [measure_distance(each, total) for each in before if sum(each) >= min(rows / 4, _ENOUGH)]
     usual = median(like) if like else 0.0
     limit = max(least, chance, 2 * max(like, default=0.0))
     return Figure(measure_distance(counts, total), usual, limit)

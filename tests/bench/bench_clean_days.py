@@ -2,7 +2,7 @@
 
 Nothing is wrong with any of these batches. Each is profiled and compared with the 30 before it, as the local gate does,
 without lake and ledger: (a) days, one batch a day and ingestor, (b) batches of five minutes, (c) days, and after each
-fifth of them half an hour, as after an outage.
+fifth of them half an hour, (d) five minutes, and after each sixth of them an hour, as after an outage.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def main() -> None:
         ([timedelta(days=1)], chosen.days, 4, "days"),
         ([timedelta(minutes=5)], chosen.batches, 120, "5-minute batches"),
         ([timedelta(days=1)] * 5 + [timedelta(minutes=30)], chosen.mixed, 30, "batches of a day or half an hour"),
+        ([timedelta(minutes=5)] * 6 + [timedelta(hours=1)], chosen.mixed, 200, "batches of five minutes or an hour"),
     )
     for lengths, batches, orders, words in plans:
         for dataset in ("orders", "customers"):

@@ -42,11 +42,11 @@ def select_batch(number: int, rows: int = ROWS) -> str:
         FROM range({rows}) t(i)"""
 
 
-def profile(query: str, number: int, history: Sequence[Profile] = ()) -> tuple[Profile, Scan]:
+def profile(query: str, number: int, history: Sequence[Profile] = (), windows: int = 1) -> tuple[Profile, Scan]:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"CREATE TABLE batch AS {query}")
-    scan = Scan(connection, "batch", START + number * WINDOW, START + (number + 1) * WINDOW)
+    scan = Scan(connection, "batch", START + number * WINDOW, START + (number + windows) * WINDOW)
     return profile_batch(scan, history), scan
 
 
@@ -152,6 +152,16 @@ def test_rows_that_main_has_already_are_named() -> None:
     assert "repeats" in stopped_by(results), [each.message for each in results]
 
 
+def test_the_long_window_after_an_outage_is_as_usual_and_an_old_date_in_it_is_not() -> None:
+    hour = " UNION ALL ".join(select_batch(RUNS + n) for n in range(12))
+    for born, expected in (("born_at", set()), ("TIMESTAMPTZ '1970-01-01'", {"born_at.outliers"})):
+        query = f"SELECT * REPLACE (CASE WHEN id % 100 = 0 THEN {born} ELSE born_at END AS born_at) FROM ({hour})"
+        batch, scan = profile(query, RUNS, good_history(), windows=12)
+        assert (
+            stopped_by(check_drift("orders", batch, good_history(), DriftRules(), scan.end, source="dan")) == expected
+        )
+
+
 def test_a_single_strange_row_is_a_warning() -> None:
     results = look(spoil("'lost' AS status", where="id % 10000 = 500"))
     assert stopped_by(results) == set()
@@ -219,6 +229,12 @@ def test_a_distribution_has_no_distance_from_itself_and_never_more_than_one(coun
     assert measure_distance(counts, [each * factor for each in counts]) == pytest.approx(0)
     assert 0 <= measure_distance(counts, list(reversed(counts))) <= 1
     assert not judge_distance(counts, [counts] * 5, 0.1).is_unusual
+
+
+def test_a_distribution_that_small_batches_have_moved_as_far_is_not_unusual() -> None:
+    young = [[300, 0], [250, 50], [200, 100], [180, 120], [160, 140]]  # a source's first batches, still settling
+    assert not judge_distance([3000, 3000], young, 0.15).is_unusual
+    assert judge_distance([3000, 3000], [[218, 82]] * 5, 0.15).is_unusual
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(0, 1))
