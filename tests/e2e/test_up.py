@@ -160,9 +160,9 @@ def check_that_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None
         assert run_cli(up.home, verb).returncode == 0
     with open_stack(up.settings, print) as stack:
         holes = {run_id for _, run_id in stack.ledger.holes()}
-        failed = {each.run_id for each in stack.ledger.runs(phases=(Phase.FAILED,))}
-        assert len(failed) == 2
-        assert holes == failed
+        failed = {each.run_id: each.reasons for each in stack.ledger.runs(phases=(Phase.FAILED,))}
+        assert len(failed) == 2, failed
+        assert holes == set(failed)
         faults = find_faults(stack, up.home / "demo" / "company.json", killed=4)
     assert [each for each in faults if "left a hole" not in each] == []
 
