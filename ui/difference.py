@@ -23,11 +23,13 @@ _COLOURS = {"+": "rgba(46, 160, 67, .25)", "−": "rgba(248, 81, 73, .25)"}
 _CHANGED = "rgba(210, 153, 34, .30)"
 
 
-def show_difference(stored: StoredDiff, hidden: frozenset[str], conditions: Mapping[str, str], name: str) -> None:
+def show_difference(
+    stored: StoredDiff, hidden: frozenset[str], conditions: Mapping[str, str], name: str, first: Sequence[str] = ()
+) -> None:
     """Show what differs: how many rows, which columns, then the rows themselves, those that fail a check first.
 
     Values of `hidden` columns are not shown; `conditions` are those of failing checks, name → SQL; `name` is that of
-    the file that is downloaded.
+    the file that is downloaded; the columns `first` stand before the others.
     """
     report = stored.diff.report
     show_counts(report)
@@ -39,7 +41,13 @@ def show_difference(stored: StoredDiff, hidden: frozenset[str], conditions: Mapp
     rows = reads.read_rows(stored, page - 1, PAGE, only, conditions)
     if rows:
         height = min(_HEIGHT, 38 + 35 * len(rows))
-        st.dataframe(lay_out(rows, hidden, report.key), hide_index=True, width="stretch", height=height)
+        st.dataframe(
+            lay_out(rows, hidden, report.key, first),
+            hide_index=True,
+            width="stretch",
+            height=height,
+            column_config={"fails": st.column_config.TextColumn(width=140)},
+        )
         marks = "old → new in changed cells, + added, − removed" + ("; ✗ fails a check" if conditions else "")
         st.caption(f"rows {PAGE * (page - 1) + 1:,} to {PAGE * (page - 1) + len(rows):,} · {marks}")
         if conditions and page == 1 and only == EVERY_CELL and not rows[0].fails:
@@ -105,7 +113,7 @@ def show_columns(report: DiffReport, hidden: frozenset[str]) -> None:
         )
 
 
-def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str]) -> Any:
+def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str], first: Sequence[str] = ()) -> Any:
     """Return rows as a grid: failing checks, key, kind, then each column with its old and new value, marked.
 
     `key` names the columns of the key.
@@ -113,9 +121,10 @@ def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str])
     columns: list[str] = []
     for each in rows:
         columns += [name for name in each.cells if name not in columns]
+    columns.sort(key=lambda name: name not in first)
     lines = [
         {
-            "fails": " ".join(["✗", *each.fails]) if each.fails else "",
+            "fails": _tell_fails(each.fails),
             "key": HIDDEN if hidden & {*key} else _tell_key(each.key),
             "kind": each.kind,
             **{name: tell_cell(each, name, hidden) for name in columns},
@@ -146,6 +155,13 @@ def mark_cell(text: str) -> str:
 def mark_failing(text: str) -> str:
     """Colour what a row fails."""
     return f"background-color: {_COLOURS['−']}" if text else ""
+
+
+def _tell_fails(checks: Sequence[str]) -> str:
+    if not checks:
+        return ""
+    name = checks[0].partition(".")[2]  # without that of the dataset
+    return f"✗ {name}" + (f" +{len(checks) - 1}" if checks[1:] else "")
 
 
 def _tell_key(key: Any) -> str:

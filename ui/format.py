@@ -125,7 +125,7 @@ def set_style(*, kiosk: bool) -> None:
     rules = [
         ".block-container {padding: 4rem max(1rem, 2vw) 1rem}",
         "h1 {font-size: 1.5rem !important; padding: 0 0 1rem !important}",
-        "h2, h3 {font-size: 1.2rem !important; padding: .2rem 0 !important}",
+        "h2, h3 {font-size: 1.2rem !important; padding: .2rem 0 .6rem !important}",
         "[data-testid=stVerticalBlock] {gap: .6rem}",
     ]
     if kiosk:

@@ -164,9 +164,12 @@ def count_phases() -> dict[str, int]:
 
 
 def read_production() -> dict[str, Any]:
-    """Return where production stands."""
+    """Return where production stands, and when the data of each slot was built."""
     pointer = open_ledger().pointer()
-    return {"live": pointer.live, **documents.describe_production(pointer)}
+    found = documents.describe_production(pointer)
+    names = found["dartifacts"]
+    built = {slot: read_dartifact(names[slot])["created_at"] if names[slot] else None for slot in names}
+    return {"live": pointer.live, "built": built, **found}
 
 
 def read_under_way() -> dict[str, Any] | None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from flows.adapters.ledger import Ledger
+from flows.commands.ingest import ingest
+from flows.commands.queue import integrate
 from flows.demo.history import History
 from flows.demo.server import simulated_sources
 from flows.demo.story import INGESTORS, first_state
@@ -44,11 +46,10 @@ def main() -> None:
         pages = {
             "now": ("", "Last runs of each ingestor"),
             "runs": ("runs", "Phase"),
-            "run": (f"run?run={bad}", "Timeline"),
-            "difference": (f"run?run={bad}&part=Difference+with+main", "old → new in changed cells"),
+            "run": (f"run?run={bad}", "old → new in changed cells"),
             "distributions": (f"run?run={bad}&part=Distributions", "share of rows"),
             "dartifact": (f"dartifacts?dartifact={live}", "unchanged"),
-            "production": ("production?to=last", "comes back at once"),
+            "production": ("production?to=last", "rows changed"),
             "activity": ("activity", "Export as CSV"),
         }
         PICTURES.mkdir(exist_ok=True)
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def play(home: Path) -> None:
-    """Play two weeks of the demo's history into a home."""
+    """Play two weeks of the demo's history into a home, and a bad half-hour after them."""
     settings = read_settings(home=home)
     company = home / "demo" / "company.json"
     with (
@@ -68,6 +69,13 @@ def play(home: Path) -> None:
     ):
         modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
         History(stack, sources, modules, INGESTORS, print).play()
+        sources.advance(5)
+        sources.add_fault("orders", "negative_amounts")
+        sources.advance()
+        for dataset, ingestor in INGESTORS:
+            extractor = modules[dataset].extract(sources.access(dataset))
+            ingest(stack, modules[dataset].SOURCE, extractor, ingestor, actor=f"ingestor:{ingestor}")
+        integrate(stack, actor="policy:integrate")
 
 
 def take(page: Page, url: str, text: str, file: Path) -> None:

@@ -58,7 +58,7 @@ def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, b
     rows = table(page, "key")
     assert rows["key"].tolist() == ["2", "1", "3"]  # what fails comes first
     assert rows["amount"].tolist() == ["+ 10.00", "5.00 → 7.00", "+ 10.00"]
-    assert rows["fails"].tolist() == ["✗ orders.status.invalid", "", ""]
+    assert rows["fails"].tolist() == ["✗ status.invalid", "", ""]
 
     assert "in main" not in checks.columns
     press(page, "Ask main the same")

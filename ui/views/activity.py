@@ -56,7 +56,8 @@ def show_events() -> None:
         height=600,
         column_config={
             "run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$"),
-            "dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$"),
+            "event": st.column_config.TextColumn(width=150),
+            "dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$", width=120),
             "why": st.column_config.TextColumn(width="large"),
         },
     )

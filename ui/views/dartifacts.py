@@ -63,8 +63,8 @@ def show_passport(dartifact: dict[str, Any]) -> None:
     """Say what a dartifact is."""
     passport = dartifact["passport"] or {}
     reasons = "".join(f"\n- {plain(each)}" for each in dartifact["reasons"])
-    bad = dartifact["state"] in ("red", "bad")
-    (st.error if bad else st.success)(f"**{dartifact['state']}**{reasons}")
+    boxes = {"red": st.error, "bad": st.error, "green": st.success, "approved": st.success, "live": st.success}
+    boxes.get(dartifact["state"], st.info)(f"**{dartifact['state']}**{reasons}")
     st.markdown("\n".join(f"- {line}" for line in tell_passport(dartifact, passport)))
     with st.expander("Runs"):
         st.write(", ".join(dartifact["runs"]) or "none")

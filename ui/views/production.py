@@ -8,7 +8,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from ui import actions, reads
-from ui.format import decide, link, list_some, plain, recall_shown, show_said, tell_error, tell_time
+from ui.format import decide, link, list_some, plain, recall_shown, show_said, tell_ago, tell_error, tell_time
 
 SLOTS = ("blue", "green")
 PAST = 30
@@ -24,7 +24,9 @@ def show_slots(production: dict[str, Any]) -> None:
             st.markdown(f"**{production['dartifacts'][slot] or 'empty'}**")
             share = production["weights"].get(slot, 0)
             st.progress(share / 100, text=f"{share} % of the named consumers")
-            st.caption(f"commit {(production['commits'][slot] or 'none')[:12]}")
+            built = production["built"][slot]
+            age = f" · data {tell_ago(built).replace('ago', 'old')}" if built else ""
+            st.caption(f"commit {(production['commits'][slot] or 'none')[:12]}{age}")
 
 
 def show_under_way(under_way: dict[str, Any]) -> None:
@@ -108,7 +110,7 @@ def show_preview(preview: dict[str, Any]) -> None:
     how = "at once: it is still in its slot" if preview["warm"] else "after it is published and smoke-tested"
     lines = [
         f"**{preview['leaves']}** leaves, **{preview['returns']}** comes back {how}",
-        f"its data was built at {tell_time(preview['data_of'])} UTC",
+        f"its data was built at {tell_time(preview['data_of'])} UTC, {tell_ago(preview['data_of'])}",
         *(
             [f"{len(preview['runs_out'])} runs no longer shown: {list_some(preview['runs_out'])}"]
             if preview["runs_out"]
@@ -121,7 +123,7 @@ def show_preview(preview: dict[str, Any]) -> None:
     st.markdown("\n".join(f"- {line}" for line in lines))
     if preview["marts"]:
         show_changes(preview)
-        link("row by row", "dartifacts", dartifact=preview["returns"])
+        link("Compare row by row", "dartifacts", dartifact=preview["returns"])
 
 
 @st.fragment(run_every=1)
@@ -143,6 +145,7 @@ def show_changes(preview: dict[str, Any]) -> None:
             "mart": st.column_config.TextColumn(width=130),
             "rows now": st.column_config.NumberColumn(width=70),
             "rows then": st.column_config.NumberColumn(width=70),
+            "what changes": st.column_config.TextColumn(width=210),
         },
     )
 
@@ -248,7 +251,7 @@ def show_past(live: str | None) -> None:
                 "steps": each["steps"],
                 "bring back": f"production?to={each['dartifact']}"
                 if each["state"] == "done" and each["dartifact"] != live
-                else None,
+                else "",
             }
             for each in past
         ],
@@ -275,6 +278,7 @@ def show_page() -> None:
     left, right = st.columns([3, 2])
     with left:
         show_state()
+        show_past(production["live"])
     with right:
         if production["live"]:
             show_rollback(production["live"])
@@ -284,7 +288,6 @@ def show_page() -> None:
             show_abort(under_way)
         else:
             show_promote(production)
-    show_past(production["live"])
 
 
 show_page()

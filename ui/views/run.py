@@ -18,6 +18,7 @@ from ui.difference import show_difference
 from ui.distribution import show_distribution
 from ui.format import (
     OUTCOME_MARKS,
+    PHASE_COLOURS,
     PHASE_MARKS,
     choose,
     decide,
@@ -45,9 +46,8 @@ def show_verdict(run: dict[str, Any]) -> None:
     gate = f" at the {run['gate']} gate" if run["gate"] else ""
     words = f"{PHASE_MARKS[run['phase']]} {run['phase']}{gate}"
     reasons = "".join(f"\n- {plain(reason)}" for reason in run["reasons"])
-    (st.error if run["phase"] in ("failed", "rejected") else st.warning if run["phase"] == "held" else st.success)(
-        f"**{words}**{reasons}"
-    )
+    boxes = {"red": st.error, "orange": st.warning, "green": st.success}
+    boxes.get(PHASE_COLOURS[run["phase"]], st.info)(f"**{words}**{reasons}")
     branch, about = st.columns([1, 1], vertical_alignment="center")
     branch.code(run["branch"], language=None)
     window = run["window"]
@@ -185,7 +185,9 @@ def show_diff(run: dict[str, Any]) -> None:
     if run["phase"] in _STOPPED and not any((rows.added, rows.removed, rows.changed)):
         st.info("Merged, this run would change nothing: main has the same rows, or newer versions of them. "
                 "Its own rows that fail a check are under Failing rows.")  # fmt: skip
-    show_difference(stored, reads.hide_examples(stored.diff.report), failing_conditions(run), run["run_id"])
+    conditions = failing_conditions(run)
+    first = [each["column"] for each in run["checks"] if each["check"] in conditions]
+    show_difference(stored, reads.hide_examples(stored.diff.report), conditions, run["run_id"], first)
 
 
 def show_failing(run: dict[str, Any]) -> None:
