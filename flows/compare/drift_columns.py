@@ -17,6 +17,8 @@ from flows.domain.profiles import FLAGS, ColumnProfile, Kind, Profile, add_colum
 MANY_ROWS = 3
 # A distribution of fewer rows than this says nothing.
 FEW = 30
+# Windows whose lengths differ by no more than this factor hold rows that are as old.
+_SAME_LENGTH = 1.1
 # What was never seen in fewer rows than this may just be rare.
 _SEEN_ENOUGH = 1000
 _UNITS = {1000.0: "thousandths", 100.0: "hundredths, like cents", 60.0: "sixtieths", 10.0: "tenths"}
@@ -67,9 +69,9 @@ def _look_at_shares(
         yield Drift("nulls", name, rule.level, figure, words, column.nulls, f"{x} IS NULL")
 
 
-def _like_windows(name: str, batch: Profile, history: Sequence[Profile]) -> list[ColumnProfile]:
+def _like_windows(name: str, batch: Profile, history: Sequence[Profile], factor: float = 2.0) -> list[ColumnProfile]:
     """Return a column in the batches of windows about as long as this one's: how old rows are depends on that."""
-    like = [each for each in history if 0.5 <= each.seconds / max(batch.seconds, 1.0) <= 2]
+    like = [each for each in history if 1 / factor <= each.seconds / max(batch.seconds, 1.0) <= factor]
     return [each.columns[name] for each in like if name in each.columns]
 
 
@@ -165,7 +167,9 @@ def _look_at_distribution(
 ) -> Iterator[Drift]:
     rule = rules.of_column(name, "distribution")
     if column.layout.kind is Kind.TIME:
-        before = [each for each in _like_windows(name, batch, history) if each.layout.kind is Kind.TIME]
+        # in a window twice as long half of the rows are older than all before
+        like = _like_windows(name, batch, history, factor=_SAME_LENGTH)
+        before = [each for each in like if each.layout.kind is Kind.TIME]
         if len(before) < rules.least_runs:
             return
     if column.rows < FEW or _only_grows(column, before):

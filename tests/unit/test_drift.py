@@ -152,11 +152,12 @@ def test_rows_that_main_has_already_are_named() -> None:
     assert "repeats" in stopped_by(results), [each.message for each in results]
 
 
-def test_the_long_window_after_an_outage_is_as_usual_and_an_old_date_in_it_is_not() -> None:
-    hour = " UNION ALL ".join(select_batch(RUNS + n) for n in range(12))
+@pytest.mark.parametrize("windows", [2, 3, 12])
+def test_the_long_window_after_an_outage_is_as_usual_and_an_old_date_in_it_is_not(windows: int) -> None:
+    brought = " UNION ALL ".join(select_batch(RUNS + n) for n in range(windows))
     for born, expected in (("born_at", set()), ("TIMESTAMPTZ '1970-01-01'", {"born_at.outliers"})):
-        query = f"SELECT * REPLACE (CASE WHEN id % 100 = 0 THEN {born} ELSE born_at END AS born_at) FROM ({hour})"
-        batch, scan = profile(query, RUNS, good_history(), windows=12)
+        query = f"SELECT * REPLACE (CASE WHEN id % 100 = 0 THEN {born} ELSE born_at END AS born_at) FROM ({brought})"
+        batch, scan = profile(query, RUNS, good_history(), windows=windows)
         assert (
             stopped_by(check_drift("orders", batch, good_history(), DriftRules(), scan.end, source="dan")) == expected
         )
