@@ -33,7 +33,10 @@ def show_app() -> None:
         st.error("This page has a bug. The log of the UI (`logs/ui.log` in the home) has the traceback; "
                  "the command line does all that the pages do.")  # fmt: skip
     if not kiosk:
-        st.caption(f"You are {person.actor}, {person.role}. Times are UTC.")
+        shared = (
+            "" if people.can_be_told_apart() else " Nobody signs in here: whoever opens these pages is this one user."
+        )
+        st.caption(f"You are {person.actor}, {person.role}. Times are UTC.{shared}")
         if people.can_sign_out() and st.button("Sign out"):
             st.logout()
 

@@ -13,7 +13,7 @@ from flows.commands.diff_store import StoredDiff
 from flows.compare.report import DiffReport
 from flows.domain.errors import NotFound
 from flows.domain.people import HIDDEN
-from ui import reads
+from ui import lake_reads
 from ui.format import ALL, choose
 
 PAGE = 50
@@ -38,7 +38,7 @@ def show_difference(
         st.caption(f"Keys changed by this run alone {three.run:,}, in main since it branched {three.main:,}, "
                    f"by both {three.both:,}.")  # fmt: skip
     only, page = ask_filter(report, conditions)
-    rows = reads.read_rows(stored, page - 1, PAGE, only, conditions)
+    rows = lake_reads.read_rows(stored, page - 1, PAGE, only, conditions)
     if rows:
         height = min(_HEIGHT, 38 + 35 * len(rows))
         st.dataframe(
@@ -58,7 +58,7 @@ def show_difference(
     if any((report.rows.added, report.rows.removed, report.rows.changed)):
         st.download_button(
             "Download all cells",
-            lambda: reads.pack_cells(stored, hidden),
+            lambda: lake_reads.pack_cells(stored, hidden),
             f"{name}-cells.parquet",
             on_click="ignore",
             help="every differing cell, Parquet: key, column, base, candidate, kind",

@@ -38,6 +38,11 @@ def who() -> Person:
     return _from_proxy(settings) if settings.sign_in == "proxy" else _from_provider(settings)
 
 
+def can_be_told_apart() -> bool:
+    """Say whether somebody, a provider or a proxy, tells people apart."""
+    return read_settings().sign_in != "local"
+
+
 def can_sign_in() -> bool:
     """Say whether this session may be sent to the OIDC provider."""
     return read_settings().sign_in == "oidc" and not _is_signed_in()

@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
 
 from flows import documents
-from flows.adapters.lake import MAIN
-from flows.adapters.row_files import write_csv
-from flows.commands.against_main import Bucket, compare_distribution, count_in_main
 from flows.commands.approvals import find_approvals, find_authors
-from flows.commands.diff_cells import CellFilter, RowDiff, read_row_page, write_cells
-from flows.commands.diff_store import StoredDiff
-from flows.commands.diffs import diff_mart, diff_run
 from flows.commands.production import choose_promotion, plan_promotion
 from flows.commands.rollback import preview_rollback as preview
-from flows.commands.tables import read_batch
 from flows.commands.under_way import find_under_way
-from flows.compare.report import DiffReport
 from flows.domain.dartifacts import WAITING
-from flows.domain.people import HIDDEN, hide_values
 from flows.domain.runs import UNFINISHED, Phase, Run
-from flows.domain.sources import HAND, list_personal
+from flows.domain.sources import HAND
 from flows.local.services import answers
-from ui.people import who
-from ui.stack import find_prefect, open_jobs, open_ledger, open_ledger_stack, open_stack, read_sources
+from ui.masks import hider
+from ui.stack import find_prefect, open_ledger, open_ledger_stack, read_sources
 
 STRIP = 30
-PATIENCE = 1.0
-"""Seconds that a page waits for a difference before it says that one is computed."""
 _DETAILS = ("slot", "weight", "rows", "step", "gate", "derived", "waits_for", "leaves", "returns", "kind", "value")
 TREND = 12
 
 
-# What the role may not see
-
-
-def hidden_columns(dataset: str = "") -> frozenset[str]:
-    """Name the personal columns, of one dataset or of all, that the person who looks may not see."""
-    return frozenset(column for owner, column in _hidden() if dataset in ("", owner))
-
-
-def _hider() -> Callable[[str], str]:
-    """Return what takes the personal values out of a sentence that the person who looks may not see."""
-    hidden = _hidden()
-    return lambda sentence: hide_values(sentence, hidden)
-
-
-def _hidden() -> tuple[tuple[str, str], ...]:
-    if who().sees_personal:
-        return ()
-    return list_personal(read_sources().values())
-
-
 def _describe_runs(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    hide = _hider()
+    hide = hider()
     described = [documents.describe_run(each) for each in runs]
     return [{**each, "reasons": [hide(reason) for reason in each["reasons"]]} for each in described]
 
@@ -124,7 +91,7 @@ def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[
 
 def list_events(type: str, actor: str, before: int | None, most: int) -> list[dict[str, Any]]:
     """Return who did what, when, why and from where, the newest first: of one type, one actor, before one, or all."""
-    hide = _hider()
+    hide = hider()
     events = open_ledger().events(type=type or None, actor=actor or None, before=before, most=most)
     return [
         {
@@ -250,12 +217,6 @@ def compare_marts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
     ]
 
 
-def ask_mart_diff(mart: str, base: str, candidate: str, patience: float = PATIENCE) -> StoredDiff | None:
-    """Return the difference of a mart at two commits; None while it is computed, which blocks nobody."""
-    stack = open_stack()
-    return open_jobs().ask((mart, base, candidate), lambda: diff_mart(stack, mart, base, candidate), patience)
-
-
 def list_holes() -> list[dict[str, Any]]:
     """Return the windows whose rows are missing from `main`, with the run that left each."""
     return [
@@ -266,7 +227,7 @@ def list_holes() -> list[dict[str, Any]]:
 
 def read_run(run_id: str) -> dict[str, Any]:
     """Return one run with its checks, waivers and events; the failing rows are read apart, from the lake."""
-    hide = _hider()
+    hide = hider()
     run = documents.describe_run_record(open_ledger(), run_id)
     run["reasons"] = [hide(each) for each in run["reasons"]]
     run["checks"] = [{**each, "message": hide(each["message"])} for each in run["checks"]]
@@ -287,71 +248,6 @@ def read_trends(run: Mapping[str, Any]) -> dict[str, list[float]]:
     return found
 
 
-def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
-    """Return the failing rows of a check of a run."""
-    stack = open_stack()
-    run = stack.ledger.run(run_id)
-    found = documents.describe_failing(stack, run, check, most)
-    hidden, hide = hidden_columns(run.source), _hider()
-    rows = [
-        {name: HIDDEN if name in hidden else hide(value) if name == "_reason" else value
-         for name, value in row.items()}
-        for row in found["rows"]
-    ]  # fmt: skip
-    return {**found, "message": hide(found["message"]), "rows": rows}
-
-
-def list_columns(dataset: str) -> list[str]:
-    """Name the columns of a dataset's contract."""
-    return [name for name, _ in open_stack().contract(dataset).columns]
-
-
-def count_same_in_main(run_id: str, conditions: Mapping[str, str]) -> dict[str, int]:
-    """Count, for each check, the rows of `main`, without the run's own, that fail it too."""
-    stack = open_stack()
-    return count_in_main(stack, stack.ledger.run(run_id), conditions)
-
-
-def pack_batch(run_id: str) -> bytes:
-    """Return the rows of a run as a CSV file that can be edited and uploaded as a fix."""
-    stack = open_stack()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "batch.csv"
-        write_csv(read_batch(stack, stack.ledger.run(run_id)), file)
-        return file.read_bytes()
-
-
-def read_distribution(run_id: str, column: str) -> tuple[Bucket, ...]:
-    """Return how the values of a column lie in `main` and in the run."""
-    stack = open_stack()
-    return compare_distribution(stack, stack.ledger.run(run_id), column)
-
-
-def ask_diff(run_id: str) -> StoredDiff | None:
-    """Return the difference between `main` and what it would be with the run; None while it is computed.
-
-    It is computed once for what both are now, and blocks nobody.
-    """
-    stack = open_stack()
-    run, head = stack.ledger.run(run_id), stack.lake.head(MAIN).commit_id
-    return open_jobs().ask((run_id, run.commit or "", head), lambda: diff_run(stack, run), PATIENCE)
-
-
-def read_rows(
-    stored: StoredDiff, page: int, size: int, only: CellFilter, conditions: Mapping[str, str]
-) -> tuple[RowDiff, ...]:
-    """Return one page of the differing rows, with the checks that each fails."""
-    return read_row_page(stored, page=page, size=size, only=only, conditions=conditions)
-
-
-def pack_cells(stored: StoredDiff, hidden: Collection[str]) -> bytes:
-    """Return every differing cell as a Parquet file, without the values of hidden columns."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "cells.parquet"
-        write_cells(stored, file, hidden)
-        return file.read_bytes()
-
-
 def read_approvals(dartifact: str) -> dict[str, Any]:
     """Return who has approved a dartifact, who may not, and how many approvals the policy asks for."""
     stack = open_ledger_stack()
@@ -362,11 +258,6 @@ def read_approvals(dartifact: str) -> dict[str, Any]:
         "authors": sorted(find_authors(stack, found)),
         "needed": stack.policy.approvals,
     }  # fmt: skip
-
-
-def hide_examples(report: DiffReport) -> frozenset[str]:
-    """Name the columns of a diff whose values are not shown to the person who looks."""
-    return hidden_columns(report.table if report.table in read_sources() else "")
 
 
 def find_in_prefect(run: Mapping[str, Any]) -> str:

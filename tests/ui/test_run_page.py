@@ -10,12 +10,12 @@ import streamlit as st
 
 from flows.commands import review
 from flows.commands.fixes import fix
+from flows.domain.people import HIDDEN
 from flows.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
 from tests.ui.pages import open_page, press, said, table
 from ui import people
-from ui.reads import HIDDEN
 
 
 @pytest.fixture

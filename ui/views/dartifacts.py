@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from flows.domain.errors import DartifactError
-from ui import actions, reads
+from ui import actions, lake_reads, masks, reads
 from ui.difference import show_difference
 from ui.format import (
     choose,
@@ -111,11 +111,11 @@ def show_difference_with(dartifact: dict[str, Any], base: str) -> None:
     )  # fmt: skip
     mart = choose("Mart", [each["mart"] for each in sorted(marts, key=lambda each: not each["differs"])], "mart")
     sides = before["commit"], dartifact["commit"]
-    stored = reads.ask_mart_diff(mart, *sides)
+    stored = lake_reads.ask_mart_diff(mart, *sides)
     if stored is None:
-        show_waiting(f"comparing {mart}", lambda: reads.ask_mart_diff(mart, *sides))
+        show_waiting(f"comparing {mart}", lambda: lake_reads.ask_mart_diff(mart, *sides))
         return
-    show_difference(stored, reads.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
+    show_difference(stored, masks.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
 
 
 def show_decision(dartifact: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from flows.domain.errors import DartifactError
-from ui import actions, reads
+from ui import actions, lake_reads, reads
 from ui.format import decide, link, list_some, plain, recall_shown, show_said, tell_ago, tell_error, tell_time
 
 SLOTS = ("blue", "green")
@@ -76,7 +76,8 @@ def show_rollback(live: str) -> None:
                  "runs": f"the {len(out)} runs that leave: they are taken out of main",
                  "code": "the code: dartifacts built with it are refused",
                  **{run_id: f"the run {run_id}" for run_id in out}}  # fmt: skip
-        blame = st.selectbox("What is to blame", list(words), format_func=words.__getitem__, key="blame")
+        blame = st.selectbox("What is to blame", list(words), format_func=words.__getitem__, key="blame",
+                             bind="query-params")  # fmt: skip
         preview = reads.preview_rollback(to, blame)
     except DartifactError as error:
         tell_error(error)
@@ -153,7 +154,7 @@ def show_changes(preview: dict[str, Any]) -> None:
 def tell_changes(mart: str, now: str, then: str) -> str:
     """Say how many rows of a mart differ at two commits, as far as it is known."""
     try:
-        found = reads.ask_mart_diff(mart, now, then, patience=0)
+        found = lake_reads.ask_mart_diff(mart, now, then, patience=0)
     except DartifactError as error:
         return f"cannot be counted: {error.message}"
     if found is None:

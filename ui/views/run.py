@@ -13,7 +13,7 @@ import streamlit as st
 
 from flows.domain.errors import DartifactError
 from flows.domain.runs import Run
-from ui import actions, reads
+from ui import actions, lake_reads, masks, reads
 from ui.difference import show_difference
 from ui.distribution import show_distribution
 from ui.format import (
@@ -156,7 +156,7 @@ def ask_main(run: dict[str, Any]) -> dict[str, int]:
     if asked:
         try:
             with st.spinner("counting in main"):
-                st.session_state[key] = reads.count_same_in_main(run["run_id"], conditions)
+                st.session_state[key] = lake_reads.count_same_in_main(run["run_id"], conditions)
         except DartifactError as error:
             tell_error(error)
     found: dict[str, int] = st.session_state.get(key, {})
@@ -177,9 +177,9 @@ def show_diff(run: dict[str, Any]) -> None:
     if not run["commit"]:
         st.info(_NO_ROWS)
         return
-    stored = reads.ask_diff(run["run_id"])
+    stored = lake_reads.ask_diff(run["run_id"])
     if stored is None:
-        show_waiting("comparing with main", lambda: reads.ask_diff(run["run_id"]))
+        show_waiting("comparing with main", lambda: lake_reads.ask_diff(run["run_id"]))
         return
     rows = stored.diff.report.rows
     if run["phase"] in _STOPPED and not any((rows.added, rows.removed, rows.changed)):
@@ -187,7 +187,7 @@ def show_diff(run: dict[str, Any]) -> None:
                 "Its own rows that fail a check are under Failing rows.")  # fmt: skip
     conditions = failing_conditions(run)
     first = [each["column"] for each in run["checks"] if each["check"] in conditions]
-    show_difference(stored, reads.hide_examples(stored.diff.report), conditions, run["run_id"], first)
+    show_difference(stored, masks.hide_examples(stored.diff.report), conditions, run["run_id"], first)
 
 
 def show_failing(run: dict[str, Any]) -> None:
@@ -197,7 +197,7 @@ def show_failing(run: dict[str, Any]) -> None:
         st.info("No check of this run has failing rows.")
         return
     check = choose("Check", checks, "failing_check")
-    found = reads.read_failing(run["run_id"], check, MOST_FAILING)
+    found = lake_reads.read_failing(run["run_id"], check, MOST_FAILING)
     st.caption(f"{plain(found['message'])}. Shown: {len(found['rows']):,} of {found['failing_rows']:,}.")
     st.dataframe(found["rows"], hide_index=True, width="stretch")
     frame = pd.DataFrame(found["rows"])
@@ -210,12 +210,12 @@ def show_column(run: dict[str, Any]) -> None:
     if not run["commit"]:
         st.info(_NO_ROWS)
         return
-    hidden = reads.hidden_columns(run["source"])
-    columns = [name for name in reads.list_columns(run["source"]) if name not in hidden]
+    hidden = masks.hidden_columns(run["source"])
+    columns = [name for name in lake_reads.list_columns(run["source"]) if name not in hidden]
     failing = [each["column"] for each in run["checks"] if each["outcome"] == "failed" and each["column"] in columns]
     columns.sort(key=lambda each: each not in failing)
     column = choose("Column", columns, "of")
-    show_distribution(column, reads.read_distribution(run["run_id"], column))
+    show_distribution(column, lake_reads.read_distribution(run["run_id"], column))
 
 
 # The decision
@@ -257,8 +257,8 @@ def show_fix(run: dict[str, Any], commit: str | None) -> None:
     """Offer to give the run other rows, and its own ones to begin with."""
     run_id = run["run_id"]
     with st.expander("Upload a fix"):
-        if run["commit"] and not reads.hidden_columns(run["source"]):
-            st.download_button("Download its rows", lambda: reads.pack_batch(run_id), f"{run_id}.csv", "text/csv",
+        if run["commit"] and not masks.hidden_columns(run["source"]):
+            st.download_button("Download its rows", lambda: lake_reads.pack_batch(run_id), f"{run_id}.csv", "text/csv",
                                on_click="ignore", width="stretch", help="CSV: edit it, and upload it here")  # fmt: skip
         with st.form("fix", border=False, enter_to_submit=False):
             file = st.file_uploader("All rows of the run, Parquet or CSV", type=["parquet", "csv"])

@@ -1,0 +1,33 @@
+"""What the role of the person who looks may not see: the values of personal columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flows.compare.report import DiffReport
+from flows.domain.people import hide_values
+from flows.domain.sources import list_personal
+from ui.people import who
+from ui.stack import read_sources
+
+
+def hidden_columns(dataset: str = "") -> frozenset[str]:
+    """Name the personal columns, of one dataset or of all, that the person who looks may not see."""
+    return frozenset(column for owner, column in _list_hidden() if dataset in ("", owner))
+
+
+def hider() -> Callable[[str], str]:
+    """Return what takes the personal values out of a sentence that the person who looks may not see."""
+    hidden = _list_hidden()
+    return lambda sentence: hide_values(sentence, hidden)
+
+
+def _list_hidden() -> tuple[tuple[str, str], ...]:
+    if who().sees_personal:
+        return ()
+    return list_personal(read_sources().values())
+
+
+def hide_examples(report: DiffReport) -> frozenset[str]:
+    """Name the columns of a diff whose values are not shown to the person who looks."""
+    return hidden_columns(report.table if report.table in read_sources() else "")
