@@ -50,6 +50,15 @@ def test_before_the_first_promotion_it_says_so(shop: World) -> None:
     assert "Nothing is live yet." in said(open_page("production"))
 
 
+def test_it_says_when_prefect_does_not_answer(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Prefect does not answer" not in said(open_page("production"))
+    st.cache_data.clear()
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    for page in ("production", "now"):
+        assert "Prefect does not answer" in said(open_page(page))
+    st.cache_data.clear()
+
+
 def test_a_green_dartifact_is_promoted_with_one_click(shop: World) -> None:
     dartifact = offer(shop, 1)
     page = open_page("production")
