@@ -6,11 +6,10 @@ from typing import Any
 
 import streamlit as st
 
+from flows.commands.review import STOPPED
 from flows.domain.runs import Run
 from ui import actions, lake_reads, masks
 from ui.format import decide, plain, recall_shown
-
-STOPPED = ("failed", "held")
 
 
 def show_decision(run: dict[str, Any]) -> None:

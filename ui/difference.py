@@ -66,7 +66,7 @@ def show_difference(
 
 
 def show_counts(report: DiffReport) -> None:
-    """Show how many rows a diff adds, removes, changes and leaves, and which columns change most."""
+    """Show how many rows a diff adds, removes, changes and leaves."""
     rows = report.rows
     st.markdown(f"Rows: **{rows.added:,}** added · **{rows.removed:,}** removed · **{rows.changed:,}** changed · "
                 f"**{rows.unchanged:,}** unchanged")  # fmt: skip

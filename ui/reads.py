@@ -14,6 +14,7 @@ from flows.commands.production import choose_promotion, plan_promotion
 from flows.commands.rollback import preview_rollback as preview
 from flows.commands.under_way import find_under_way
 from flows.domain.dartifacts import WAITING
+from flows.domain.errors import UsageError
 from flows.domain.runs import UNFINISHED, Phase, Run
 from flows.domain.sources import HAND
 from flows.local.services import answers
@@ -84,6 +85,8 @@ def _list_strip(ingestor: str) -> list[dict[str, Any]]:
 
 def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[dict[str, Any]]:
     """Return runs as documents, the newest claim first; in one phase, of one ingestor, before a claim, or all."""
+    if phase and phase not in set(Phase):
+        raise UsageError(f"there is no phase {phase}", hint=", ".join(Phase))
     phases = (Phase(phase),) if phase else None
     runs = open_ledger().runs(phases=phases, ingestor=ingestor or None, before=before, most=most)
     return _describe_runs(runs)

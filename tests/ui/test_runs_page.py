@@ -80,6 +80,7 @@ def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) 
     press(page, "Newest")
     assert page.dataframe[-1].value["run"].tolist() == first
     assert "No runs here" in said(open_page("runs", ingestor="nobody"))
+    assert "there is no phase lost" in said(open_page("runs", phase="lost"))
 
     activity = open_page("activity", who="actor-1")
     assert set(activity.dataframe[0].value["who"]) == {"actor-1"}

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from flows.commands.review import STOPPED
 from flows.domain.errors import DartifactError
 from ui import lake_reads, masks, reads
-from ui.decision import STOPPED, show_decision
+from ui.decision import show_decision
 from ui.difference import show_difference
 from ui.distribution import show_distribution
 from ui.format import (
