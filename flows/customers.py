@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from prefect import flow
 
-from flows.adapters.salesforce import SalesforceSource
-from flows.domain.sources import Ingestor, Source, SourceAccess
-from flows.runner import Ended, ends_in_words, run_ingest
+from dartifact.adapters.sources.salesforce import SalesforceSource
+from dartifact.domain.sources import Ingestor, Source, SourceAccess
+from dartifact.stations.runner import Ended, ends_in_words, run_ingest
 
 SOURCE = Source(
     name="customers",

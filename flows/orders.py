@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from prefect import flow
 
-from flows.adapters.rest import RestSource
-from flows.adapters.rest_paging import LinkPaging
-from flows.domain.sources import Ingestor, Reference, Source, SourceAccess
-from flows.runner import Ended, ends_in_words, run_ingest
+from dartifact.adapters.sources.rest import RestSource
+from dartifact.adapters.sources.rest_paging import LinkPaging
+from dartifact.domain.sources import Ingestor, Reference, Source, SourceAccess
+from dartifact.stations.runner import Ended, ends_in_words, run_ingest
 
 SOURCE = Source(
     name="orders",

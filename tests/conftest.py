@@ -23,13 +23,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from flows.adapters.dbt_build import DbtBuilder
-from flows.adapters.lake import Lake, LakeAccess
-from flows.adapters.ledger import Ledger
-from flows.commands.stack import Stack
-from flows.domain.sources import Source
-from flows.local.lakefs_server import running_lakefs
+from dartifact.adapters.lakefs.lake import Lake, LakeAccess
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.transform.dbt_build import DbtBuilder
+from dartifact.cli import app as cli
+from dartifact.commands.stack import Stack
+from dartifact.domain.sources import Source
+from dartifact.local.lakefs_server import running_lakefs
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sources import CUSTOMERS, ORDERS, RememberingSource
 from tests.support.world import Clock, World

@@ -7,14 +7,17 @@ import os
 import tempfile
 from pathlib import Path
 
-from flows.adapters.row_files import read_rows
-from flows.commands import approvals, fixes, production, review, rollback, under_way
-from flows.commands.leave_out import leave_out
-from flows.commands.rollback import Rollback
-from flows.domain.dartifacts import Dartifact
-from flows.domain.errors import ServerUnavailable
-from flows.domain.plans import Plan
-from flows.domain.runs import Run
+from dartifact.adapters.tables.row_files import read_rows
+from dartifact.commands.production import approvals, rollback, under_way
+from dartifact.commands.production import promote as production
+from dartifact.commands.production.rollback import Rollback
+from dartifact.commands.review import decide as review
+from dartifact.commands.review import fix as fixes
+from dartifact.commands.review.split import leave_out
+from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.plans import Plan
+from dartifact.domain.runs import Run
 from ui.people import who
 from ui.stack import find_prefect, open_ledger_stack, open_stack, open_stack_surely
 
@@ -82,7 +85,7 @@ def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
 
 def _start_integrate(key: str) -> None:
     """Start the station that takes runs out of `main`; when Prefect does not answer, its schedule does it later."""
-    from flows.local.prefect_api import PrefectApi  # noqa: PLC0415
+    from dartifact.local.prefect_api import PrefectApi  # noqa: PLC0415
 
     url = find_prefect()
     if not url:

@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
+from dartifact.domain.errors import DartifactError
 from ui import people
 from ui.format import set_style, tell_error
 

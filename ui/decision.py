@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from flows.commands.review import STOPPED
-from flows.domain.runs import Run
+from dartifact.commands.review.decide import STOPPED
+from dartifact.domain.runs import Run
 from ui import actions, lake_reads, masks
 from ui.format import decide, plain, recall_shown
 

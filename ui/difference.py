@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from flows.commands.diff_cells import EVERY_CELL, CellFilter, RowDiff
-from flows.commands.diff_store import StoredDiff
-from flows.compare.report import DiffReport
-from flows.domain.errors import NotFound
-from flows.domain.people import HIDDEN
+from dartifact.commands.diffs.cells import EVERY_CELL, CellFilter, RowDiff
+from dartifact.commands.diffs.store import StoredDiff
+from dartifact.compare.diff.report import DiffReport
+from dartifact.domain.errors import NotFound
+from dartifact.domain.people import HIDDEN
 from ui import lake_reads
 from ui.format import ALL, choose
 

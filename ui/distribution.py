@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from flows.commands.against_main import Bucket
+from dartifact.commands.diffs.against_main import Bucket
 
 _SIDES = ("main", "this run")
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
+from dartifact.domain.errors import DartifactError
 
 PHASE_MARKS = {
     "extracting": "▸", "checking": "▸", "failed": "✗", "held": "‖", "queued": "…", "merged": "✓", "live": "●",

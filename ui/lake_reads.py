@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows import documents
-from flows.adapters.lake import MAIN
-from flows.adapters.row_files import write_csv
-from flows.commands.against_main import Bucket, compare_distribution, count_in_main
-from flows.commands.diff_cells import CellFilter, RowDiff, read_row_page, write_cells
-from flows.commands.diff_store import StoredDiff
-from flows.commands.diffs import diff_mart, diff_run
-from flows.commands.tables import read_batch
-from flows.domain.people import HIDDEN
+from dartifact import documents
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.tables.row_files import write_csv
+from dartifact.commands.diffs.against_main import Bucket, compare_distribution, count_in_main
+from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_row_page, write_cells
+from dartifact.commands.diffs.run import diff_mart, diff_run
+from dartifact.commands.diffs.store import StoredDiff
+from dartifact.commands.review.tables import read_batch
+from dartifact.domain.people import HIDDEN
 from ui.masks import hidden_columns, hider
 from ui.stack import open_jobs, open_stack
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flows.compare.report import DiffReport
-from flows.domain.people import hide_values
-from flows.domain.sources import list_personal
+from dartifact.compare.diff.report import DiffReport
+from dartifact.domain.people import hide_values
+from dartifact.domain.sources import list_personal
 from ui.people import who
 from ui.stack import read_sources
 

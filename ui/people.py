@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from flows.domain.errors import PolicyRefused
-from flows.domain.people import Role, find_role, includes
-from flows.settings import Settings, read_settings
+from dartifact.domain.errors import PolicyRefused
+from dartifact.domain.people import Role, find_role, includes
+from dartifact.settings import Settings, read_settings
 
 _SECRET = "X-Dartifact-Proxy"
 _NAMES = ("X-Forwarded-Email", "X-Forwarded-User")

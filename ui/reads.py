@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from flows import documents
-from flows.commands.approvals import find_approvals, find_authors
-from flows.commands.production import choose_promotion, plan_promotion
-from flows.commands.rollback import preview_rollback as preview
-from flows.commands.under_way import find_under_way
-from flows.domain.dartifacts import WAITING
-from flows.domain.errors import UsageError
-from flows.domain.runs import UNFINISHED, Phase, Run
-from flows.domain.sources import HAND
-from flows.local.services import answers
+from dartifact import documents
+from dartifact.commands.production.approvals import find_approvals, find_authors
+from dartifact.commands.production.promote import choose_promotion, plan_promotion
+from dartifact.commands.production.rollback import preview_rollback as preview
+from dartifact.commands.production.under_way import find_under_way
+from dartifact.domain.dartifacts import WAITING
+from dartifact.domain.errors import UsageError
+from dartifact.domain.runs import UNFINISHED, Phase, Run
+from dartifact.domain.sources import HAND
+from dartifact.local.services import answers
 from ui.masks import hider
 from ui.stack import find_prefect, open_ledger, open_ledger_stack, read_sources
 

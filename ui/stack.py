@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from flows.adapters.ledger import Ledger
-from flows.commands.stack import Stack
-from flows.domain.errors import ChecksErrored, DartifactError, ServerUnavailable
-from flows.domain.sources import Source
-from flows.local.note import read_note
-from flows.settings import read_settings
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.commands.stack import Stack
+from dartifact.domain.errors import ChecksErrored, DartifactError, ServerUnavailable
+from dartifact.domain.sources import Source
+from dartifact.local.note import read_note
+from dartifact.settings import read_settings
 from ui.people import who
 
 T = TypeVar("T")
@@ -65,14 +65,14 @@ def find_prefect() -> str:
 @st.cache_resource(show_spinner=False)
 def read_sources() -> Mapping[str, Source]:
     """Return the declared sources."""
-    from flows import wiring  # noqa: PLC0415
+    from dartifact import wiring  # noqa: PLC0415
 
     return wiring.declared_sources(read_settings().project)
 
 
 @st.cache_resource(show_spinner="opening the lake")
 def _open(*, lake: bool) -> tuple[Stack, Any]:
-    from flows import wiring  # noqa: PLC0415  (pages that need the ledger alone do not wait for it)
+    from dartifact import wiring  # noqa: PLC0415  (pages that need the ledger alone do not wait for it)
 
     owned = ExitStack()
     stack = owned.enter_context(wiring.open_stack(read_settings(), _say, lake=lake, sources=lake))

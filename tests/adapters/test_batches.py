@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.adapters.batches import add_system_columns, arrow_type, build_batch, write_parquet
-from flows.adapters.contracts import load_contract
-from flows.domain.errors import SourceMalformed, UsageError
+from dartifact.adapters.contracts.contracts import load_contract
+from dartifact.adapters.tables.batches import add_system_columns, arrow_type, build_batch, write_parquet
+from dartifact.domain.errors import SourceMalformed, UsageError
 
 CHECKS = Path(__file__).parents[2] / "checks"
 STAMP = "timestamp with time zone"

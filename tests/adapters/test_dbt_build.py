@@ -15,9 +15,16 @@ import duckdb
 import psutil
 import pytest
 
-from flows.adapters.dbt_build import BuildResult, DbtBuilder, NodeResult, export_marts, run_sql_checks, to_results
-from flows.domain.checks import Outcome, VerdictKind, judge
-from flows.domain.errors import ChecksErrored
+from dartifact.adapters.transform.dbt_build import (
+    BuildResult,
+    DbtBuilder,
+    NodeResult,
+    export_marts,
+    run_sql_checks,
+    to_results,
+)
+from dartifact.domain.checks import Outcome, VerdictKind, judge
+from dartifact.domain.errors import ChecksErrored
 
 ROOT = Path(__file__).parents[2]
 CHECKS = ROOT / "checks" / "integration"
@@ -78,7 +85,7 @@ def find(build: BuildResult, name: str) -> NodeResult:
 
 
 def find_workers() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children() if "flows.adapters.dbt_worker" in each.cmdline()]
+    return [each for each in psutil.Process().children() if "dartifact.adapters.transform.dbt_worker" in each.cmdline()]
 
 
 def runs(process: psutil.Process) -> bool:
@@ -384,7 +391,8 @@ def test_nothing_is_left_after_close(project: Path, tmp_path: Path) -> None:
 
 def test_worker_ends_with_a_killed_parent(project: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, time, psutil; from pathlib import Path; from flows.adapters.dbt_build import DbtBuilder\n"
+        "import sys, time, psutil; from pathlib import Path\n"
+        "from dartifact.adapters.transform.dbt_build import DbtBuilder\n"
         "builder = DbtBuilder(Path(sys.argv[1]), Path(sys.argv[2])); builder.warm()\n"
         "print(psutil.Process().children()[0].pid, 'dbt' in sys.modules, flush=True); time.sleep(60)"
     )

@@ -17,10 +17,20 @@ import pyarrow.parquet as pq
 import pytest
 from lakefs_sdk import models
 
-from flows.adapters import duck
-from flows.adapters.lake import MAIN, PRODUCTION, PROTECTED, SERVED, STAGING, Change, Commit, Lake, LakeAccess
-from flows.domain import errors
-from flows.local.lakefs_server import choose_port
+from dartifact.adapters.lakefs.lake import (
+    MAIN,
+    PRODUCTION,
+    PROTECTED,
+    SERVED,
+    STAGING,
+    Change,
+    Commit,
+    Lake,
+    LakeAccess,
+)
+from dartifact.adapters.tables import duck
+from dartifact.domain import errors
+from dartifact.local.lakefs_server import choose_port
 from tests.support.proxy import Fault, Proxy, merge_into
 from tests.support.waiting import wait_until
 

@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 import pytest
 import sqlalchemy as sa
 
-from flows.adapters import ledger_tables as t
-from flows.adapters.ledger import Ledger
-from flows.commands.stack import hold_lease
-from flows.domain import errors, plans
-from flows.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind
-from flows.domain.dartifacts import Blame, DartifactState
-from flows.domain.plans import LivePointer, Slot
-from flows.domain.runs import Phase, Run
-from flows.domain.sources import Ingestor, Source
-from flows.domain.windows import Window, WindowState
+from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.commands.stack import hold_lease
+from dartifact.domain import errors, plans
+from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind
+from dartifact.domain.dartifacts import Blame, DartifactState
+from dartifact.domain.plans import LivePointer, Slot
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.sources import Ingestor, Source
+from dartifact.domain.windows import Window, WindowState
 
 T = TypeVar("T")
 
@@ -168,8 +168,8 @@ def test_a_process_killed_inside_a_transaction_leaves_the_old_state(ledger: Ledg
     run = move(ledger, claim(ledger), Phase.CHECKING)
     code = """
 import sys
-from flows.adapters.ledger import Ledger
-from flows.domain.runs import Phase
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.domain.runs import Phase
 with Ledger(sys.argv[1]).write() as tx:
     tx.move_run(sys.argv[2], Phase.QUEUED, "MergeRequested", "person:killed")
     print(tx.run(sys.argv[2]).phase, flush=True)
@@ -723,8 +723,8 @@ def test_the_lease_of_a_process_on_another_machine_is_waited_for(ledger: Ledger)
 def test_twenty_processes_that_write_at_once_all_finish(ledger: Ledger, url: str) -> None:
     code = """
 import os, sys, time
-from flows.adapters.ledger import Ledger
-from flows.domain import errors, plans
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.domain import errors, plans
 begin = time.monotonic() + 0.3
 children = []
 for number in range(20):
@@ -750,7 +750,7 @@ print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
 def test_twenty_processes_that_create_the_same_ledger_make_one(url: str, open_ledger: Callable[..., Ledger]) -> None:
     code = """
 import os, sys, time
-from flows.adapters.ledger import Ledger
+from dartifact.adapters.ledger.ledger import Ledger
 begin = time.monotonic() + 0.3
 children = []
 for number in range(20):

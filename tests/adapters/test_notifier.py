@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from flows.adapters.notifier import Notifier, describe_target
+from dartifact.adapters.notifier import Notifier, describe_target
 
 
 class Webhook:
@@ -129,5 +129,7 @@ def test_a_target_is_named_without_its_secrets(url: str, name: str) -> None:
 
 
 def test_apprise_is_imported_by_the_first_message_only() -> None:
-    code = "import sys; from flows.adapters.notifier import Notifier; Notifier(); sys.exit('apprise' in sys.modules)"
+    code = (
+        "import sys; from dartifact.adapters.notifier import Notifier; Notifier(); sys.exit('apprise' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

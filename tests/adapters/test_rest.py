@@ -19,14 +19,14 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.adapters import rest_calls
-from flows.adapters.rest import RestSource
-from flows.adapters.rest_paging import CursorPaging, LinkPaging, OffsetPaging
-from flows.demo.company import Company, CompanyState
-from flows.demo.faults import Fault
-from flows.demo.records import TICK
-from flows.demo.server import SimulatedSources, simulated_sources
-from flows.domain.errors import SourceMalformed, SourceUnavailable, UsageError
+from dartifact.adapters.sources import rest_calls
+from dartifact.adapters.sources.rest import RestSource
+from dartifact.adapters.sources.rest_paging import CursorPaging, LinkPaging, OffsetPaging
+from dartifact.demo.company import Company, CompanyState
+from dartifact.demo.faults import Fault
+from dartifact.demo.records import TICK
+from dartifact.demo.server import SimulatedSources, simulated_sources
+from dartifact.domain.errors import SourceMalformed, SourceUnavailable, UsageError
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 SMALL = CompanyState(seed=7, start=START, now=START, orders_per_tick=60, customers=120)
@@ -310,7 +310,7 @@ def test_ten_thousand_orders_are_served_and_read_in_less_than_a_second_of_comput
 _SERVE = """
 import sys
 from pathlib import Path
-from flows.demo.server import simulated_sources
+from dartifact.demo.server import simulated_sources
 for _ in range(15):
     with simulated_sources(Path(sys.argv[1])) as sources:
         sources.advance()

@@ -17,19 +17,19 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import wiring
-from flows.adapters.batches import build_batch
-from flows.adapters.contracts import load_contract
-from flows.adapters.salesforce import ApiLimit, SalesforceSource
+from dartifact import wiring
+from dartifact.adapters.contracts.contracts import load_contract
+from dartifact.adapters.sources.salesforce import ApiLimit, SalesforceSource
+from dartifact.adapters.tables.batches import build_batch
+from dartifact.demo.company import Company, CompanyState
+from dartifact.demo.records import TICK
+from dartifact.demo.salesforce import CLIENT_ID, CLIENT_SECRET, PAGE
+from dartifact.demo.server import SimulatedSources, simulated_sources
+from dartifact.demo.soql import Refused
+from dartifact.domain.errors import SourceMalformed, SourceUnavailable, UsageError
+from dartifact.domain.sources import SourceAccess
+from dartifact.settings import read_settings
 from flows.customers import FIELDS, OBJECT, extract
-from flows.demo.company import Company, CompanyState
-from flows.demo.records import TICK
-from flows.demo.salesforce import CLIENT_ID, CLIENT_SECRET, PAGE
-from flows.demo.server import SimulatedSources, simulated_sources
-from flows.demo.soql import Refused
-from flows.domain.errors import SourceMalformed, SourceUnavailable, UsageError
-from flows.domain.sources import SourceAccess
-from flows.settings import read_settings
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 FAR = START + 1000 * TICK
@@ -257,7 +257,7 @@ def test_the_calls_of_the_day_are_kept_and_a_warning_comes_once_above_four_fifth
     source.read_clock()
     assert source.limit == ApiLimit(1, 15_000)
     org.api_used = 12_000
-    with caplog.at_level(logging.WARNING, logger="flows.adapters.salesforce"):
+    with caplog.at_level(logging.WARNING, logger="dartifact.adapters.sources.salesforce"):
         source.read_clock()
         source.read_clock()
     assert source.limit == ApiLimit(12_002, 15_000)

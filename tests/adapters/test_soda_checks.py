@@ -13,10 +13,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from flows.adapters import check_answers, soda_checks
-from flows.adapters.batches import add_system_columns, build_batch
-from flows.adapters.soda_checks import check_contract, load_contract, parse_contract
-from flows.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
+from dartifact.adapters.contracts import answers as check_answers
+from dartifact.adapters.contracts import soda as soda_checks
+from dartifact.adapters.contracts.soda import check_contract, load_contract, parse_contract
+from dartifact.adapters.tables.batches import add_system_columns, build_batch
+from dartifact.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
 
 ROOT = Path(__file__).parents[2]
 PATH = Path("checks/things.yml")
@@ -450,7 +451,7 @@ import logging, warnings
 warnings.simplefilter("error")
 import duckdb
 from pathlib import Path
-from flows.adapters.soda_checks import check_contract, parse_contract
+from dartifact.adapters.contracts.soda import check_contract, parse_contract
 text = "dataset: lake/main/t\\ncolumns: [{name: a, data_type: integer}]\\nchecks: [{row_count: }, " \\
        "{failed_rows: {name: x, expression: nope}}]"
 results = check_contract(duckdb.connect(), parse_contract(text, Path("t.yml")), "(SELECT 1 AS a)")

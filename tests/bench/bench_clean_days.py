@@ -18,17 +18,17 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from flows.adapters.batches import add_system_columns, build_batch
-from flows.adapters.contracts import load_contract
-from flows.adapters.drift_file import drift_path, load_drift_rules
-from flows.compare.current import select_current
-from flows.compare.drift import check_drift
-from flows.compare.profiling import Scan, add_known, profile_batch
-from flows.demo.company import Company
-from flows.domain.checks import Outcome
-from flows.domain.profiles import Profile
-from flows.settings import PROJECT
-from flows.wiring import load_source
+from dartifact.adapters.contracts.contracts import load_contract
+from dartifact.adapters.contracts.drift_file import drift_path, load_drift_rules
+from dartifact.adapters.tables.batches import add_system_columns, build_batch
+from dartifact.compare.current import select_current
+from dartifact.compare.drift.drift import check_drift
+from dartifact.compare.drift.profiling import Scan, add_known, profile_batch
+from dartifact.demo.company import Company
+from dartifact.domain.checks import Outcome
+from dartifact.domain.profiles import Profile
+from dartifact.settings import PROJECT
+from dartifact.wiring import load_source
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 

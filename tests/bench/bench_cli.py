@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.local.lakefs_server import running_lakefs
+from dartifact.local.lakefs_server import running_lakefs
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,7 @@ def _print_times(name: str, verb: Sequence[str], home: Path, rounds: int) -> Non
     for _ in range(rounds + 1):
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *verb], cwd=PROJECT, env=environment, capture_output=True, check=False
+            [sys.executable, "-m", "dartifact", *verb], cwd=PROJECT, env=environment, capture_output=True, check=False
         )
         times.append(time.perf_counter() - started)
         code = done.returncode

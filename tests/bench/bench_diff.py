@@ -23,10 +23,10 @@ from typing import Any
 
 import duckdb
 
-from flows.commands.diff_cells import read_page
-from flows.commands.file_diffs import diff_files
-from flows.compare.current import select_current
-from flows.compare.table_diff import Options, Side, bound, compare
+from dartifact.commands.diffs.cells import read_page
+from dartifact.commands.diffs.files import diff_files
+from dartifact.compare.current import select_current
+from dartifact.compare.diff.table import Options, Side, bound, compare
 
 COLUMNS = ("customer_id", "status", "amount", "quantity", "weight", "updated_at", "ordered_on", "gift", "note", "url",
            "reference")  # fmt: skip
@@ -189,7 +189,7 @@ def _prepare_run(a: str, b: str, folder: Path) -> str:
 
 
 def _diff_run(run: str, main: str, folder: Path) -> list[int]:
-    """Compare as `flows.commands.diffs` does for a run, without the lake: `main` is one big run's file."""
+    """Compare as `dartifact.commands.diffs.run` does for a run, without the lake: `main` is one big run's file."""
     system = "'main' AS _run_id, 1::BIGINT AS _seq, now() AS _extracted_at, false AS _deleted"
     with duckdb.connect() as connection:
         connection.execute("SET threads = 2; SET TimeZone = 'UTC'")

@@ -17,15 +17,15 @@ from statistics import median
 
 import duckdb
 
-from flows.adapters.contracts import load_contract
-from flows.adapters.schema_check import check_schema
-from flows.adapters.soda_checks import check_contract
-from flows.commands.drift import compare_with_history
-from flows.compare import profile_sql
-from flows.compare.profiling import Scan, profile_batch
-from flows.domain.drift_rules import DriftRules
-from flows.domain.profiles import Profile
-from flows.settings import PROJECT
+from dartifact.adapters.contracts.contracts import load_contract
+from dartifact.adapters.contracts.schema import check_schema
+from dartifact.adapters.contracts.soda import check_contract
+from dartifact.commands.gates.drift import compare_with_history
+from dartifact.compare.drift import profile_sql
+from dartifact.compare.drift.profiling import Scan, profile_batch
+from dartifact.domain.drift_rules import DriftRules
+from dartifact.domain.profiles import Profile
+from dartifact.settings import PROJECT
 
 START, WINDOW = datetime(2021, 1, 1, tzinfo=UTC), timedelta(days=1)
 _BATCH = """

@@ -17,11 +17,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from flows.adapters import ledger_tables as t
-from flows.adapters.ledger import Ledger
-from flows.domain import plans
-from flows.domain.plans import LivePointer
-from flows.domain.runs import UNFINISHED, Phase
+from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.domain import plans
+from dartifact.domain.plans import LivePointer
+from dartifact.domain.runs import UNFINISHED, Phase
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 EVENTS_PER_RUN = 8

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import duckdb
 
-from flows.commands.drift import compare_with_history
-from flows.compare.mutations import Table
-from flows.compare.profiling import Scan, profile_batch
-from flows.compare.self_test import SelfTest, Stop, run_trials
-from flows.compare.sql_text import literal, quote
-from flows.domain.checks import Outcome, VerdictKind, judge
-from flows.domain.drift_rules import DriftRules
-from flows.domain.profiles import Profile
+from dartifact.commands.gates.drift import compare_with_history
+from dartifact.compare.drift.profiling import Scan, profile_batch
+from dartifact.compare.mutations.mutations import Table
+from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
+from dartifact.compare.sql_text import literal, quote
+from dartifact.domain.checks import Outcome, VerdictKind, judge
+from dartifact.domain.drift_rules import DriftRules
+from dartifact.domain.profiles import Profile
 
 BATCHES = 12
 LEAST_ROWS = 1200

@@ -21,15 +21,15 @@ import duckdb
 import streamlit
 from playwright.sync_api import Page, expect
 
-from flows.commands.ingest import check_run
-from flows.commands.production import promote
-from flows.commands.queue import integrate
-from flows.commands.stack import Stack
-from flows.commands.staging import stage
-from flows.commands.under_way import unfreeze
-from flows.domain.runs import Phase, Run
-from flows.settings import read_settings
-from flows.wiring import open_stack
+from dartifact.commands.ingest.ingest import check_run
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.under_way import unfreeze
+from dartifact.commands.queue.integrate import integrate
+from dartifact.commands.stack import Stack
+from dartifact.commands.staging.stage import stage
+from dartifact.domain.runs import Phase, Run
+from dartifact.settings import read_settings
+from dartifact.wiring import open_stack
 from tests.support.browser import PATIENCE, running_browser, running_ui
 
 WINDOW = timedelta(minutes=5)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import psutil
 
-from flows.adapters.ledger import Ledger
-from flows.domain.runs import Phase
-from flows.local.guard import find_marked
-from flows.local.prefect_parts import flow_run_of
-from flows.wiring import open_stack
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.domain.runs import Phase
+from dartifact.local.guard import find_marked
+from dartifact.local.prefect_parts import flow_run_of
+from dartifact.wiring import open_stack
 from tests.support.audit import find_faults
 from tests.support.machines import Up, run_cli, start_up
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from flows.adapters.ledger import Ledger
-from flows.commands.ingest import ingest
-from flows.commands.queue import integrate
-from flows.demo.history import History
-from flows.demo.server import simulated_sources
-from flows.demo.story import INGESTORS, first_state
-from flows.domain.runs import Phase
-from flows.settings import read_settings
-from flows.wiring import load_source, open_stack
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.queue.integrate import integrate
+from dartifact.demo.history import History
+from dartifact.demo.server import simulated_sources
+from dartifact.demo.story import INGESTORS, first_state
+from dartifact.domain.runs import Phase
+from dartifact.settings import read_settings
+from dartifact.wiring import load_source, open_stack
 from tests.conftest import PROJECT
 from tests.support.browser import PATIENCE, running_browser, running_ui
 

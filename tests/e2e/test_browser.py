@@ -11,10 +11,11 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from flows.commands import production, review
-from flows.commands.staging import stage
-from flows.domain.dartifacts import Dartifact
-from flows.domain.runs import Phase, Run
+from dartifact.commands.production import promote as production
+from dartifact.commands.review import decide as review
+from dartifact.commands.staging.stage import stage
+from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.runs import Phase, Run
 from tests.support.browser import PATIENCE, find_chromium, running_browser, running_ui
 from tests.support.oidc import running_provider
 from tests.support.sources import bad_order, customer, order

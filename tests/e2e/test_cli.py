@@ -23,11 +23,11 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
-from flows import cli
-from flows.adapters.lake import LakeAccess
-from flows.adapters.ledger import Ledger
-from flows.commands.stack import hold_lease
-from flows.local.lakefs_server import running_lakefs
+from dartifact.adapters.lakefs.lake import LakeAccess
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.cli import app as cli
+from dartifact.commands.stack import hold_lease
+from dartifact.local.lakefs_server import running_lakefs
 
 # One worker plays the story, once; the limit is only there to end a test that hangs.
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(600)]
@@ -535,7 +535,7 @@ def test_a_ledger_that_is_no_database_is_named(tmp_path: Path, call: Call) -> No
 def test_help_lists_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
     code = """
 import sys
-from flows.cli import main
+from dartifact.cli.app import main
 sys.argv = ["dartifact", "--help"]
 try:
     main()
@@ -555,7 +555,7 @@ print("imported", *sorted({name.partition(".")[0] for name in sys.modules}))
 def test_resolve_answers_without_the_libraries_of_the_lake_and_of_dbt(home: Path) -> None:
     code = """
 import sys
-from flows.cli import main
+from dartifact.cli.app import main
 sys.argv = ["dartifact", "resolve"]
 try:
     main()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from flows.adapters.drift_file import drift_schema
-from flows.compare import self_test as trials
+from dartifact.adapters.contracts.drift_file import drift_schema
+from dartifact.compare.mutations import self_test as trials
 from tests.conftest import PROJECT, Call
 from tests.support.sources import customer
 from tests.support.world import World

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from flows.domain.runs import Phase, Run
+from dartifact.domain.runs import Phase, Run
 from tests.conftest import Call
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World

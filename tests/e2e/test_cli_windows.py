@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.adapters.ledger import Ledger
-from flows.cli_windows import read_time
-from flows.domain.errors import UsageError
-from flows.domain.runs import Phase
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.cli.windows import read_time
+from dartifact.domain.errors import UsageError
+from dartifact.domain.runs import Phase
 from tests.conftest import Call
 from tests.support.sources import CUSTOMERS
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.demo.history import DAYS, History
-from flows.demo.server import simulated_sources
-from flows.demo.story import INGESTORS, first_state
-from flows.domain.runs import Phase
-from flows.settings import read_settings
-from flows.wiring import load_source, open_stack
+from dartifact.demo.history import DAYS, History
+from dartifact.demo.server import simulated_sources
+from dartifact.demo.story import INGESTORS, first_state
+from dartifact.domain.runs import Phase
+from dartifact.settings import read_settings
+from dartifact.wiring import load_source, open_stack
 from tests.support.audit import find_faults
 
 

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.adapters.lake import MAIN, Lake
-from flows.commands.ingest import ingest
-from flows.commands.production import promote
-from flows.commands.queue import Integration, integrate
-from flows.commands.rollback import Rollback, roll_back
-from flows.commands.stack import Policy, Stack
-from flows.commands.staging import stage
-from flows.domain import errors
-from flows.domain.dartifacts import Dartifact
-from flows.domain.queue import runs_in
-from flows.domain.runs import Phase, Run
+from dartifact.adapters.lakefs.lake import MAIN, Lake
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.rollback import Rollback, roll_back
+from dartifact.commands.queue.integrate import Integration, integrate
+from dartifact.commands.stack import Policy, Stack
+from dartifact.commands.staging.stage import stage
+from dartifact.domain import errors
+from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.queue import runs_in
+from dartifact.domain.runs import Phase, Run
 from tests.support.books import to_version
 from tests.support.machine import Command, Crash, Fault, Kind, Site
 from tests.support.sources import CUSTOMERS, ORDERS, RememberingSource, Row, stamp

@@ -26,25 +26,25 @@ from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from flows.adapters import duck
-from flows.adapters.lake import MAIN, PRODUCTION, SERVED, LakeAccess
-from flows.commands.housekeeping import reconcile
-from flows.commands.ingest import ingest
-from flows.commands.moves import PUBLISHED_FENCE
-from flows.commands.production import promote, resolve
-from flows.commands.queue import integrate
-from flows.commands.rollback import roll_back
-from flows.commands.stack import Policy, Stack
-from flows.commands.staging import PASSPORT, stage
-from flows.commands.traffic import report_error
-from flows.commands.under_way import abort, find_under_way, unfreeze
-from flows.compare.current import select_current
-from flows.domain import errors
-from flows.domain.dartifacts import DartifactState
-from flows.domain.plans import LivePointer
-from flows.domain.queue import HEAD_FENCE
-from flows.domain.runs import UNFINISHED, Phase, Run
-from flows.domain.sources import Ingestor
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED, LakeAccess
+from dartifact.adapters.tables import duck
+from dartifact.commands.gates.traffic import report_error
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.under_way import abort, find_under_way, unfreeze
+from dartifact.commands.queue.integrate import integrate
+from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.stack import Policy, Stack
+from dartifact.commands.staging.stage import PASSPORT, stage
+from dartifact.compare.current import select_current
+from dartifact.domain import errors
+from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.plans import LivePointer
+from dartifact.domain.queue import HEAD_FENCE
+from dartifact.domain.runs import UNFINISHED, Phase, Run
+from dartifact.domain.sources import Ingestor
 from tests.support.books import Books, Files, Publisher, Version, to_version
 from tests.support.machine import Command, Crash, Fault, Kind, Process, Repositories, Site, change_code
 from tests.support.sources import CUSTOMERS, ORDERS, Row, shard_of, stamp

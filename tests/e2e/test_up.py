@@ -18,14 +18,14 @@ import psutil
 import pytest
 import yaml
 
-from flows.domain.runs import Phase
-from flows.local.child_process import running_child
-from flows.local.guard import find_marked
-from flows.local.lakefs_server import choose_port
-from flows.local.note import read_note
-from flows.local.prefect_api import PrefectApi
-from flows.local.services import answers
-from flows.wiring import open_stack
+from dartifact.domain.runs import Phase
+from dartifact.local.child_process import running_child
+from dartifact.local.guard import find_marked
+from dartifact.local.lakefs_server import choose_port
+from dartifact.local.note import read_note
+from dartifact.local.prefect_api import PrefectApi
+from dartifact.local.services import answers
+from dartifact.wiring import open_stack
 from tests.support.audit import find_faults
 from tests.support.machines import Up, read_json, run_cli, start_up
 from tests.support.waiting import wait_until
@@ -182,7 +182,7 @@ def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) 
     with running_child(serve, cwd=tmp_path, env=env, output=subprocess.DEVNULL):
         wait_until(lambda: answers(f"{url}/api/health"), 120)
         make_pool, deploy = "work-pool create dartifact --type process", "--no-prompt deploy --all"
-        crash_zombies = "automation create --from-file flows/local/zombies.json"
+        crash_zombies = "automation create --from-file dartifact/local/zombies.json"
         for arguments in (make_pool, deploy, crash_zombies):
             done = subprocess.run([*prefect, *arguments.split()], cwd=PROJECT, env=env, capture_output=True, text=True,
                                   stdin=subprocess.DEVNULL, timeout=120, check=False)  # fmt: skip

@@ -30,12 +30,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from urllib3.connectionpool import HTTPConnectionPool
 
-from flows.adapters.dbt_build import DbtBuilder
-from flows.adapters.lake import Lake, LakeAccess
-from flows.adapters.ledger import Ledger
-from flows.commands.stack import Policy, Stack
-from flows.domain.errors import DartifactError
-from flows.domain.sources import Source
+from dartifact.adapters.lakefs.lake import Lake, LakeAccess
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.transform.dbt_build import DbtBuilder
+from dartifact.commands.stack import Policy, Stack
+from dartifact.domain.errors import DartifactError
+from dartifact.domain.sources import Source
 from tests.support.books import Publisher
 from tests.support.machine import TableBuilder
 from tests.support.waiting import wait_until

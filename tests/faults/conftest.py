@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from flows.adapters.lake import LakeAccess
-from flows.commands.stack import Policy
+from dartifact.adapters.lakefs.lake import LakeAccess
+from dartifact.commands.stack import Policy
 from tests.faults.children import Place
 from tests.faults.scene import Scene
 from tests.support.machine import Repositories, write_project

@@ -12,12 +12,12 @@ import soda_core.contracts.contract_verification
 import soda_core.contracts.impl.contract_verification_impl
 import soda_duckdb.common.data_sources.duckdb_data_source
 
-import flows.adapters.lake_errors
+import dartifact.adapters.lakefs.errors
 import tests.faults.protocols
 
 __all__ = [
+    "dartifact",
     "duckdb",
-    "flows",
     "jsonschema",
     "lakefs_sdk",
     "pandas",

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from flows.adapters.lake import MAIN
-from flows.commands import queue, staging
-from flows.commands.housekeeping import reconcile
-from flows.commands.ingest import ingest
-from flows.commands.production import promote
-from flows.commands.rollback import roll_back
-from flows.commands.stack import Stack
-from flows.domain.dartifacts import DartifactState
-from flows.domain.queue import HEAD_FENCE
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.queue import integrate as queue
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.stack import Stack
+from dartifact.commands.staging import stage as staging
+from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.queue import HEAD_FENCE
 from tests.faults.children import Fault, Kind, Order
 from tests.faults.scene import Scene
 from tests.support.books import Publisher

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.adapters.lake import PRODUCTION
-from flows.commands.moves import PUBLISHED_FENCE
-from flows.commands.production import resolve
-from flows.commands.stack import Stack
+from dartifact.adapters.lakefs.lake import PRODUCTION
+from dartifact.commands.production.promote import resolve
+from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.stack import Stack
 from tests.support.books import Files
 
 _PAUSE = 0.03

@@ -15,16 +15,16 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from flows.adapters import ledger_tables as t
-from flows.adapters.lake import MAIN, PRODUCTION, SERVED
-from flows.commands.housekeeping import reconcile
-from flows.commands.ingest import ingest
-from flows.commands.moves import PUBLISHED_FENCE
-from flows.commands.production import promote
-from flows.commands.queue import integrate
-from flows.commands.stack import Stack
-from flows.commands.staging import stage
-from flows.domain.runs import Phase, Run
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED
+from dartifact.adapters.ledger import tables as t
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.production.promote import promote
+from dartifact.commands.queue.integrate import integrate
+from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.stack import Stack
+from dartifact.commands.staging.stage import stage
+from dartifact.domain.runs import Phase, Run
 from tests.faults.children import Ending, Fault, Kind, Order, Place, Task, run_child
 from tests.faults.reader import Reader
 from tests.support.books import Files, Publisher, Version, to_version

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flows.adapters import lake
+from dartifact.adapters.lakefs import lake
 from tests.faults.children import Fault, Kind, Side, Store
 from tests.faults.conftest import Scenes
 from tests.faults.protocols import PROTOCOLS, Protocol

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from flows.adapters.lake import STAGING
-from flows.commands.housekeeping import reconcile
-from flows.commands.moves import PUBLISHED_FENCE
-from flows.commands.stack import Stack
-from flows.commands.staging import stage
-from flows.domain.dartifacts import DartifactState
+from dartifact.adapters.lakefs.lake import STAGING
+from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.stack import Stack
+from dartifact.commands.staging.stage import stage
+from dartifact.domain.dartifacts import DartifactState
 from tests.faults import protocols
 from tests.faults.children import Fault, Kind, Order, Place, Task, run_child
 from tests.support.sources import customer, order

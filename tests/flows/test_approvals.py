@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.commands import approvals, fixes, holes, production, review, rollback, under_way, waivers
-from flows.commands.notifications import compose
-from flows.commands.stack import Stack
-from flows.commands.staging import stage
-from flows.domain.dartifacts import Dartifact, DartifactState
-from flows.domain.errors import Conflict, PolicyRefused, UsageError
-from flows.domain.people import Role
+from dartifact.commands.gates import waivers
+from dartifact.commands.ingest import backfill as holes
+from dartifact.commands.production import approvals, rollback, under_way
+from dartifact.commands.production import promote as production
+from dartifact.commands.review import decide as review
+from dartifact.commands.review import fix as fixes
+from dartifact.commands.stack import Stack
+from dartifact.commands.staging.stage import stage
+from dartifact.commands.upkeep.notify import compose
+from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.errors import Conflict, PolicyRefused, UsageError
+from dartifact.domain.people import Role
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
 

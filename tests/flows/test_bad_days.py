@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.adapters.lake import Lake, LakeAccess
-from flows.adapters.rest import RestSource
-from flows.commands.failing_rows import read_failing_rows
-from flows.commands.ingest import ingest
-from flows.commands.queue import integrate
-from flows.commands.stack import Stack
-from flows.demo.company import CompanyState
-from flows.demo.server import DEFAULT, SimulatedSources, simulated_sources
-from flows.domain import errors
-from flows.domain.runs import Phase, Run
-from flows.domain.windows import WindowState
+from dartifact.adapters.lakefs.lake import Lake, LakeAccess
+from dartifact.adapters.sources.rest import RestSource
+from dartifact.commands.gates.failing_rows import read_failing_rows
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.queue.integrate import integrate
+from dartifact.commands.stack import Stack
+from dartifact.demo.company import CompanyState
+from dartifact.demo.server import DEFAULT, SimulatedSources, simulated_sources
+from dartifact.domain import errors
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import Clock, World

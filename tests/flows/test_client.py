@@ -1,4 +1,4 @@
-"""`flows.client` on a real lakeFS server: what comes out as a DataFrame is what is in the lake, to the last digit."""
+"""`dartifact.client` on a real lakeFS server: what comes out as a DataFrame is what the lake has, to the last digit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from flows import client
-from flows.adapters.lake import MAIN
-from flows.commands.production import promote
-from flows.commands.staging import stage
-from flows.domain import errors
+from dartifact import client
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.commands.production.promote import promote
+from dartifact.commands.staging.stage import stage
+from dartifact.domain import errors
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
 
@@ -102,6 +102,6 @@ def test_a_mart_is_read_where_resolve_sends_its_reader(shop: World) -> None:
 
 
 def test_importing_the_client_is_cheap() -> None:
-    code = f"import sys, flows.client; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, dartifact.client; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

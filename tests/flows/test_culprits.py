@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.adapters.lake import PRODUCTION
-from flows.adapters.project_code import digest_code
-from flows.cli_words import tell_status
-from flows.commands import builds
-from flows.commands.production import promote, resolve
-from flows.commands.stack import Stack
-from flows.commands.staging import stage
-from flows.documents import describe_status
-from flows.domain import errors
-from flows.domain.dartifacts import Blame, Dartifact, DartifactState
-from flows.domain.runs import Phase
+from dartifact.adapters.lakefs.lake import PRODUCTION
+from dartifact.adapters.transform.project_code import digest_code
+from dartifact.cli.words import tell_status
+from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.stack import Stack
+from dartifact.commands.staging import builds
+from dartifact.commands.staging.stage import stage
+from dartifact.documents import describe_status
+from dartifact.domain import errors
+from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState
+from dartifact.domain.runs import Phase
 from tests.conftest import PROJECT
 from tests.support.sources import customer, order
 from tests.support.world import World

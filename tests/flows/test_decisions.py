@@ -11,19 +11,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.adapters.row_files import read_rows
-from flows.commands import review
-from flows.commands.checkouts import check_out
-from flows.commands.fixes import fix, open_change
-from flows.commands.housekeeping import reconcile
-from flows.commands.notifications import compose
-from flows.commands.rollback import roll_back
-from flows.commands.stack import hold_lease
-from flows.commands.tables import read_batch
-from flows.commands.waivers import waive, withdraw
-from flows.domain import errors
-from flows.domain.checks import Gate, Outcome, Result
-from flows.domain.runs import Phase, Run
+from dartifact.adapters.tables.row_files import read_rows
+from dartifact.commands.gates.waivers import waive, withdraw
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.review import decide as review
+from dartifact.commands.review.checkout import check_out
+from dartifact.commands.review.fix import fix, open_change
+from dartifact.commands.review.tables import read_batch
+from dartifact.commands.stack import hold_lease
+from dartifact.commands.upkeep.notify import compose
+from dartifact.domain import errors
+from dartifact.domain.checks import Gate, Outcome, Result
+from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
 
@@ -255,7 +255,7 @@ def test_a_fix_that_was_killed_after_its_commit_is_made_again(shop: World, monke
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.adapters.ledger_writer.Writer.move_run", die)
+        patched.setattr("dartifact.adapters.ledger.writer.Writer.move_run", die)
         with pytest.raises(Killed):
             fix(shop.stack, run.run_id, plain(order(2)), reason=WHY, actor="ann")
     assert shop.run(run).phase is Phase.FAILED
@@ -429,8 +429,8 @@ def test_a_checkout_has_all_that_is_needed_to_look(shop: World, tmp_path: Path) 
 
 
 def test_a_blamed_run_is_fixed_after_a_rollback(shop: World) -> None:
-    from flows.commands.production import promote  # noqa: PLC0415
-    from flows.commands.staging import stage  # noqa: PLC0415
+    from dartifact.commands.production.promote import promote  # noqa: PLC0415
+    from dartifact.commands.staging.stage import stage  # noqa: PLC0415
 
     shop.land("orders", order(1))
     stage(shop.stack, actor="test")

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from flows.domain.runs import Phase
+from dartifact.domain.runs import Phase
 from tests.support.sources import customer
 from tests.support.world import World
 

@@ -10,17 +10,18 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows.adapters.lake import Lake
-from flows.commands import diffs, file_diffs
-from flows.commands.diff_cells import CellFilter, RowDiff, read_page, read_row_page, write_cells
-from flows.commands.diff_store import DiffStore
-from flows.commands.production import promote
-from flows.commands.staging import stage
-from flows.compare.rendering import tell_diff, write_markdown
-from flows.compare.report import RowCounts, ThreeWay
-from flows.compare.table_diff import Diff, Options
-from flows.domain.errors import NotFound, UsageError
-from flows.domain.people import HIDDEN
+from dartifact.adapters.lakefs.lake import Lake
+from dartifact.commands.diffs import files as file_diffs
+from dartifact.commands.diffs import run as diffs
+from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_row_page, write_cells
+from dartifact.commands.diffs.store import DiffStore
+from dartifact.commands.production.promote import promote
+from dartifact.commands.staging.stage import stage
+from dartifact.compare.diff.rendering import tell_diff, write_markdown
+from dartifact.compare.diff.report import RowCounts, ThreeWay
+from dartifact.compare.diff.table import Diff, Options
+from dartifact.domain.errors import NotFound, UsageError
+from dartifact.domain.people import HIDDEN
 from tests.support.sources import customer, order
 from tests.support.world import ACTOR, World
 

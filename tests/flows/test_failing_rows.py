@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.adapters.batches import add_system_columns, build_batch
-from flows.adapters.lake import MAIN
-from flows.adapters.soda_checks import check_contract, checks_of, load_contract
-from flows.commands import failing_rows, ingest, queue
-from flows.commands.failing_rows import (
+from dartifact.adapters.contracts.soda import check_contract, checks_of, load_contract
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.tables.batches import add_system_columns, build_batch
+from dartifact.commands.gates import failing_rows
+from dartifact.commands.gates.failing_rows import (
     evidence_branch,
     evidence_path,
     file_name,
@@ -28,9 +28,11 @@ from flows.commands.failing_rows import (
     select_failing,
     write_failing_rows,
 )
-from flows.domain import errors
-from flows.domain.checks import Report, Result
-from flows.domain.runs import Phase, Run
+from dartifact.commands.ingest import ingest
+from dartifact.commands.queue import integrate as queue
+from dartifact.domain import errors
+from dartifact.domain.checks import Report, Result
+from dartifact.domain.runs import Phase, Run
 from tests.support.proxy import Fault, Proxy
 from tests.support.sources import bad_customer, bad_order, customer, order
 from tests.support.world import World

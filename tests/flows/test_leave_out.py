@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from flows.adapters import duck
-from flows.commands import leave_out as module
-from flows.commands.failing_rows import find_failing, read_failing_rows
-from flows.commands.fixes import fix
-from flows.commands.leave_out import leave_out
-from flows.commands.review import approve, reject
-from flows.domain.errors import Conflict, PolicyRefused, UsageError
-from flows.domain.people import Role
-from flows.domain.runs import Phase, Run
-from flows.domain.windows import WindowState
+from dartifact.adapters.tables import duck
+from dartifact.commands.gates.failing_rows import find_failing, read_failing_rows
+from dartifact.commands.review import split as module
+from dartifact.commands.review.decide import approve, reject
+from dartifact.commands.review.fix import fix
+from dartifact.commands.review.split import leave_out
+from dartifact.domain.errors import Conflict, PolicyRefused, UsageError
+from dartifact.domain.people import Role
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.windows import WindowState
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
 

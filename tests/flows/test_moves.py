@@ -10,17 +10,18 @@ from dataclasses import replace
 
 import pytest
 
-from flows.adapters.lake import MAIN, PRODUCTION, STAGING, Commit
-from flows.commands import moves, queue
-from flows.commands.housekeeping import finish_open_intents, reconcile, show_settled
-from flows.commands.moves import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
-from flows.commands.stack import Stack
-from flows.domain import errors, plans
-from flows.domain.checks import judge
-from flows.domain.plans import LivePointer
-from flows.domain.queue import HEAD_FENCE, Batch
-from flows.domain.runs import Phase, Run
-from flows.domain.windows import WindowState
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING, Commit
+from dartifact.commands.queue import integrate as queue
+from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue.protocol import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
+from dartifact.commands.repair.reconcile import finish_open_intents, reconcile, show_settled
+from dartifact.commands.stack import Stack
+from dartifact.domain import errors, plans
+from dartifact.domain.checks import judge
+from dartifact.domain.plans import LivePointer
+from dartifact.domain.queue import HEAD_FENCE, Batch
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy, merge_into
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import ACTOR, World, edit_by_hand, green

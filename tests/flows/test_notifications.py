@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from flows.adapters import ledger_tables as t
-from flows.adapters.ledger import Event, Ledger
-from flows.adapters.notifier import Notifier
-from flows.commands.notifications import Delivery, compose, cursor_name, deliver, send_test, start_targets, told
-from flows.commands.stack import hold_lease
-from flows.domain.errors import Aborted, UsageError
-from flows.settings import Settings
-from flows.wiring import telling
+from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.notifier import Notifier
+from dartifact.commands.stack import hold_lease
+from dartifact.commands.upkeep.notify import Delivery, compose, cursor_name, deliver, send_test, start_targets, told
+from dartifact.domain.errors import Aborted, UsageError
+from dartifact.settings import Settings
+from dartifact.wiring import telling
 from tests.support.sources import CUSTOMERS, bad_order, customer
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -176,7 +176,8 @@ def test_without_urls_nothing_happens(ledger: Ledger) -> None:
 
 def test_without_urls_a_command_imports_no_apprise(tmp_path: Path) -> None:
     code = (
-        "import sys; from flows import cli; from flows.settings import Settings; from flows.wiring import telling\n"
+        "import sys; from dartifact.cli import app; from dartifact.settings import Settings\n"
+        "from dartifact.wiring import telling\n"
         "from types import SimpleNamespace\n"
         "with telling(Settings(), SimpleNamespace(ledger=None), print): pass\n"
         "sys.exit('apprise' in sys.modules)"
@@ -334,9 +335,9 @@ def webhook() -> Iterator[Webhook]:
 
 KILLED = """
 import os, signal, sys
-from flows.adapters.ledger import Ledger
-from flows.adapters.notifier import Notifier
-from flows.commands.notifications import deliver
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.notifier import Notifier
+from dartifact.commands.upkeep.notify import deliver
 class Dying(Notifier):
     def send(self, url, title, body):
         if sys.argv[3] == "before":
@@ -434,7 +435,7 @@ def test_the_verb_tests_each_target_and_fails_when_one_does_not_answer(
 ) -> None:
     url, taken, *_ = webhook
     env = os.environ | {"DARTIFACT_NOTIFY_URLS": json.dumps([url, "json://127.0.0.1:9/secret-word"])}
-    verb = [sys.executable, "-m", "flows.cli", "notify-test"]
+    verb = [sys.executable, "-m", "dartifact", "notify-test"]
     process = subprocess.run(verb, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
     assert process.stdout.splitlines() == [
         "target 1 (json): took the message",

@@ -18,15 +18,17 @@ from typing import Any
 
 import pytest
 
-from flows.adapters import lake_calls
-from flows.adapters.lake import MAIN, Lake
-from flows.commands import gates, moves, queue
-from flows.commands.stack import Stack, hold_lease
-from flows.domain import errors
-from flows.domain.checks import Gate, Outcome, Report, Result
-from flows.domain.runs import Phase, Run
-from flows.domain.sources import Ingestor
-from flows.domain.windows import WindowState
+from dartifact.adapters.lakefs import calls as lake_calls
+from dartifact.adapters.lakefs.lake import MAIN, Lake
+from dartifact.commands.gates import gates
+from dartifact.commands.queue import integrate as queue
+from dartifact.commands.queue import protocol as moves
+from dartifact.commands.stack import Stack, hold_lease
+from dartifact.domain import errors
+from dartifact.domain.checks import Gate, Outcome, Report, Result
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.sources import Ingestor
+from dartifact.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy
 from tests.support.sources import bad_customer, bad_order, customer, order, shard_of
 from tests.support.world import ACTOR, World, edit_by_hand
@@ -486,8 +488,8 @@ def test_second_integrator_is_told_who_is_at_work(world: World) -> None:
 
 _HOLDER = """
 import sys
-from flows.adapters.ledger import Ledger
-from flows.commands.stack import hold_lease
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.commands.stack import hold_lease
 with hold_lease(Ledger(sys.argv[1]), "integrate"):
     print("held", flush=True)
     sys.stdin.read()

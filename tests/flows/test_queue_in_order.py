@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.cli_words import tell_one, tell_status
-from flows.documents import describe_one, describe_status
-from flows.domain.runs import Phase, Run
+from dartifact.cli.words import tell_one, tell_status
+from dartifact.documents import describe_one, describe_status
+from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import ACTOR, World
 

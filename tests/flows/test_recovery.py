@@ -9,17 +9,17 @@ from decimal import Decimal
 
 import pytest
 
-from flows.adapters.lake import PRODUCTION, Lake
-from flows.commands.housekeeping import reconcile
-from flows.commands.notifications import compose
-from flows.commands.production import promote, resolve
-from flows.commands.rollback import roll_back
-from flows.commands.staging import stage
-from flows.commands.under_way import unfreeze
-from flows.domain import errors
-from flows.domain.dartifacts import DartifactState
-from flows.domain.plans import Slot
-from flows.domain.runs import Phase, Run
+from dartifact.adapters.lakefs.lake import PRODUCTION, Lake
+from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.under_way import unfreeze
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.staging.stage import stage
+from dartifact.commands.upkeep.notify import compose
+from dartifact.domain import errors
+from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.plans import Slot
+from dartifact.domain.runs import Phase, Run
 from tests.support.sources import customer, order
 from tests.support.world import World
 
@@ -38,7 +38,7 @@ def lose(world: World, *dartifacts: str, builds: bool = True) -> None:
     """Let the ledger name commits that the lake lacks, as after the lake was restored from an older copy."""
     import sqlalchemy as sa  # noqa: PLC0415
 
-    from flows.adapters import ledger_tables as t  # noqa: PLC0415
+    from dartifact.adapters.ledger import tables as t  # noqa: PLC0415
 
     pointer = world.stack.ledger.pointer()
     slots = {name: Slot(slot.dartifact, GONE) if slot.dartifact in dartifacts else slot

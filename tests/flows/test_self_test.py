@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from flows.commands import self_test as module
-from flows.commands.housekeeping import reconcile
-from flows.commands.self_test import BRANCH, self_test
-from flows.compare import self_test as trials
-from flows.domain import errors
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.upkeep import self_test as module
+from dartifact.commands.upkeep.self_test import BRANCH, self_test
+from dartifact.compare.mutations import self_test as trials
+from dartifact.domain import errors
 from tests.support.sources import customer, order
 from tests.support.world import World
 
@@ -66,7 +66,7 @@ def test_a_check_that_is_taken_away_stops_nothing_any_more(shop: World) -> None:
 
 
 def test_a_waiver_is_seen_as_the_hole_that_it_is(shop: World) -> None:
-    from flows.commands.waivers import waive  # noqa: PLC0415
+    from dartifact.commands.gates.waivers import waive  # noqa: PLC0415
 
     check, until = "orders.amount.invalid", shop.clock() + timedelta(days=1)
     before = {each.name: each for each in self_test(shop.stack, "orders").faults}

@@ -13,20 +13,21 @@ from typing import TypeVar
 
 import pytest
 
-from flows.adapters import duck
-from flows.adapters.lake import PRODUCTION, STAGING, Lake
-from flows.adapters.lake_calls import LakeAccess
-from flows.adapters.project_code import digest_code
-from flows.commands import production, staging
-from flows.commands.housekeeping import reconcile
-from flows.commands.production import promote, resolve
-from flows.commands.rollback import preview_rollback, roll_back
-from flows.commands.staging import stage
-from flows.commands.under_way import find_under_way, unfreeze
-from flows.domain import errors
-from flows.domain.dartifacts import Dartifact, DartifactState
-from flows.domain.plans import StepKind
-from flows.domain.runs import Phase, Run
+from dartifact.adapters.lakefs.calls import LakeAccess
+from dartifact.adapters.lakefs.lake import PRODUCTION, STAGING, Lake
+from dartifact.adapters.tables import duck
+from dartifact.adapters.transform.project_code import digest_code
+from dartifact.commands.production import promote as production
+from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.under_way import find_under_way, unfreeze
+from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.staging import stage as staging
+from dartifact.commands.staging.stage import stage
+from dartifact.domain import errors
+from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.plans import StepKind
+from dartifact.domain.runs import Phase, Run
 from tests.conftest import PROJECT
 from tests.support.sources import customer, order
 from tests.support.world import World

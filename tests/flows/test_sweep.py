@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from flows.adapters.lake import MAIN, Lake
-from flows.cli_words import tell_one
-from flows.commands import moves
-from flows.commands.failing_rows import evidence_branch
-from flows.commands.housekeeping import reconcile, sweep_branches
-from flows.commands.stack import hold_lease
-from flows.documents import describe_one
-from flows.domain.queue import Batch
-from flows.domain.runs import Phase
+from dartifact.adapters.lakefs.lake import MAIN, Lake
+from dartifact.cli.words import tell_one
+from dartifact.commands.gates.failing_rows import evidence_branch
+from dartifact.commands.queue import protocol as moves
+from dartifact.commands.repair.reconcile import reconcile, sweep_branches
+from dartifact.commands.stack import hold_lease
+from dartifact.documents import describe_one
+from dartifact.domain.queue import Batch
+from dartifact.domain.runs import Phase
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import World, green
 

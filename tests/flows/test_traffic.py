@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from flows.adapters.lake import PRODUCTION, Lake
-from flows.adapters.lake_calls import LakeAccess
-from flows.adapters.ledger import Ledger
-from flows.commands import production
-from flows.commands.notifications import compose
-from flows.commands.production import promote, resolve
-from flows.commands.rollback import preview_rollback, roll_back
-from flows.commands.staging import stage
-from flows.commands.traffic import report_error
-from flows.commands.under_way import abort, find_under_way, freeze, unfreeze
-from flows.domain import errors, plans
-from flows.domain.checks import Outcome, Report
-from flows.domain.dartifacts import Dartifact, DartifactState
-from flows.domain.plans import StepKind
+from dartifact.adapters.lakefs.calls import LakeAccess
+from dartifact.adapters.lakefs.lake import PRODUCTION, Lake
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.commands.gates.traffic import report_error
+from dartifact.commands.production import promote as production
+from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.under_way import abort, find_under_way, freeze, unfreeze
+from dartifact.commands.staging.stage import stage
+from dartifact.commands.upkeep.notify import compose
+from dartifact.domain import errors, plans
+from dartifact.domain.checks import Outcome, Report
+from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.plans import StepKind
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
 from tests.support.world import World

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from flows.commands import production, staging
-from flows.commands.gates import check_candidate
-from flows.commands.holes import accept_gap, backfill
-from flows.commands.ingest import ingest
-from flows.commands.stops import pause, resume, start_line, stop_line
-from flows.domain import errors
-from flows.domain.checks import Outcome
-from flows.domain.dartifacts import DartifactState
-from flows.domain.runs import Phase, Run
-from flows.domain.sources import Evolve
-from flows.domain.windows import WindowState
+from dartifact.commands.gates.gates import check_candidate
+from dartifact.commands.ingest.backfill import accept_gap, backfill
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.production import promote as production
+from dartifact.commands.staging import stage as staging
+from dartifact.commands.stops import pause, resume, start_line, stop_line
+from dartifact.domain import errors
+from dartifact.domain.checks import Outcome
+from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.sources import Evolve
+from dartifact.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy
 from tests.support.sources import Row, bad_customer, customer, order, stamp
 from tests.support.world import World

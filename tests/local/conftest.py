@@ -1,4 +1,4 @@
-"""What the tests of `flows.local` start: commands in processes of their own, and programs that only pretend."""
+"""What the tests of `dartifact.local` start: commands in processes of their own, and programs that only pretend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.local.lakefs_binary import find_binary
+from dartifact.local.lakefs_binary import find_binary
 from tests.local.processes import Command
 
 # A process that was started in the background by a shell ignores SIGINT, and so do its children unless told otherwise.

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.local.child_process import running_child
-from flows.local.lakefs_endpoint import is_alive
+from dartifact.local.child_process import running_child
+from dartifact.local.lakefs_endpoint import is_alive
 from tests.local.processes import wait_until
 
 
@@ -45,7 +45,7 @@ def test_a_child_whose_parent_died_first_does_not_start(start_command: Any) -> N
     # The first fork is the parent that is there; the second looks for a parent that is not there any more.
     command = start_command("""
 import os
-from flows.local.child_process import _death_signal
+from dartifact.local.child_process import _death_signal
 end_with_parent = _death_signal()
 for generation in ("child", "grandchild"):
     if os.fork():

@@ -20,18 +20,18 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from flows.domain.errors import ServerUnavailable
-from flows.local import lakefs_archive, lakefs_docker
-from flows.local.lakefs_archive import archive_name, fetch_lakefs
-from flows.local.lakefs_binary import LAKEFS_VERSION, find_binary, find_server
-from flows.local.lakefs_docker import Image, container_name, find_image
-from flows.local.lakefs_server import running_lakefs
+from dartifact.domain.errors import ServerUnavailable
+from dartifact.local import lakefs_archive, lakefs_docker
+from dartifact.local.lakefs_archive import archive_name, fetch_lakefs
+from dartifact.local.lakefs_binary import LAKEFS_VERSION, find_binary, find_server
+from dartifact.local.lakefs_docker import Image, container_name, find_image
+from dartifact.local.lakefs_server import running_lakefs
 from tests.local.processes import wait_until
 
 NAME = archive_name(LAKEFS_VERSION, "Linux", "x86_64")
 PROGRAM = b"#!/bin/sh\necho lakefs version 1.86.0\n"
 FIND = """
-from flows.local.lakefs_binary import find_binary
+from dartifact.local.lakefs_binary import find_binary
 say(find_binary(say, cache_dir=pathlib.Path(sys.argv[1]), download_url=sys.argv[2]))
 """
 

@@ -10,17 +10,17 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.domain.errors import ServerUnavailable
-from flows.local.lakefs_binary import LAKEFS_VERSION, find_binary, find_server
-from flows.local.lakefs_build import GO_VERSION
-from flows.local.lakefs_endpoint import is_alive
+from dartifact.domain.errors import ServerUnavailable
+from dartifact.local.lakefs_binary import LAKEFS_VERSION, find_binary, find_server
+from dartifact.local.lakefs_build import GO_VERSION
+from dartifact.local.lakefs_endpoint import is_alive
 from tests.local.processes import wait_until
 
 WriteProgram = Callable[[str, str], Path]
 LAKEFS = "echo lakefs version 1.86.0"
 NOWHERE = "http://127.0.0.1:9"  # nothing answers there, so no release archive is to be had
 FIND = """
-from flows.local.lakefs_binary import find_binary
+from dartifact.local.lakefs_binary import find_binary
 say(find_binary(say, cache_dir=pathlib.Path(sys.argv[1]), download_url="http://127.0.0.1:9"))
 """
 PUBLISH = f"printf '#!/bin/sh\\n{LAKEFS}\\n' > lakefs; /bin/chmod +x lakefs"

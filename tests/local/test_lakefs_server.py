@@ -18,16 +18,16 @@ import httpx
 import psutil
 import pytest
 
-from flows.domain.errors import ServerUnavailable
-from flows.local import lakefs_server
-from flows.local.child_process import running_child
-from flows.local.lakefs_endpoint import is_alive
-from flows.local.lakefs_server import Endpoint, running_lakefs
+from dartifact.domain.errors import ServerUnavailable
+from dartifact.local import lakefs_server
+from dartifact.local.child_process import running_child
+from dartifact.local.lakefs_endpoint import is_alive
+from dartifact.local.lakefs_server import Endpoint, running_lakefs
 from tests.local.processes import wait_until
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a death signal is what only Linux has")
 USE = """
-from flows.local.lakefs_server import running_lakefs
+from dartifact.local.lakefs_server import running_lakefs
 with running_lakefs(pathlib.Path(sys.argv[1]), say, binary=pathlib.Path(sys.argv[2])) as endpoint:
     say(f"using {endpoint.url}.")
     sys.stdin.read()
@@ -228,7 +228,7 @@ def test_a_killed_user_is_not_waited_for(home: Path, binary: Path, start_command
 
 
 def test_commands_that_start_together_share_one_server(home: Path, binary: Path, start_command: Any) -> None:
-    at_once = "import flows.local.lakefs_server; say('ready'); sys.stdin.readline()"
+    at_once = "import dartifact.local.lakefs_server; say('ready'); sys.stdin.readline()"
     commands = [start_command(at_once + USE, home, binary) for _ in range(4)]
     for command in commands:
         command.wait_for("ready")

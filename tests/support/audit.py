@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.adapters import duck
-from flows.adapters.lake import MAIN, PRODUCTION
-from flows.commands.stack import Stack
-from flows.compare.current import select_current
-from flows.demo.company import Company, CompanyState
-from flows.demo.state_file import StateFile
-from flows.domain.queue import runs_in
-from flows.domain.runs import Phase
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION
+from dartifact.adapters.tables import duck
+from dartifact.commands.stack import Stack
+from dartifact.compare.current import select_current
+from dartifact.demo.company import Company, CompanyState
+from dartifact.demo.state_file import StateFile
+from dartifact.domain.queue import runs_in
+from dartifact.domain.runs import Phase
 from tests.support.books import Files
 
 _ORDERS = "SELECT order_id, status, CAST(amount AS VARCHAR) AS amount, updated_at FROM records"

@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows.adapters.lake import Lake, LakeAccess, LakeObject
-from flows.adapters.lake_calls import LakeCalls
-from flows.domain.runs import Phase, Run, folder_owner
-from flows.domain.sources import Source
+from dartifact.adapters.lakefs.calls import LakeCalls
+from dartifact.adapters.lakefs.lake import Lake, LakeAccess, LakeObject
+from dartifact.domain.runs import Phase, Run, folder_owner
+from dartifact.domain.sources import Source
 from tests.support.sources import RememberingSource, Row, shard_of
 
 CONTENT = {"customers": ("segment", "note"), "orders": ("customer_id", "amount", "note")}

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, sync_playwright
 
-from flows.local.lakefs_server import choose_port
+from dartifact.local.lakefs_server import choose_port
 from tests.conftest import PROJECT
 
 PATIENCE = 30_000

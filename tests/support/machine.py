@@ -19,15 +19,15 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
-from flows.adapters import ledger_tables as t
-from flows.adapters.dbt_build import BuildResult, NodeResult
-from flows.adapters.lake import Lake, LakeAccess
-from flows.adapters.ledger import Ledger
-from flows.adapters.ledger_writer import Writer
-from flows.commands.stack import Policy, Stack
-from flows.domain import errors
-from flows.domain.checks import Outcome
-from flows.domain.sources import Source
+from dartifact.adapters.lakefs.lake import Lake, LakeAccess
+from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.writer import Writer
+from dartifact.adapters.transform.dbt_build import BuildResult, NodeResult
+from dartifact.commands.stack import Policy, Stack
+from dartifact.domain import errors
+from dartifact.domain.checks import Outcome
+from dartifact.domain.sources import Source
 from tests.support.world import Clock
 
 _LAKE_WRITES = ("create_branch", "delete_branch", "upload", "delete_objects", "commit", "merge", "tag")

@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx
 
-from flows.adapters.ledger import Ledger
-from flows.local.guard import find_marked
-from flows.local.note import Note, read_note
-from flows.local.prefect_api import PrefectApi
-from flows.settings import Settings, read_settings
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.local.guard import find_marked
+from dartifact.local.note import Note, read_note
+from dartifact.local.prefect_api import PrefectApi
+from dartifact.settings import Settings, read_settings
 from tests.support.waiting import wait_until
 
 
@@ -126,7 +126,7 @@ def start_up(home: Path, *, every: int, wait: bool = True) -> Up:
     output = home.parent / f"{home.name}.log"
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "up", "--every", str(every)],
+            [sys.executable, "-m", "dartifact", "up", "--every", str(every)],
             env={**os.environ, "DARTIFACT_HOME": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -142,7 +142,7 @@ def start_up(home: Path, *, every: int, wait: bool = True) -> Up:
 def run_cli(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a verb of the CLI in a home."""
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
+        [sys.executable, "-m", "dartifact", *arguments],
         env={**os.environ, "DARTIFACT_HOME": str(home)},
         capture_output=True,
         text=True,

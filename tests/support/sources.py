@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zlib import crc32
 
-from flows.domain.sources import Ingestor, Reference, Source
+from dartifact.domain.sources import Ingestor, Reference, Source
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
@@ -66,7 +66,7 @@ def bad_customer(number: int) -> Row:
 
 @dataclass
 class RememberingSource:
-    """An extractor (see `flows.commands.ingest.Extractor`) over rows in memory.
+    """An extractor (see `dartifact.commands.ingest.ingest.Extractor`) over rows in memory.
 
     `now` is the source's own clock and moves only when told. A row that is added without `updated_at` is of now; one
     that is added with an older one is late: whoever asked for that stretch before has missed it. `fail_next` makes the

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from flows.adapters import duck
-from flows.adapters.batches import add_system_columns, build_batch, write_parquet
-from flows.adapters.lake import MAIN, Commit, Lake
-from flows.adapters.ledger import Event
-from flows.commands import queue
-from flows.commands.ingest import ingest
-from flows.commands.stack import Stack
-from flows.compare.current import select_current
-from flows.domain.checks import Gate, Outcome, Report, Result
-from flows.domain.errors import NotFound
-from flows.domain.queue import HEAD_FENCE, runs_in
-from flows.domain.runs import Phase, Run
+from dartifact.adapters.lakefs.lake import MAIN, Commit, Lake
+from dartifact.adapters.ledger.ledger import Event
+from dartifact.adapters.tables import duck
+from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
+from dartifact.commands.ingest.ingest import ingest
+from dartifact.commands.queue import integrate as queue
+from dartifact.commands.stack import Stack
+from dartifact.compare.current import select_current
+from dartifact.domain.checks import Gate, Outcome, Report, Result
+from dartifact.domain.errors import NotFound
+from dartifact.domain.queue import HEAD_FENCE, runs_in
+from dartifact.domain.runs import Phase, Run
 from tests.support.sources import START, RememberingSource, Row, stamp
 
 TICK = timedelta(minutes=5)
@@ -215,7 +215,7 @@ def all_intents(stack: Stack) -> dict[str, str | None]:
     """Return operation → outcome of all intents of a ledger; the ledger itself lists open ones only."""
     import sqlalchemy as sa  # noqa: PLC0415
 
-    from flows.adapters import ledger_tables as t  # noqa: PLC0415
+    from dartifact.adapters.ledger import tables as t  # noqa: PLC0415
 
     engine = sa.create_engine(stack.ledger.url)
     try:

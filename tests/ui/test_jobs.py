@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from flows.domain.errors import NotFound
+from dartifact.domain.errors import NotFound
 from tests.support.waiting import wait_until
 from ui.stack import Jobs
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 import streamlit as st
 
-from flows.commands import production
-from flows.commands.rollback import roll_back
-from flows.commands.staging import stage
-from flows.domain.dartifacts import Dartifact, DartifactState
-from flows.domain.errors import Conflict
+from dartifact.commands.production import promote as production
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.staging.stage import stage
+from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.errors import Conflict
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
 from tests.support.world import World

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import streamlit as st
 
-from flows.commands import review
-from flows.commands.fixes import fix
-from flows.domain.people import HIDDEN
-from flows.domain.runs import Phase, Run
+from dartifact.commands.review import decide as review
+from dartifact.commands.review.fix import fix
+from dartifact.domain.people import HIDDEN
+from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
 from tests.ui.pages import open_page, press, said, table

@@ -9,8 +9,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from flows.adapters.ledger import Ledger
-from flows.domain.runs import Phase
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.domain.runs import Phase
 from tests.conftest import PROJECT
 from tests.support.sources import CUSTOMERS
 from tests.ui.pages import open_page, press, said

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
+from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
 
 PASS, HOLD, FAIL = VerdictKind.PASS, VerdictKind.HOLD, VerdictKind.FAIL
 

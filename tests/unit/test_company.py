@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.demo.company import Company, CompanyState
-from flows.demo.faults import FAULT_KINDS, LATE_WITHIN, Fault
-from flows.demo.records import COLUMNS, CURRENCIES, SEGMENTS, TICK, changed_customers, new_customers, stamp
-from flows.domain.errors import UsageError
+from dartifact.demo.company import Company, CompanyState
+from dartifact.demo.faults import FAULT_KINDS, LATE_WITHIN, Fault
+from dartifact.demo.records import COLUMNS, CURRENCIES, SEGMENTS, TICK, changed_customers, new_customers, stamp
+from dartifact.domain.errors import UsageError
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 NEXT_STATUSES = {"placed": {"paid", "cancelled"}, "paid": {"shipped"}, "shipped": {"returned"}}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.adapters.column_types import normalise_type
-from flows.adapters.contracts import checks_of, filter_of, load_contract, parse_contract
-from flows.domain.errors import UsageError
+from dartifact.adapters.contracts.contracts import checks_of, filter_of, load_contract, parse_contract
+from dartifact.adapters.tables.column_types import normalise_type
+from dartifact.domain.errors import UsageError
 
 CHECKS = Path(__file__).parents[2] / "checks"
 PATH = Path("checks/things.yml")
@@ -249,7 +249,7 @@ def test_types_have_one_spelling(text: str, normal: str | None) -> None:
 
 def test_reading_a_contract_imports_neither_soda_nor_duckdb() -> None:
     code = (
-        "import sys; from pathlib import Path; from flows.adapters.soda_checks import load_contract; "
+        "import sys; from pathlib import Path; from dartifact.adapters.contracts.soda import load_contract; "
         f"load_contract(Path({str(CHECKS / 'orders.yml')!r})); "
         "print([m for m in sys.modules if m.split('.')[0] in ('soda_core', 'soda_duckdb', 'duckdb', 'pyarrow')])"
     )

@@ -8,7 +8,7 @@ from math import ceil, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.culprits import Change, ChangeKind, Culprit, CulpritKind, Probe, find_culprit, list_changes
+from dartifact.domain.culprits import Change, ChangeKind, Culprit, CulpritKind, Probe, find_culprit, list_changes
 
 
 def arrivals(count: int) -> tuple[Change, ...]:

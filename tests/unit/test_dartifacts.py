@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.dartifacts import (
+from dartifact.domain.dartifacts import (
     TRANSITIONS,
     Blame,
     Dartifact,
@@ -19,7 +19,7 @@ from flows.domain.dartifacts import (
     find_blamed,
     fingerprint,
 )
-from flows.domain.errors import IllegalTransition
+from dartifact.domain.errors import IllegalTransition
 
 S = DartifactState
 ENTRIES = [("raw/orders/r1/part-0.parquet", "aa"), ("raw/orders/r2/part-0.parquet", "bb"), ("x", "cc")]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.compare.drift import check_drift
-from flows.compare.profiling import Scan, add_known, profile_batch
-from flows.domain.checks import Outcome, Result
-from flows.domain.drift_rules import DriftRules, Level, Rule
-from flows.domain.drift_statistics import find_bounds, judge_distance, judge_level, judge_share, measure_distance
-from flows.domain.profiles import Profile
-from flows.domain.sources import Ingestor, Source
+from dartifact.compare.drift.drift import check_drift
+from dartifact.compare.drift.profiling import Scan, add_known, profile_batch
+from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.drift_rules import DriftRules, Level, Rule
+from dartifact.domain.drift_statistics import find_bounds, judge_distance, judge_level, judge_share, measure_distance
+from dartifact.domain.profiles import Profile
+from dartifact.domain.sources import Ingestor, Source
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(minutes=5)

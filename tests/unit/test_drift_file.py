@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.adapters.contracts import load_contract
-from flows.adapters.drift_file import load_drift_rules
-from flows.domain.drift_rules import COLUMN_RULES, DriftRules, Level
-from flows.domain.errors import UsageError
+from dartifact.adapters.contracts.contracts import load_contract
+from dartifact.adapters.contracts.drift_file import load_drift_rules
+from dartifact.domain.drift_rules import COLUMN_RULES, DriftRules, Level
+from dartifact.domain.errors import UsageError
 from tests.conftest import PROJECT
 
 

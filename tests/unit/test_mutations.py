@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from flows.compare.mutations import ALL, FAULTS, HARMLESS, Dose, Mutation, Table
-from flows.compare.profiling import Scan, profile_batch
-from flows.compare.self_test import SelfTest, Stop, run_trials
+from dartifact.compare.drift.profiling import Scan, profile_batch
+from dartifact.compare.mutations.mutations import ALL, FAULTS, HARMLESS, Dose, Mutation, Table
+from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
 
 LO = datetime(2021, 1, 1, tzinfo=UTC)
 HI = LO + timedelta(hours=1)

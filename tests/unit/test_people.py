@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.domain.errors import PolicyRefused
-from flows.domain.people import Role, find_role, hide_values, includes, refuse_below
+from dartifact.domain.errors import PolicyRefused
+from dartifact.domain.people import Role, find_role, hide_values, includes, refuse_below
 
 
 def test_each_role_may_what_the_ones_before_may() -> None:

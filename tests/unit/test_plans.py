@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain import plans
-from flows.domain.errors import PolicyRefused, StalePointer
-from flows.domain.plans import SLOTS, LivePointer, Plan, Slot, Step, StepKind
+from dartifact.domain import plans
+from dartifact.domain.errors import PolicyRefused, StalePointer
+from dartifact.domain.plans import SLOTS, LivePointer, Plan, Slot, Step, StepKind
 
 EMPTY = LivePointer()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.adapters.project_code import digest_code, pack_code, unpack_code
-from flows.domain.errors import ChecksErrored
+from dartifact.adapters.transform.project_code import digest_code, pack_code, unpack_code
+from dartifact.domain.errors import ChecksErrored
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.checks import Gate, Outcome, Report, Result
-from flows.domain.queue import (
+from dartifact.domain.checks import Gate, Outcome, Report, Result
+from dartifact.domain.queue import (
     HEAD_FENCE,
     Batch,
     find_culprits,
@@ -22,8 +22,8 @@ from flows.domain.queue import (
     runs_in,
     split,
 )
-from flows.domain.runs import Phase, Run
-from flows.domain.windows import Window
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.windows import Window
 
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
 

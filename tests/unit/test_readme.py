@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from flows.cli import EXIT_CODES, app
-from flows.settings import Settings
+from dartifact.cli.app import EXIT_CODES, app
+from dartifact.settings import Settings
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SETTINGS = {f"DARTIFACT_{name.upper()}" for name in Settings.model_fields}

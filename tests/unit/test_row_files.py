@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from flows.adapters.row_files import read_rows, write_csv
+from dartifact.adapters.tables.row_files import read_rows, write_csv
 
 STAMP = datetime(2021, 1, 1, 12, 30, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from flows.domain.errors import IllegalTransition
-from flows.domain.runs import (
+from dartifact.domain.errors import IllegalTransition
+from dartifact.domain.runs import (
     TRANSITIONS,
     UNFINISHED,
     WINDOW_STATE,
@@ -19,7 +19,7 @@ from flows.domain.runs import (
     run_folder,
     run_id,
 )
-from flows.domain.windows import DONE, HOLES, Window, WindowState
+from dartifact.domain.windows import DONE, HOLES, Window, WindowState
 
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from flows.compare import stretches
-from flows.compare.columns import Tolerance
-from flows.compare.diff_figures import select_cells
-from flows.compare.report import DiffReport, Renamed, Retyped
-from flows.compare.table_diff import Diff, Options, Side, compare
-from flows.domain.errors import UsageError
+from dartifact.compare.diff import stretches
+from dartifact.compare.diff.columns import Tolerance
+from dartifact.compare.diff.figures import select_cells
+from dartifact.compare.diff.report import DiffReport, Renamed, Retyped
+from dartifact.compare.diff.table import Diff, Options, Side, compare
+from dartifact.domain.errors import UsageError
 from tests.support.diff_oracle import Row, diff_naively
 
 QUICK = settings(

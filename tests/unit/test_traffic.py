@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.checks import Outcome
-from flows.domain.traffic import LOOK_AT_MOST, Consumer, ReportedError, Soak, judge_readers
+from dartifact.domain.checks import Outcome
+from dartifact.domain.traffic import LOOK_AT_MOST, Consumer, ReportedError, Soak, judge_readers
 
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
 steps = st.lists(st.integers(-(10**6), 10**6), max_size=30)

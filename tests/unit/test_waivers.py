@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.domain.checks import Outcome, Result, VerdictKind, judge
-from flows.domain.waivers import Waiver, apply_waivers, is_waivable
+from dartifact.domain.checks import Outcome, Result, VerdictKind, judge
+from dartifact.domain.waivers import Waiver, apply_waivers, is_waivable
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 FAILED = Result("orders.status.invalid", "orders", Outcome.FAILED, "2 rows are lost", run_id="a", failing_rows=2)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.windows import (
+from dartifact.domain.windows import (
     OutOfOrder,
     Window,
     WindowState,

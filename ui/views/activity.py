@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
+from dartifact.domain.errors import DartifactError
 from ui import reads
 from ui.format import ALL, choose, read_before, show_paging, tell_error, tell_time
 

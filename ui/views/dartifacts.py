@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
+from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, masks, reads
 from ui.difference import show_difference
 from ui.format import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
+from dartifact.domain.errors import DartifactError
 from ui import reads
 from ui.format import PHASE_COLOURS, PHASE_MARKS, link, plain, tell_age, tell_ago, tell_error
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
+from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, reads
 from ui.format import decide, link, list_some, plain, recall_shown, show_said, tell_ago, tell_error, tell_time
 

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from flows.commands.review import STOPPED
-from flows.domain.errors import DartifactError
+from dartifact.commands.review.decide import STOPPED
+from dartifact.domain.errors import DartifactError
 from ui import lake_reads, masks, reads
 from ui.decision import show_decision
 from ui.difference import show_difference

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from flows.domain.errors import DartifactError
-from flows.domain.runs import Phase
+from dartifact.domain.errors import DartifactError
+from dartifact.domain.runs import Phase
 from ui import reads
 from ui.format import ALL, PHASE_MARKS, choose, read_before, show_paging, tell_error, tell_time
 

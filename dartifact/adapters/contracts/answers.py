@@ -1,0 +1,107 @@
+"""From what was measured to a result: outcome, sentence, number of failing rows and the condition that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dartifact.adapters.contracts.contracts import Check
+from dartifact.adapters.contracts.schema import quote
+from dartifact.adapters.contracts.words import judge_number, sentence, subject, threshold_words
+from dartifact.domain.checks import Outcome, Result
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST_KEYS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was measured for one check; `condition` is over the live rows, None where there is none."""
+
+    outcome: Outcome
+    measured: float | None
+    numbers: Mapping[str, float]
+    condition: str | None = None
+
+
+def answered(dataset: str, check: Check, answer: Answer, *, also: tuple[str, ...]) -> Result:
+    """Make a result of an answer; `also` are conditions every counted row fulfils (live, and within the filter)."""
+    counted = {"missing": "missing_count", "invalid": "invalid_count", "failed_rows": "failed_rows_count"}
+    failing = int(answer.numbers.get(counted.get(check.kind, "rows_involved"), 0))
+    tested = answer.numbers.get("check_rows_tested")
+    rows = None if tested is None else int(tested)
+    condition = answer.condition
+    if condition is not None:
+        condition = " AND ".join(f"({part})" for part in (condition, *also))
+    return Result(
+        check.id,
+        dataset,
+        answer.outcome,
+        sentence(dataset, check, answer.measured, failing, rows),
+        column=check.column,
+        measured=answer.measured,
+        threshold=threshold_words(check),
+        failing_rows=failing,
+        condition=condition,
+    )
+
+
+def skipped(dataset: str, check: Check, reason: str) -> Result:
+    """Make a result of a check that was not asked."""
+    message = f"{subject(dataset, check)}: {check.kind} not checked: {reason}"
+    return Result(check.id, dataset, Outcome.SKIPPED, message, column=check.column, threshold=threshold_words(check))
+
+
+def errored(dataset: str, check: Check, error: str) -> Result:
+    """Make a result of a check that could not be asked."""
+    message = f"{subject(dataset, check)}: {check.kind} could not be checked: {error}"
+    return Result(check.id, dataset, Outcome.ERRORED, message, column=check.column, threshold=threshold_words(check))
+
+
+def contract_errored(dataset: str, error: str) -> Result:
+    """Make the one result of a contract that could not be asked at all."""
+    return Result(f"{dataset}.contract", dataset, Outcome.ERRORED, f"{dataset}: could not be checked: {error}")
+
+
+def nothing_there(dataset: str, check: Check, reason: str) -> Result:
+    """Answer a check on no rows: a number of rows is a fact even then, the rest has nothing to be asked about."""
+    if check.kind != "row_count":
+        return skipped(dataset, check, reason)
+    answer = Answer(judge_number(check, 0), 0.0, {"check_rows_tested": 0})
+    return answered(dataset, check, answer, also=())
+
+
+def find_duplicates(
+    con: duckdb.DuckDBPyConnection, relation: str, check: Check, also: tuple[str, ...]
+) -> tuple[int, str | None]:
+    """Return how many rows share their key with another row, and a condition that names these keys.
+
+    The keys stand in the condition as literals: a subquery would have to know the name of the relation it is used on.
+    Beyond MOST_KEYS keys there is no condition, only the number.
+    """
+    names = [check.column] if check.column else list(check.body["columns"])
+    columns = ", ".join(quote(name) for name in names)
+    # under a single column Soda counts values, under several it counts rows, NULL being a value like any other
+    own = [f"{columns} IS NOT NULL"] if check.column else []
+    if text := check.body.get("filter"):
+        own.append(str(text))
+    where = " AND ".join(f"({part})" for part in (*own, *also)) or "TRUE"
+    texts = ", ".join(f"{quote(name)}::VARCHAR" for name in names)
+    found = con.execute(
+        f"SELECT count(*), {texts} FROM {relation} WHERE {where} GROUP BY {columns} HAVING count(*) > 1 ORDER BY ALL"
+    ).fetchall()
+    rows = sum(row[0] for row in found)
+    if not found or len(found) > MOST_KEYS or any("\0" in (value or "") for row in found for value in row[1:]):
+        return rows, None
+    keys = ", ".join(spell_tuple(row[1:]) for row in found)
+    left = columns if len(names) == 1 else f"({columns})"
+    return rows, " AND ".join([f"{left} IN ({keys})", *(f"({part})" for part in own)])
+
+
+def spell_tuple(values: tuple[str | None, ...]) -> str:
+    """Return texts as SQL literals, in brackets if they are several."""
+    literals = ["NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in values]
+    return literals[0] if len(literals) == 1 else f"({', '.join(literals)})"

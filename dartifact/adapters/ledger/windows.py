@@ -1,0 +1,163 @@
+"""The part of a ledger transaction that claims windows for runs, and says what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.rows import RUN_QUERY, select_last_claim, to_run
+from dartifact.domain import errors, runs
+from dartifact.domain.runs import WINDOW_STATE, Phase, Run
+from dartifact.domain.sources import HAND, Source
+from dartifact.domain.windows import HOLES
+
+
+class WindowWriter:
+    """Claims, shortens and gives up windows inside one transaction; every change comes with its event."""
+
+    def __init__(self, connection: sa.Connection, now: datetime, place: str = "") -> None:
+        self._connection = connection
+        self._now = now
+        self._place = place
+
+    def append(
+        self,
+        type: str,
+        actor: str,
+        *,
+        run: str | None = None,
+        dartifact: str | None = None,
+        operation: str | None = None,
+        **payload: Any,
+    ) -> None:
+        """Append one event in the past tense."""
+        self._connection.execute(
+            t.events.insert().values(
+                at=self._now,
+                type=type,
+                actor=actor,
+                place=self._place,
+                run_id=run,
+                dartifact_id=dartifact,
+                operation=operation,
+                payload=payload,
+            )
+        )
+
+    def claim_window(
+        self,
+        source: Source,
+        ingestor: str,
+        lo: datetime,
+        hi: datetime,
+        *,
+        after: datetime | None,
+        actor: str,
+        clock: datetime | None = None,
+    ) -> Run:
+        """Claim (lo, hi] for one ingestor: window, run and event.
+
+        `after` is the last claimed hi the decision was made on; Conflict when somebody has claimed since. `clock` is
+        how far the source could have been read.
+        """
+        shard = source.shard(ingestor)
+        if self._connection.execute(select_last_claim(source.name, shard)).scalar() != after:
+            raise errors.Conflict(f"another run of {source.name} claimed a window meanwhile", hint="run again")
+        return self._add_run(source, ingestor, lo, hi, "WindowClaimed", actor, clock=clock)
+
+    def claim_backfill(self, source: Source, ingestor: str, lo: datetime, hi: datetime, *, actor: str) -> Run:
+        """Claim (lo, hi] once more, without moving the fetch cursor; it repairs what is a hole now and overlaps it."""
+        w = t.windows.c
+        query = sa.select(w.seq).where(w.source == source.name, w.shard == source.shard(ingestor), w.hi > lo, w.lo < hi)
+        query = query.where(w.state.in_([state.value for state in HOLES])).order_by(w.seq)
+        repairs = list(self._connection.execute(query).scalars())
+        return self._add_run(source, ingestor, lo, hi, "BackfillClaimed", actor, backfill=True, repairs=repairs)
+
+    def claim_by_hand(self, source: Source, now: datetime, reason: str, actor: str) -> Run:
+        """Make a run of HAND over no stretch at all: it leaves no hole and moves no cursor."""
+        return self._add_run(source, HAND, now, now, "ChangeOpened", actor, backfill=True, reason=reason)
+
+    def _add_run(
+        self,
+        source: Source,
+        ingestor: str,
+        lo: datetime,
+        hi: datetime,
+        event: str,
+        actor: str,
+        *,
+        clock: datetime | None = None,
+        backfill: bool = False,
+        repairs: Sequence[int] = (),
+        **payload: Any,
+    ) -> Run:
+        window = t.windows.insert().values(
+            source=source.name,
+            shard=source.shard(ingestor),
+            lo=lo,
+            hi=hi,
+            state=WINDOW_STATE[Phase.EXTRACTING].value,
+            clock=clock,
+            backfill=backfill,
+            repairs=list(repairs),
+        )
+        seq = self._connection.execute(window.returning(t.windows.c.seq)).scalar_one()
+        last = sa.select(sa.func.max(t.runs.c.number)).where(t.runs.c.ingestor == ingestor)
+        number = self._connection.execute(last).scalar()
+        number = runs.FIRST_NUMBER if number is None else number + 1
+        run_id = runs.run_id(source.name, ingestor, hi, number)
+        self._connection.execute(
+            t.runs.insert().values(
+                run_id=run_id,
+                source=source.name,
+                ingestor=ingestor,
+                number=number,
+                seq=seq,
+                phase=Phase.EXTRACTING.value,
+                created_at=self._now,
+                reasons=[],
+                attempts=0,
+            )
+        )
+        self.append(event, actor, run=run_id, seq=seq, lo=lo.isoformat(), hi=hi.isoformat(), **payload)
+        return self.run(run_id)
+
+    def shorten_window(self, run_id: str, hi: datetime, actor: str) -> None:
+        """End the window of a run earlier: the next one starts there. Nothing when it ends there already.
+
+        Conflict when it cannot: the run is no longer extracting, or a later claim has started at its old end.
+        """
+        run = self.run(run_id)
+        window = run.window
+        if window.hi == hi:
+            return
+        last = self._connection.execute(select_last_claim(run.source, window.shard)).scalar()
+        is_last = window.backfill or last == window.hi
+        if run.phase is not Phase.EXTRACTING or not is_last or not window.lo < hi < window.hi:
+            message = f"the window of {run_id} can no longer end at {hi.isoformat()}"
+            raise errors.Conflict(message, hint="run again")
+        self._connection.execute(t.windows.update().where(t.windows.c.seq == window.seq).values(hi=hi))
+        self.append("WindowShortened", actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
+
+    def accept_gap(self, run_id: str, reason: str, actor: str) -> Run:
+        """Write down that the rows of a hole are missing for good; UsageError when the run left no hole."""
+        run = self.run(run_id)
+        if run.window.state not in HOLES:
+            message = f"the window of {run_id} is {run.window.state}: it is no hole"
+            raise errors.UsageError(message, hint="dartifact status")
+        self._connection.execute(
+            t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500])
+        )
+        self.append("GapAccepted", actor, run=run_id, reason=reason)
+        return self.run(run_id)
+
+    def run(self, run_id: str) -> Run:
+        """Return a run as it stands inside this transaction."""
+        found = self._connection.execute(RUN_QUERY.where(t.runs.c.run_id == run_id)).mappings().first()
+        if found is None:
+            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
+        return to_run(dict(found))

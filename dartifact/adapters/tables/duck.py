@@ -1,0 +1,74 @@
+"""DuckDB connections over files of the lake: one runner for the checks' and the comparisons' SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import duckdb
+
+from dartifact.adapters.lakefs.calls import LakeAccess
+from dartifact.domain.errors import ChecksErrored
+
+
+class NotParquet(ChecksErrored):
+    """A file can be read, and is no Parquet. Whose file it is tells whether it is a run's fault or a damaged store."""
+
+
+@contextmanager
+def connect(access: LakeAccess, database: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database (in memory without a path) that reads the lake's files, in UTC, and close it afterwards.
+
+    A query that fails raises duckdb.Error: the caller knows whether that is an answer or a bug.
+    """
+    connection = duckdb.connect(str(database) if database else ":memory:")
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET threads = 2")
+        yield connection
+    finally:
+        connection.close()
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, urls: Sequence[str], access: LakeAccess) -> None:
+    """Define a view over Parquet files, with `file_row_number`; `name` may carry a schema and is taken as written.
+
+    ChecksErrored: a file cannot be read; NotParquet: it can, and holds something else.
+    """
+    if any(url.startswith("s3://") for url in urls):
+        _open_gateway(connection, access)
+    files = ", ".join(literal(url) for url in urls)
+    try:
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {name} AS "
+            f"SELECT * FROM read_parquet([{files}], union_by_name = true, file_row_number = true)"
+        )
+    except duckdb.IOException as error:
+        raise ChecksErrored(f"{name}: a file of the lake cannot be read: {str(error).splitlines()[0]}") from error
+    except duckdb.InvalidInputException as error:
+        raise NotParquet(f"{name}: a file of the lake is no Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _open_gateway(connection: duckdb.DuckDBPyConnection, access: LakeAccess) -> None:
+    folder = resources.files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}"
+    extension = folder / "httpfs.duckdb_extension"
+    parts = urlsplit(access.url)
+    connection.execute(f"LOAD {literal(str(extension))}")
+    connection.execute(
+        f"CREATE OR REPLACE SECRET lake (TYPE s3, KEY_ID {literal(access.access_key_id)}, "
+        f"SECRET {literal(access.secret_access_key)}, REGION 'us-east-1', ENDPOINT {literal(parts.netloc)}, "
+        f"URL_STYLE 'path', USE_SSL {'true' if parts.scheme == 'https' else 'false'})"
+    )

@@ -1,0 +1,188 @@
+"""The differing cells of a stored diff: all of them as a file, or a page of them for a person."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from dartifact.adapters.tables import duck
+from dartifact.commands.diffs.store import StoredDiff
+from dartifact.compare.diff.figures import select_cells
+from dartifact.domain.errors import UsageError
+from dartifact.domain.people import HIDDEN
+
+KINDS = ("added", "removed", "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class CellFilter:
+    """Which cells: of one kind, of one column, or of rows whose candidate meets a failing check's condition."""
+
+    kind: str = ""
+    column: str = ""
+    condition: str = ""
+
+
+EVERY_CELL = CellFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell that differs; `key` is the key's value, a dictionary of several, None without a key."""
+
+    row: int
+    key: Any
+    column: str
+    base: str | None
+    candidate: str | None
+    kind: str
+
+
+def write_cells(stored: StoredDiff, out: Path, hidden: Collection[str] = ()) -> None:
+    """Write every differing cell, by key, as Parquet: key, column, base, candidate, kind.
+
+    HIDDEN stands for the values of `hidden` columns.
+    """
+    masked = ", ".join(duck.literal(name) for name in hidden) or "NULL"
+    base, candidate = (f'CASE WHEN "column" IN ({masked}) THEN {duck.literal(HIDDEN)} ELSE {side} END AS {side}'
+                       for side in ("base", "candidate"))  # fmt: skip
+    key = f"{duck.literal(HIDDEN)} AS key" if {*stored.diff.stored.key} & {*hidden} else "key"
+    query = f'SELECT {key}, "column", {base}, {candidate}, kind FROM ({_select(stored, EVERY_CELL)})'
+    query += ' ORDER BY "row", place'
+    with _connect(stored) as connection:
+        try:
+            connection.execute(f"COPY ({query}) TO {duck.literal(str(out))} (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.IOException as error:
+            raise UsageError(f"{out} cannot be written: {str(error).splitlines()[0]}") from error
+
+
+def read_page(
+    stored: StoredDiff,
+    *,
+    page: int = 0,
+    size: int = 200,
+    sort: Literal["key", "column"] = "key",
+    only: CellFilter = EVERY_CELL,
+) -> tuple[Cell, ...]:
+    """Return one page of the differing cells; pages never overlap, and are the same whenever they are read.
+
+    UsageError: an unknown kind or column, or a condition on a column that was not compared.
+    """
+    query = _select(stored, only)
+    order = '"row", place' if sort == "key" else 'place, "row"'
+    query = f'SELECT "row", key, "column", base, candidate, kind FROM ({query}) ORDER BY {order}'
+    with _connect(stored) as connection:
+        try:
+            found = connection.execute(f"{query} LIMIT {size} OFFSET {page * size}").fetchall()
+        except duckdb.BinderException as error:
+            raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
+    return tuple(Cell(*row) for row in found)
+
+
+@dataclass(frozen=True, slots=True)
+class RowDiff:
+    """One row that differs: column → (base, candidate) of its differing cells, and which conditions it meets."""
+
+    row: int
+    key: Any
+    kind: str
+    cells: dict[str, tuple[str | None, str | None]]
+    fails: tuple[str, ...]
+
+
+def read_row_page(
+    stored: StoredDiff,
+    *,
+    page: int = 0,
+    size: int = 50,
+    only: CellFilter = EVERY_CELL,
+    conditions: Mapping[str, str] | None = None,
+) -> tuple[RowDiff, ...]:
+    """Return one page of the rows with differing cells: those that meet one of `conditions`, name → SQL, come first.
+
+    Within both the order is that of the key. A condition that does not fit the compared columns marks nothing.
+    UsageError as in `read_page`.
+    """
+    # every stored row differs: only a filter by column has to look at the cells of all of them
+    choice = _select(stored, only) if only.column else _select_rows(stored, only)
+    with _connect(stored) as connection:
+        connection.execute('CREATE TEMP TABLE failing (name VARCHAR, "row" BIGINT)')
+        for name, condition in (conditions or {}).items():
+            met = f"SELECT {duck.literal(name)}, diff_row FROM ({_select_failing(stored, condition, _rows(stored))})"
+            with contextlib.suppress(duckdb.Error):
+                connection.execute(f"INSERT INTO failing {met}")
+        try:
+            connection.execute(
+                f'CREATE TEMP TABLE chosen AS SELECT "row", "row" IN (SELECT "row" FROM failing) AS fails '
+                f'FROM (SELECT DISTINCT "row" FROM ({choice})) ORDER BY fails DESC, "row" '
+                f"LIMIT {size} OFFSET {page * size}"
+            )
+        except duckdb.BinderException as error:
+            raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
+        chosen = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
+        cells = _select_cells(stored, CellFilter(column=only.column), chosen)
+        query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) JOIN chosen USING ("row")'
+        found = connection.execute(f'{query} ORDER BY fails DESC, "row", place').fetchall()
+        fails: dict[int, list[str]] = {}
+        for number, name in connection.execute(
+            'SELECT "row", name FROM failing SEMI JOIN chosen USING ("row") ORDER BY failing.rowid'
+        ).fetchall():
+            fails.setdefault(number, []).append(name)
+    made: dict[int, RowDiff] = {}
+    for number, key, kind, column, base, candidate in found:
+        row = made.setdefault(number, RowDiff(number, key, kind, {}, tuple(fails.get(number, ()))))
+        row.cells[column] = (base, candidate)
+    return tuple(made.values())
+
+
+def _rows(stored: StoredDiff) -> str:
+    return f"read_parquet({duck.literal(str(stored.rows_file))})"
+
+
+def _select_failing(stored: StoredDiff, condition: str, rows: str) -> str:
+    """Select the numbers, as `diff_row`, of the rows whose candidate meets a check's condition."""
+    known = stored.diff.stored
+    names = [column.name for column in known.columns]
+    sides = [f"c{n} AS {duck.quote(name)}" for n, name in enumerate(names)]
+    keys = [f"k{n} AS {duck.quote(name)}" for n, name in enumerate(known.key)]
+    # a check's condition is about live rows, and what a diff shows is alive
+    live = [] if "_deleted" in (*names, *known.key) else ["false AS _deleted"]
+    candidate = f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides, *live])} FROM {rows} WHERE kind <> 'removed'"
+    return f"SELECT diff_row FROM ({candidate}) WHERE {condition}"
+
+
+def _select(stored: StoredDiff, only: CellFilter) -> str:
+    """Select the differing cells that a filter lets through."""
+    return _select_cells(stored, only, f"({_select_rows(stored, only)})")
+
+
+def _select_rows(stored: StoredDiff, only: CellFilter) -> str:
+    """Select the stored rows of one kind, or whose candidate meets a condition, or all."""
+    names = [column.name for column in stored.diff.stored.columns]
+    if only.kind and only.kind not in KINDS:
+        raise UsageError(f"there is no kind {only.kind}; there are {', '.join(KINDS)}")
+    if only.column and only.column not in names:
+        raise UsageError(f"{only.column} was not compared; there are {', '.join(names)}")
+    rows = f"SELECT * FROM {_rows(stored)}"
+    if only.condition:
+        rows += f' SEMI JOIN ({_select_failing(stored, only.condition, _rows(stored))}) ON "row" = diff_row'
+    return rows + (f" WHERE kind = {duck.literal(only.kind)}" if only.kind else "")
+
+
+def _select_cells(stored: StoredDiff, only: CellFilter, rows: str) -> str:
+    known = stored.diff.stored
+    cells = select_cells(rows, known.key, known.columns, known.tolerance)
+    return f'SELECT * FROM ({cells}) WHERE "column" = {duck.literal(only.column)}' if only.column else cells
+
+
+def _connect(stored: StoredDiff) -> Any:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET memory_limit = '700MB'")
+    connection.execute(f"SET temp_directory = {duck.literal(str(stored.rows_file.parent))}")
+    return connection

@@ -1,0 +1,205 @@
+"""Extraction: the rows of a run's window, without those that earlier runs brought, become a commit on its branch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.tables import duck
+from dartifact.adapters.tables.batches import add_system_columns, build_batch, read_stamp, write_parquet
+from dartifact.commands.ingest.known_rows import KeyLister, find_deleted, is_snapshot_due, locate_known
+from dartifact.commands.stack import Stack
+from dartifact.compare.current import select_not_outdated, select_unseen
+from dartifact.domain import errors
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.sources import Source
+from dartifact.domain.windows import OutOfOrder, take_rows
+
+
+class Extractor(Protocol):
+    """What a source's flow file gives: its own clock, and the change records of a stretch of it."""
+
+    def read_clock(self) -> datetime:
+        """Return the source's own time."""
+
+    def fetch(self, lo: datetime, hi: datetime, *, shard: int, shards: int) -> Iterator[list[dict[str, Any]]]:
+        """Yield pages of change records with lo < updated_at <= hi of one shard.
+
+        A source with `max_rows` needs them in the order of `updated_at`.
+        """
+
+
+def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str) -> Run:
+    """Commit the rows of a run's window to its branch, or end it as empty.
+
+    A window with more than `max_rows` rows ends earlier than it was claimed. The commit says where; the ledger follows
+    in the transaction that ends the extraction, also when that is another attempt's.
+    """
+    lake = stack.lake
+    if not lake.has_branch(run.branch):
+        lake.create_branch(run.branch, lake.head(MAIN).commit_id)
+    commit = lake.head(run.branch)
+    can_end_earlier = _can_end_earlier(stack, run)
+    if not _is_batch_of(run, commit, can_end_earlier):
+        most = source.max_rows if can_end_earlier else None
+        rows, cut = _fetch(stack, source, extractor, run, most)
+        hi = cut or run.window.hi
+        table, outdated = _drop_known(stack, source, run, rows)
+        brought = table.num_rows if table is not None else 0
+        compares = cut is None and is_snapshot_due(stack, source, run)
+        if compares:
+            table, compares = _add_deleted(stack, source, cast("KeyLister", extractor), run, table, actor)
+        if table is None:
+            return _end_empty(stack, run, hi, actor, compares=compares)
+        table = add_system_columns(table, run_id=run.run_id, seq=run.window.seq, extracted_at=stack.clock())
+        with tempfile.TemporaryDirectory(prefix="batch-", dir=stack.home) as folder:
+            path = Path(folder) / "part-0.parquet"
+            write_parquet(table, path)
+            lake.upload(run.branch, f"{run.folder}part-0.parquet", path)
+        metadata = {
+            "run": run.run_id,
+            "actor": actor,
+            "rows": str(table.num_rows),
+            "repeated": str(len(rows) - brought - outdated),
+            "outdated": str(outdated),
+            **({"deleted": str(table.num_rows - brought)} if compares else {}),
+            "seq": str(run.window.seq),
+            "lo": run.window.lo.isoformat(),
+            "hi": hi.isoformat(),
+        }
+        commit = lake.commit(run.branch, f"bring {table.num_rows} rows of {source.name}", metadata)
+    rows_brought = int(commit.metadata["rows"])
+    changes: dict[str, Any] = {"commit_id": commit.commit_id, "rows": rows_brought, "attempts": 0, "reasons": []}
+    with stack.ledger.write() as tx:
+        if tx.run(run.run_id).phase is Phase.EXTRACTING:
+            tx.shorten_window(run.run_id, _end_of(commit, run), actor)
+        if "deleted" in commit.metadata:
+            tx.append("KeysCompared", actor, run=run.run_id, source=run.source, deleted=commit.metadata["deleted"])
+        return tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
+                           changes=changes, commit=commit.commit_id, rows=rows_brought)  # fmt: skip
+
+
+def _can_end_earlier(stack: Stack, run: Run) -> bool:
+    # Behind the last claim the next one starts; behind any other, nobody would bring the rest.
+    return run.window.backfill or stack.ledger.last_claim(run.source, run.window.shard) == run.window.hi
+
+
+def _is_batch_of(run: Run, commit: Commit, can_end_earlier: bool) -> bool:
+    return commit.metadata.get("run") == run.run_id and (can_end_earlier or _end_of(commit, run) == run.window.hi)
+
+
+def _end_of(commit: Commit, run: Run) -> datetime:
+    hi = commit.metadata.get("hi")
+    return datetime.fromisoformat(hi) if hi else run.window.hi
+
+
+def _fetch(
+    stack: Stack, source: Source, extractor: Extractor, run: Run, most: int | None
+) -> tuple[list[dict[str, Any]], datetime | None]:
+    window = run.window
+    before = None if window.backfill else stack.ledger.last_claim(run.source, window.shard, before=window.seq)
+    pages = extractor.fetch(window.lo, window.hi, shard=window.shard, shards=len(source.ingestors))
+    try:
+        return take_rows(
+            pages, most, before or window.lo, lambda row: read_stamp(row.get(source.updated_at), source.zone)
+        )
+    except OutOfOrder as error:
+        message = f"{source.name} has max_rows and does not tell its rows in the order of {source.updated_at}: {error}"
+        raise errors.SourceMalformed(message, hint="let the source sort them, or take max_rows away") from error
+
+
+def _add_deleted(
+    stack: Stack, source: Source, extractor: KeyLister, run: Run, table: Any, actor: str
+) -> tuple[Any, bool]:
+    """Return the batch with what the source has deleted, and whether that could be asked."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        gone = find_deleted(stack, source, extractor.list_keys(), run)
+    except errors.SourceMalformed as error:
+        # The rows of the window are good all the same; the next run asks again.
+        with stack.ledger.write() as tx:
+            tx.append("KeysRefused", actor, run=run.run_id, source=source.name, reason=error.message)
+        return table, False
+    if not gone.num_rows:
+        return table, True
+    if table is None:
+        return gone, True
+    columns = [name for name in gone.column_names if name in table.column_names]
+    return pa.concat_tables([table, gone.select(columns)], promote_options="permissive"), True
+
+
+def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str, *, compares: bool) -> Run:
+    with stack.ledger.write() as tx:
+        if compares:
+            tx.append("KeysCompared", actor, run=run.run_id, source=run.source, deleted="0")
+        if tx.run(run.run_id).phase is Phase.EXTRACTING:
+            tx.shorten_window(run.run_id, hi, actor)
+        run = tx.move_run(run.run_id, Phase.EMPTY, "RunEmpty", actor, expect=Phase.EXTRACTING, changes={"rows": 0})
+    stack.lake.delete_branch(run.branch)  # after that: who was slow must not delete what another one has brought
+    return run
+
+
+def _drop_known(stack: Stack, source: Source, run: Run, rows: list[dict[str, Any]]) -> tuple[Any, int]:
+    """Return what is new of the rows as a table, None for nothing, and how many were outdated."""
+    if not rows:
+        return None, 0
+    table = build_batch(rows, stack.contract(source.name).columns, zone=source.zone)
+    brought = table.num_rows
+    if run.window.backfill:
+        table = _drop_outdated(stack, source, table)
+    outdated = brought - table.num_rows
+    table = _drop_repeated(stack, run, table)
+    return (table if table.num_rows else None), outdated
+
+
+def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
+    """Drop the rows that the overlap reads again: a version belongs to the run that brought it first.
+
+    Whatever became of that run: rows of a failed or reverted one must not come back through the next one's overlap.
+    Only a backfill brings them again, of the holes it repairs.
+    """
+    window = run.window
+    earlier = [
+        each
+        for each in stack.ledger.runs_over(run.source, window.shard, window.lo, window.hi)
+        if each.window.seq < window.seq and each.window.seq not in window.repairs and each.commit is not None
+    ]
+    urls = [url for each in earlier for url in _locate_batch(stack, each)]
+    if not urls or not table.num_rows:
+        return table
+    with duck.connect(stack.lake.access) as connection:
+        duck.create_view(connection, "seen", urls, stack.lake.access)
+        connection.register("batch", table)
+        known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE seen)").fetchall()}
+        old = [name for name in table.column_names if name in known]
+        new = [name for name in table.column_names if name not in known]
+        return connection.execute(select_unseen("batch", "seen", old, new)).to_arrow_table()
+
+
+def _drop_outdated(stack: Stack, source: Source, table: Any) -> Any:
+    """Drop the rows of a backfill whose key has changed since: with their new `_seq` they would beat the change."""
+    lake = stack.lake
+    urls = locate_known(stack, source)
+    if not urls:
+        return table
+    with duck.connect(lake.access) as connection:
+        duck.create_view(connection, "known", urls, lake.access)
+        connection.register("batch", table)
+        query = select_not_outdated("batch", "known", source.key, source.updated_at)
+        return connection.execute(query).to_arrow_table()
+
+
+def _locate_batch(stack: Stack, run: Run) -> tuple[str, ...]:
+    # As it was brought, not as a person has corrected it since: the source still tells the old rows.
+    brought = stack.ledger.events(run_id=run.run_id, type="BatchCommitted")
+    commits = {event.payload["commit"] for event in brought}
+    return tuple(
+        url
+        for commit in sorted(commits)
+        for url in stack.lake.locate(commit, stack.lake.list_objects(commit, run.folder))
+    )

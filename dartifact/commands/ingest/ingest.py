@@ -1,0 +1,160 @@
+"""Ingest: claim a window, bring its rows to a run branch, ask the local gate, request the merge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from dartifact.adapters.ledger.writer import Writer
+from dartifact.commands.gates.failing_rows import keep_failing_rows
+from dartifact.commands.gates.gates import ask_again, look_at_batch
+from dartifact.commands.ingest.extraction import Extractor, extract
+from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
+from dartifact.commands.stops import refuse_while_stopped
+from dartifact.domain import errors
+from dartifact.domain.checks import Gate, Report, VerdictKind, judge
+from dartifact.domain.profiles import Profile
+from dartifact.domain.runs import UNFINISHED, Phase, Run
+from dartifact.domain.sources import Source
+from dartifact.domain.windows import next_window, trust_clock
+
+
+def _say_nothing(line: str) -> None:
+    pass
+
+
+def ingest(
+    stack: Stack,
+    source: Source,
+    extractor: Extractor,
+    ingestor: str,
+    *,
+    actor: str,
+    run: Runner = run_plainly,
+    say: Callable[[str], None] = _say_nothing,
+) -> tuple[Run, ...]:
+    """Finish what this ingestor left unfinished, then bring the next window; return the runs as they stand.
+
+    Empty when the source's clock has not moved. A run that a gate stopped is returned, not raised: it stays on its
+    branch. What the last window left to the next ones is its `backlog`. Raises SourceUnavailable, SourceMalformed,
+    LakeUnavailable, OutcomeUnknown when it could not be finished: the same call again goes on where this one stopped.
+    Locked when the ingestor is at work elsewhere, Stopped when a person does not want it to be.
+    """
+    refuse_while_stopped(stack.ledger, ingestor)
+    with hold_lease(stack.ledger, f"ingest {ingestor}"):
+        finished = finish_runs(stack, source, extractor, ingestor, actor, run)
+        told = run("read the source's clock", extractor.read_clock)
+        claimed = _claim(stack, source, ingestor, told, actor, say)
+        if claimed is None:
+            return finished
+        return (*finished, carry(stack, source, extractor, claimed, actor, run))
+
+
+def finish_runs(
+    stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, step: Runner
+) -> tuple[Run, ...]:
+    """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time."""
+    unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
+    waiting = [
+        each
+        for each in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
+        if each.gate is Gate.LOCAL and each.held_until and each.held_until > stack.clock()
+    ]
+    ordered = sorted((*unfinished, *waiting), key=lambda r: r.window.seq)
+    return tuple(carry(stack, source, extractor, each, actor, step) for each in ordered)
+
+
+def _claim(
+    stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, say: Callable[[str], None]
+) -> Run | None:
+    """Claim the next window up to what the source's clock told, as far as it is believed."""
+    last = stack.ledger.last_claim(source.name, source.shard(ingestor))
+    ours = stack.clock()
+    now = trust_clock(told, ours)
+    claim = next_window(last, now, start=source.start, overlap=source.overlap, max_window=source.max_window)
+    with stack.ledger.write() as tx:
+        if told > now:
+            seconds = round((told - ours).total_seconds(), 3)
+            say(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
+            tx.append("SourceClockAhead", actor, source=source.name, seconds=seconds, trusted=now.isoformat())
+        if last is not None and told < last:
+            seconds = round((last - told).total_seconds(), 3)
+            say(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
+            tx.append("SourceClockBehind", actor, source=source.name, seconds=seconds)
+        if claim is None:
+            return None
+        run = tx.claim_window(source, ingestor, *claim, after=last, actor=actor, clock=now)
+        if stack.flow_run:
+            tx.append("FlowRunNoted", actor, run=run.run_id, flow_run=stack.flow_run)
+        return run
+
+
+def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, step: Runner) -> Run:
+    """Bring one run from wherever it stands to the queue or to the gate that stops it."""
+    try:
+        if run.phase is Phase.EXTRACTING:
+            run = step(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
+        if run.phase in (Phase.CHECKING, Phase.HELD):
+            run = step(f"check {run.run_id}", lambda: check_run(stack, run, actor))
+    except errors.ChecksErrored as error:
+        _give_up_later(stack, run.run_id, actor, error)
+        raise
+    return run
+
+
+def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksErrored) -> None:
+    with stack.ledger.write() as tx:
+        attempts = tx.note_attempt(run_id, actor, error.message)
+        if attempts >= stack.policy.attempts and tx.run(run_id).phase is Phase.EXTRACTING:
+            # The window is a hole now and the next run flows past; a person, or a backfill, closes it.
+            reasons = [f"gave up after {attempts} attempts: {error.message}"]
+            tx.move_run(run_id, Phase.HELD, "RunHeld", actor, changes={"reasons": reasons}, reasons=reasons)
+
+
+def check_run(stack: Stack, run: Run, actor: str) -> Run:
+    """Ask the local gate of a run with a commit: it is queued then, failed or held."""
+    if run.commit is None:
+        raise errors.UsageError(
+            f"run {run.run_id} was held before it had a commit", hint=f"dartifact show {run.run_id}"
+        )
+    left_out = {each.name for each in stack.source(run.source).ingestors if not each.local_gate}
+    if run.ingestor in left_out | stack.policy.skip_local_gate:
+        with stack.ledger.write() as tx:
+            tx.append("LocalGateLeftOut", actor, run=run.run_id)
+            return request_merge(tx, run, actor, None)
+    commit = stack.lake.commit_of(run.commit)
+    profiles: list[Profile | None] = []
+
+    def look() -> Report:
+        report, profile = look_at_batch(stack, run, commit)
+        profiles[:] = [profile]
+        return report
+
+    report = ask_again(look, stack.policy.attempts)
+    verdict = judge(report.results)
+    still_waits = run.phase is Phase.HELD and verdict.kind is VerdictKind.HOLD
+    if verdict.kind is not VerdictKind.PASS and not still_waits:
+        keep_failing_rows(stack, run, report, actor)  # before the run moves: who sees it stopped, sees why
+    with stack.ledger.write() as tx:
+        digest = tx.save_report(report, verdict)
+        for profile in profiles:
+            tx.save_profile(run.run_id, commit.commit_id, profile)
+        if still_waits:
+            return run
+        if verdict.kind is VerdictKind.PASS:
+            return request_merge(tx, run, actor, digest)
+        phase, event = (Phase.FAILED, "RunFailed") if verdict.kind is VerdictKind.FAIL else (Phase.HELD, "RunHeld")
+        until = stack.clock() + stack.policy.orphan_grace if phase is Phase.HELD else None
+        changes = {"report": digest, "reasons": list(verdict.reasons), "held_until": until}
+        return tx.move_run(run.run_id, phase, event, actor, expect=run.phase, gate=Gate.LOCAL, changes=changes,
+                           reasons=list(verdict.reasons), branch=run.branch, commit=run.commit)  # fmt: skip
+
+
+def request_merge(tx: Writer, run: Run, actor: str, digest: str | None) -> Run:
+    """Create the merge request of a run whose local gate passed or was left out; policy approves it at once."""
+    changes: dict[str, Any] = {"report": digest, "reasons": [], "held_until": None}
+    queued = tx.move_run(run.run_id, Phase.QUEUED, "MergeRequested", actor, expect=run.phase, gate=Gate.LOCAL,
+                              changes=changes, commit=run.commit, report=digest)  # fmt: skip
+    tx.append("MergeApproved", "policy:merge", run=run.run_id, commit=run.commit, report=digest)
+    return queued

@@ -1,0 +1,91 @@
+"""What people decide on a dartifact: approvals that the policy counts, and the refusal to promote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dartifact.commands.stack import Stack
+from dartifact.domain import errors
+from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
+from dartifact.domain.people import Role
+
+_AUTHORED = ("RunFixed", "RunApproved", "ChangeOpened", "RowsLeftOut")
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One person's yes to one build of a dartifact."""
+
+    actor: str
+    at: datetime
+    reason: str
+
+
+def find_approvals(stack: Stack, dartifact: Dartifact) -> tuple[Approval, ...]:
+    """Return the approvals of a dartifact that count, one a person, the oldest first.
+
+    Those of another build do not count. Changed data, checks or code make another dartifact, which has none.
+    """
+    found: dict[str, Approval] = {}
+    for event in stack.ledger.events(dartifact_id=dartifact.dartifact_id, type="DartifactEndorsed"):
+        if event.payload["commit"] == dartifact.commit:
+            found.setdefault(event.actor, Approval(event.actor, event.at, event.payload["reason"]))
+    return tuple(found.values())
+
+
+def refuse_unapproved(stack: Stack, dartifact: Dartifact) -> None:
+    """Raise PolicyRefused while a dartifact has fewer approvals than the policy asks for."""
+    needed = stack.policy.approvals
+    if needed and (given := len(find_approvals(stack, dartifact))) < needed:
+        name = dartifact.dartifact_id
+        message = f"dartifact {name} has {given} of the {needed} approvals that it needs"
+        raise errors.PolicyRefused(message, hint=f"dartifact approve {name} --reason WHY")
+
+
+def approve_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit: str | None = None) -> Dartifact:
+    """Say yes to the promotion of a dartifact; saying it again changes nothing.
+
+    Conflict when it has another build commit than was shown. PolicyRefused: the actor brought, fixed or approved one of
+    the runs that it would show for the first time.
+    """
+    dartifact = _find_waiting(stack, name, reason, "approve", commit)
+    if actor in find_authors(stack, dartifact):
+        raise errors.PolicyRefused(f"{actor} has changed rows of {name}: somebody else has to approve it")
+    with stack.ledger.write() as tx:
+        if all(each.actor != actor for each in find_approvals(stack, dartifact)):
+            tx.append("DartifactEndorsed", actor, dartifact=name, reason=reason, commit=dartifact.commit)
+    return dartifact
+
+
+def reject_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit: str | None = None) -> Dartifact:
+    """Decide that a dartifact is never promoted. Conflict when it has another build commit than was shown."""
+    dartifact = _find_waiting(stack, name, reason, "reject", commit)
+    if stack.ledger.pointer().plan and any(
+        each.plan.dartifact == name for each in stack.ledger.promotions(state="running")
+    ):
+        raise errors.Conflict(f"{name} is being promoted", hint="dartifact abort --reason WHY")
+    reasons = [f"rejected by {actor}: {reason}"]
+    with stack.ledger.write() as tx:
+        tx.move_dartifact(name, DartifactState.BAD, "DartifactRejected", actor, changes={"reasons": reasons},
+                          reason=reason, commit=dartifact.commit)  # fmt: skip
+    return stack.ledger.dartifact(name)
+
+
+def find_authors(stack: Stack, dartifact: Dartifact) -> frozenset[str]:
+    """Name the people who changed rows of the runs that a dartifact has and production has not."""
+    live = stack.ledger.pointer().live
+    shown = frozenset(stack.ledger.dartifact(live).runs) if live else frozenset()
+    return stack.ledger.actors(_AUTHORED, [each for each in dartifact.runs if each not in shown])
+
+
+def _find_waiting(stack: Stack, name: str, reason: str, verb: str, commit: str | None) -> Dartifact:
+    stack.require(Role.REVIEWER, f"{verb} a dartifact")
+    if not reason.strip():
+        raise errors.UsageError(f"{verb} a dartifact for a reason", hint="--reason WHY")
+    dartifact = stack.ledger.dartifact(name)
+    if dartifact.state not in WAITING:
+        raise errors.UsageError(f"{name} is {dartifact.state}: there is nothing to {verb}", hint="dartifact status")
+    if commit is not None and dartifact.commit != commit:
+        raise errors.Conflict(f"{name} was built again since: look at it again", hint=f"dartifact show {name}")
+    return dartifact

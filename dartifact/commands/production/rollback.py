@@ -1,0 +1,211 @@
+"""Roll back: bring back a dartifact that served before, in one swap; blame; revert what is guilty."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from dartifact.commands.production.promote import perform
+from dartifact.commands.production.under_way import find_under_way
+from dartifact.commands.repair.reconcile import reconcile, show_settled
+from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
+from dartifact.domain import errors, plans
+from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
+from dartifact.domain.people import Role
+from dartifact.domain.plans import LivePointer, Plan, StepKind
+from dartifact.domain.runs import Phase
+
+_SWAPS = 10
+# What served and may serve again; approved, where `main` came back to its content (`stage`).
+_RETURNS = (DartifactState.SUPERSEDED, DartifactState.APPROVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What a rollback would do or has done.
+
+    `runs_out` are the runs that production no longer shows; `reverts` those of them that also leave `main`; `marts`
+    names each mart with its rows now and then. `published` is False while the lake has not followed the pointer yet.
+    """
+
+    plan: Plan
+    leaves: str
+    returns: str
+    commit: str | None
+    warm: bool
+    data_of: str | None
+    runs_out: tuple[str, ...]
+    reverts: tuple[str, ...]
+    blames: tuple[Blame, ...]
+    freezes: bool
+    marts: dict[str, Any] = field(default_factory=dict)
+    published: bool = False
+    note: str = ""
+
+
+def preview_rollback(stack: Stack, to: str | None = None, blame: tuple[str, ...] = ("unknown",)) -> Rollback:
+    """Say what `roll_back` with the same arguments would do. Needs the ledger only.
+
+    `blame` holds run ids, or `runs` (all that the dartifact brought back does not have), `code`, `unknown`. Without
+    `to`, the dartifact that served last and is free of the blame comes back. Raises UsageError when there is none.
+    """
+    return _decide(stack, stack.ledger.pointer(), to, blame)
+
+
+def roll_back(
+    stack: Stack,
+    to: str | None = None,
+    blame: tuple[str, ...] = ("unknown",),
+    *,
+    reason: str,
+    actor: str,
+    leaves: str | None = None,
+    run: Runner = run_plainly,
+) -> Rollback:
+    """Bring production back to a dartifact that served before; takes no lease and waits for nobody.
+
+    With `leaves` only while that dartifact is live, else Conflict: what was previewed, or clicked twice, is done once.
+
+    Warm (a slot still holds it): one transaction swaps the pointer, ends a running promotion, records the blame and
+    puts the guilty runs into the queue to be reverted; `resolve` answers the old commit from then on, with the lake
+    down too. Cold: the dartifact is published to the idle slot and smoke-tested before that. Then `production` is
+    published; if the lake does not answer, `published` is False and the reconciler does it later.
+    """
+    stack.require(Role.OPERATOR, "roll production back")
+    for _ in range(_SWAPS):
+        pointer = stack.ledger.pointer()
+        if leaves is not None and pointer.live != leaves:
+            raise errors.Conflict(f"{leaves} is not live any more: {pointer.live} is", hint="dartifact status")
+        decided = _decide(stack, pointer, to, blame)
+        try:
+            if not decided.warm:
+                _warm_up(stack, pointer, decided, actor, run)
+            swapped = run("swap the live pointer", partial(_swap, stack, decided, reason, actor))
+        except errors.StalePointer:
+            continue  # somebody moved it between the look and the swap: decide again
+        try:
+            run("publish production", lambda: show_settled(stack, actor))
+        except errors.ChecksErrored as error:
+            return replace(swapped, published=False, note=f"production follows when the lake answers: {error.message}")
+        with contextlib.suppress(errors.ChecksErrored):
+            reconcile(stack, actor)
+        return replace(swapped, published=True)
+    raise errors.Conflict("the live pointer kept moving", hint="dartifact rollback")
+
+
+def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str, ...]) -> Rollback:
+    if pointer.live is None or pointer.active is None:
+        raise errors.UsageError("nothing is live, so nothing can be rolled back", hint="dartifact promote")
+    live = stack.ledger.dartifact(pointer.live)
+    named = tuple(Blame("run", each) for each in blame if each not in ("runs", "code", "unknown"))
+    for each in named:
+        if each.value not in live.runs:
+            raise errors.UsageError(f"{each.value} is not in production, so it cannot be blamed", hint="dartifact runs")
+    if "code" in blame:
+        named += (Blame("code", live.code_digest),)
+    earlier = stack.ledger.blames()
+    target = _choose_target(stack, live, to, (*named, *earlier))
+    out = tuple(sorted(set(live.runs) - set(target.runs)))
+    if "runs" in blame:
+        named += tuple(Blame("run", each) for each in out)
+    guilty = find_blamed(target, (*named, *earlier))
+    if guilty:
+        raise errors.PolicyRefused(f"dartifact {target.dartifact_id} contains what is blamed: {guilty[0]}")
+    plan = plans.plan_rollback(pointer, target.dartifact_id, plan_id=new_operation())
+    warm = plan.steps[0].kind is StepKind.SETTLE
+    now, then = live.passport or {}, target.passport or {}
+    marts = {
+        mart: {"rows_now": now.get("marts", {}).get(mart, {}).get("rows"), "rows_then": figures["rows"]}
+        for mart, figures in then.get("marts", {}).items()
+    }
+    blamed = [each.value for each in named if each.kind == "run"]
+    in_main = {each.run_id for each in stack.ledger.runs(names=blamed, phases=(Phase.MERGED, Phase.LIVE))}
+    return Rollback(
+        plan=plan,
+        leaves=live.dartifact_id,
+        returns=target.dartifact_id,
+        commit=pointer.slots[plan.slot].commit if warm else None,
+        warm=warm,
+        data_of=then.get("built_at"),
+        runs_out=out,
+        reverts=tuple(each for each in blamed if each in in_main),
+        blames=named,
+        freezes="unknown" in blame or not named,
+        marts=marts,
+        note=_note_promotion(stack, pointer),
+    )
+
+
+def _note_promotion(stack: Stack, pointer: LivePointer) -> str:
+    # A person who sees the new slot fail may mean that one.
+    found = find_under_way(stack)
+    if found is None or found.plan.plan_id != pointer.plan or found.plan.kind != "promotion":
+        return ""
+    return f"the promotion of {found.plan.dartifact} ends, too; to end only that: dartifact abort --reason WHY"
+
+
+def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[Blame, ...]) -> Dartifact:
+    # What served is in the events of settling, newest first; what was found bad since never comes back.
+    served: list[str] = []
+    for event in reversed(stack.ledger.events(type="DartifactLive", most=1000)):
+        if event.dartifact_id and event.dartifact_id not in served:
+            served.append(event.dartifact_id)
+    if to is not None:
+        if to not in served or to == live.dartifact_id:
+            message = f"dartifact {to} " + ("is live" if to == live.dartifact_id else "never served")
+            raise errors.UsageError(message, hint="dartifact status")
+        target = stack.ledger.dartifact(to)
+        if target.state not in _RETURNS:
+            raise errors.PolicyRefused(f"dartifact {to} is {target.state}", hint="dartifact status")
+        return target
+    for name in served:
+        target = stack.ledger.dartifact(name)
+        if name != live.dartifact_id and target.state in _RETURNS and not find_blamed(target, blames):
+            return target
+    raise errors.UsageError("no dartifact that served before is free of the blame", hint="dartifact status")
+
+
+def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, run: Runner) -> None:
+    """Bring an older dartifact into the idle slot and smoke-test it; a promotion under way gives its slot up first."""
+    if pointer.plan is not None:
+        new = plans.abandon(pointer, pointer.idle, pointer.plan)
+        with stack.ledger.write() as tx:
+            tx.swap_pointer(pointer, new, "SlotAbandoned", actor, slot=pointer.idle, reason="rollback")
+            tx.move_promotion(pointer.plan, state="aborted")
+    for number, step in enumerate(decided.plan.steps, start=1):
+        if step.kind is StepKind.SETTLE:
+            return
+        run(str(step), partial(perform, stack, decided.plan, step, number, actor))
+
+
+def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
+    pointer = stack.ledger.pointer()
+    slot = pointer.slots[decided.plan.slot]
+    is_as_decided = slot.commit == decided.commit if decided.warm else pointer.plan == decided.plan.plan_id
+    if pointer.live != decided.leaves or slot.dartifact != decided.returns or not is_as_decided:
+        raise errors.StalePointer("production changed while the rollback was decided")
+    frozen = f"rolled back from {decided.leaves}: {reason}" if decided.freezes else pointer.frozen
+    new = plans.roll_back(pointer, decided.plan.slot, frozen=frozen)
+    served, before = stack.ledger.dartifact(decided.returns).runs, stack.ledger.dartifact(decided.leaves).runs
+    with stack.ledger.write() as tx:
+        tx.swap_pointer(pointer, new, "ProductionRolledBack", actor, plan=decided.plan.plan_id, reason=reason,
+                        leaves=decided.leaves, returns=decided.returns)  # fmt: skip
+        if decided.warm:
+            tx.start_promotion(decided.plan)
+            if pointer.plan is not None:
+                tx.move_promotion(pointer.plan, state="aborted")
+        tx.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
+        tx.move_dartifact(decided.leaves, DartifactState.BAD, "DartifactBad", actor,
+                          changes={"reasons": [reason]}, reason=reason)  # fmt: skip
+        tx.move_dartifact(decided.returns, DartifactState.LIVE, "DartifactLive", actor, commit=new.settled)
+        tx.mark_served(served, before)
+        for blame in decided.blames:
+            tx.add_blame(blame)
+            tx.append("BlameRecorded", actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
+        for run_id in decided.reverts:
+            if tx.run(run_id).phase not in (Phase.MERGED, Phase.LIVE):
+                continue  # it has left `main` since this was decided
+            tx.request_revert(run_id, f"rolled back: {reason}", actor)
+    return replace(decided, commit=new.settled)

@@ -1,0 +1,321 @@
+"""The merge queue: everything that changes `main` goes through here, tested as it will be merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.commands.gates.failing_rows import keep_failing_rows
+from dartifact.commands.gates.gates import ask_again, check_candidate
+from dartifact.commands.queue import protocol as moves
+from dartifact.commands.repair.reconcile import finish_open_intents
+from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
+from dartifact.commands.stops import refuse_while_stopped
+from dartifact.domain import errors
+from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
+from dartifact.domain.queue import (
+    HEAD_FENCE,
+    OUT_OF_THE_WAY,
+    STUMBLED,
+    Batch,
+    find_culprits,
+    find_suspects,
+    find_waiting,
+    plan_batch,
+    runs_in,
+    split,
+)
+from dartifact.domain.runs import Phase, Run, folder_owner
+
+_REBUILDS = 20
+_IN_THE_WAY = tuple(phase for phase in Phase if phase not in OUT_OF_THE_WAY)
+
+
+@dataclass
+class Integration:
+    """What one pass over the queue did: run ids by what became of them, and how many candidates it took.
+
+    `waiting` are queued runs that an earlier run of their in-order ingestor keeps from landing.
+    """
+
+    merged: list[str] = field(default_factory=list)
+    reverted: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    candidates: int = 0
+    commit: str | None = None
+
+
+@dataclass
+class _Pass:
+    """What one pass over the queue knows.
+
+    `red` was red together, or is what is left of that, and its culprit is not known; `held_at` says at which head of
+    `main` a held run was found to wait still; `refusal` is why the reverts are left out.
+    """
+
+    actor: str
+    done: Integration = field(default_factory=Integration)
+    red: Batch = field(default_factory=Batch)
+    held_at: dict[str, str] = field(default_factory=dict)
+    refusal: errors.ChecksErrored | None = None
+
+
+def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integration:
+    """Bring all waiting runs into `main` and take all waiting reverts out, batch by batch.
+
+    A red batch loses its culprits (they become failed or held on their branches) and the rest is tested again; where
+    nobody is guilty by himself, parts of it are tested until the culprit is alone. A run is blamed only for a candidate
+    that it owns a red result of, or was alone in. Raises Locked while another integrator works, Conflict when `main`
+    keeps moving, ChecksErrored when reverts were red by themselves (after all else has landed), and what the lake
+    raises.
+    """
+    refuse_while_stopped(stack.ledger)
+    this = _Pass(actor)
+    with hold_lease(stack.ledger, "integrate"):
+        finish_open_intents(stack, actor)
+        rebuilds = 0
+        while rebuilds < _REBUILDS:
+            try:
+                head = run("test the head of main", lambda: ensure_main_tested(stack, actor))
+            except (moves.MainMoved, moves.MainUntested):
+                rebuilds += 1  # main moved under its own repair
+                continue
+            batch, rest = _choose(stack, this, head)
+            if not batch:
+                if this.refusal is not None:
+                    raise this.refusal
+                return this.done
+            try:
+                name = f"integrate {len(batch.lands)} in, {len(batch.reverts)} out"
+                run(name, partial(_process, stack, this, batch, rest, head))
+            except moves.MainMoved:
+                rebuilds += 1
+            except moves.MainUntested:
+                continue
+    raise errors.Conflict(f"main kept moving: gave up after {_REBUILDS} candidates", hint="dartifact integrate")
+
+
+def _choose(stack: Stack, this: _Pass, head: Commit) -> tuple[Batch, Batch]:
+    """Return what the next candidate brings, and the rest of the red batch that it is a part of."""
+    ledger = stack.ledger
+    queued = ledger.runs(phases=(Phase.QUEUED,))
+    graced = [
+        each
+        for each in ledger.runs(phases=(Phase.HELD,))
+        if each.gate is Gate.INTEGRATION and each.held_until and this.held_at.get(each.run_id) != head.commit_id
+    ]
+    reverts = ledger.pending_reverts()
+    in_order = _in_order(stack)
+    others = [each for name in sorted(in_order) for each in ledger.runs(phases=_IN_THE_WAY, ingestor=name)]
+    waits = find_waiting((*queued, *graced), (*others, *reverts), in_order)
+    this.done.waiting = [each.run_id for each in reversed(queued) if each.run_id in waits]
+    _note_waiting(stack, queued, waits, this.actor)
+    free = {each.run_id: each for each in (*queued, *graced) if each.run_id not in waits}
+    out = () if this.refusal else reverts
+    wanted = {each.run_id for each in out}
+    # As they stand now: a person may have taken one of them out of the queue meanwhile.
+    red = Batch(
+        tuple(free[each.run_id] for each in this.red.lands if each.run_id in free),
+        tuple(each for each in this.red.reverts if each.run_id in wanted),
+    )
+    if red:
+        return split(red, _find_suspects(stack, red, in_order))
+    return plan_batch(free.values(), out, stack.policy.batch_size), Batch()
+
+
+def _in_order(stack: Stack) -> frozenset[str]:
+    return frozenset(each.name for source in stack.sources.values() for each in source.ingestors if each.in_order)
+
+
+def _note_waiting(stack: Stack, queued: tuple[Run, ...], waits: dict[str, str], actor: str) -> None:
+    """Write down, on the queued runs themselves, which of them wait for which earlier run."""
+    reasons = {each.run_id: _say_waiting(waits.get(each.run_id)) for each in queued}
+    changed = [each for each in queued if each.reasons != reasons[each.run_id]]
+    if changed:
+        with stack.ledger.write() as tx:
+            for each in changed:
+                if tx.run(each.run_id).phase is Phase.QUEUED:
+                    tx.note_waiting(each.run_id, waits.get(each.run_id), reasons[each.run_id], actor)
+
+
+def _say_waiting(run_id: str | None) -> tuple[str, ...]:
+    return (f"waits for {run_id}: in order",) if run_id else ()
+
+
+def _find_suspects(stack: Stack, red: Batch, in_order: frozenset[str]) -> frozenset[str]:
+    reports = {each.report: stack.ledger.report(each.report) for each in red.lands if each.report}
+    known = {digest: report for digest, report in reports.items() if report is not None}
+    first: dict[str, int] = {}
+    for each in red.lands:
+        first[each.ingestor] = min(each.window.seq, first.get(each.ingestor, each.window.seq))
+    stumbled = [
+        name
+        for name, seq in first.items()
+        if any(each.phase in STUMBLED for each in stack.ledger.runs(ingestor=name, before=seq, most=1))
+    ]
+    return find_suspects(red.lands, known, stumbled, in_order)
+
+
+def ensure_main_tested(stack: Stack, actor: str) -> Commit:
+    """Return the head of `main`, tested as it is: what was merged by hand is checked, and repaired forward if red."""
+    head = stack.lake.head(MAIN)
+    if not head.parents:
+        return head
+    if stack.ledger.has_green_report(head.meta_range):
+        if "operation" not in head.metadata:  # tested content, but brought back by hand: a revert, say
+            _adopt_presence(stack, head, actor)
+        return head
+    tested = next(
+        each
+        for each in stack.lake.log(MAIN, most=100_000)
+        if not each.parents or stack.ledger.has_green_report(each.meta_range)
+    )
+    with stack.ledger.write() as tx:
+        tx.append("MainFoundUntested", actor, commit=head.commit_id, tested=tested.commit_id)
+    report, arrived, gone = _check_by_hand(stack, tested, head)
+    verdict = judge(report.results)
+    if verdict.kind is VerdictKind.PASS:
+        with stack.ledger.write() as tx:
+            tx.save_report(report, verdict)
+            for run_id in arrived:
+                moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+            for run_id in gone:
+                moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+            tx.append("MainAdopted", actor, commit=head.commit_id, meta_range=head.meta_range)
+        return head
+    candidate = moves.build_repair(stack, tested, head)
+    message = f"main is brought forward to the content of {tested.commit_id[:12]}"
+    restored = Result("main.restored", "main", Outcome.PASSED, message)
+    meta_range = candidate.commit.meta_range
+    report = Report(Gate.INTEGRATION, candidate.commit.commit_id, meta_range, (restored,))
+    with stack.ledger.write() as tx:
+        tx.save_report(report, judge(report.results))
+        tx.append("MainRepaired", actor, refused=head.commit_id, tested=tested.commit_id, reasons=list(verdict.reasons))
+    moves.advance(stack, candidate, report, actor)
+    repaired = stack.lake.head(MAIN)
+    _adopt_presence(stack, repaired, actor)
+    return repaired
+
+
+def _adopt_presence(stack: Stack, head: Commit, actor: str) -> None:
+    """Bring the runs' phases in line with what a tested head holds."""
+    there = runs_in(each.path for each in stack.lake.list_objects(head.commit_id, "raw/"))
+    merged = {each.run_id for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
+    with stack.ledger.write() as tx:
+        for run_id in sorted(there - merged):
+            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+        for run_id in sorted(merged - there):
+            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+
+
+def _check_by_hand(stack: Stack, tested: Commit, head: Commit) -> tuple[Report, tuple[str, ...], tuple[str, ...]]:
+    """Check what changed between a tested commit and a head that nobody tested: (report, runs arrived, runs gone)."""
+    changed = [change for change in stack.lake.diff(tested.commit_id, head.commit_id) if change.path != HEAD_FENCE]
+    known = {each.run_id: each for each in stack.ledger.runs()}
+    foreign: list[str] = []
+    arrived: dict[str, Run] = {}
+    gone: set[str] = set()
+    for change in changed:
+        owner = folder_owner(change.path)
+        run = known.get(owner[1]) if owner else None
+        if owner is None or run is None or run.source != owner[0]:
+            foreign.append(change.path)
+        elif change.kind == "removed":
+            gone.add(run.run_id)
+        else:
+            arrived[run.run_id] = run
+    report = check_candidate(stack, head, tuple(arrived.values()))
+    if foreign:
+        message = f"main holds what no run brought: {foreign[0]}" + (
+            f" and {len(foreign) - 1} more" if foreign[1:] else ""
+        )
+        alien = Result("main.paths", "main", Outcome.FAILED, message, measured=len(foreign), threshold="0")
+        report = Report(report.gate, report.commit, report.meta_range, (*report.results, alien))
+    return report, tuple(sorted(arrived)), tuple(sorted(gone - set(arrived)))
+
+
+def _process(stack: Stack, this: _Pass, batch: Batch, rest: Batch, head: Commit) -> None:
+    """Test one candidate and do what follows from it: advance `main`, stop the guilty, or say what is red together."""
+    this.done.candidates += 1
+    this.red = Batch()
+    try:
+        candidate = moves.build_candidate(stack, batch, head)
+    except moves.RunRefused as refused:
+        result = Result("main.paths", "main", Outcome.FAILED, refused.message, run_id=refused.run_id)
+        guilty = next(each for each in batch.lands if each.run_id == refused.run_id)
+        _stop(stack, this, guilty, (result,), head, head)
+        return
+    commit = candidate.commit
+    report = ask_again(lambda: check_candidate(stack, commit, batch.lands), stack.policy.attempts)
+    verdict = judge(report.results)
+    if verdict.kind is VerdictKind.PASS:
+        with stack.ledger.write() as tx:
+            tx.save_report(report, verdict)
+        this.done.commit = moves.advance(stack, candidate, report, this.actor)
+        this.done.merged.extend(each.run_id for each in batch.lands)
+        this.done.reverted.extend(each.run_id for each in batch.reverts)
+        this.red = rest
+        return
+    culprits = find_culprits(report.results, batch)
+    blamed = [each for each in batch.lands if each.run_id in culprits or not batch.can_be_split]
+    _refuse(stack, candidate, report, verdict, blamed, this.actor)
+    for each in blamed:
+        own = tuple(result for result in report.results if result.run_id == each.run_id)
+        _stop(stack, this, each, own if culprits else report.results, commit, head)
+    if batch.can_be_split and not culprits:
+        this.red = batch
+    elif not batch.lands:
+        message = f"a revert could not be checked: {verdict.reasons[0]}"
+        this.refusal = errors.ChecksErrored(message, hint="dartifact integrate")
+
+
+def _refuse(
+    stack: Stack, candidate: moves.Candidate, report: Report, verdict: Verdict, blamed: list[Run], actor: str
+) -> None:
+    """Keep a red candidate for review; not the one that only says again that a held run waits still."""
+    still_waits = verdict.kind is VerdictKind.HOLD and blamed and all(each.phase is Phase.HELD for each in blamed)
+    with stack.ledger.write() as tx:
+        digest = tx.save_report(report, verdict)
+        if not still_waits:
+            tx.append(
+                "CandidateRefused",
+                actor,
+                operation=candidate.operation,
+                branch=candidate.branch,
+                commit=candidate.commit.commit_id,
+                runs=[each.run_id for each in candidate.batch.lands],
+                reverts=[each.run_id for each in candidate.batch.reverts],
+                report=digest,
+                reasons=list(verdict.reasons),
+            )
+    if still_waits:
+        stack.lake.delete_branch(candidate.branch)
+
+
+def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], commit: Commit, head: Commit) -> None:
+    """Take one run out of the queue: failed, or held for the grace time; its branch stays."""
+    report = Report(Gate.INTEGRATION, commit.commit_id, f"{commit.meta_range}/{run.run_id}", results)
+    verdict = judge(results)
+    reasons = list(verdict.reasons)
+    fails = verdict.kind is VerdictKind.FAIL
+    is_own = any(each.run_id == run.run_id and each.outcome is Outcome.FAILED for each in results)
+    if is_own and stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut", most=1):
+        reasons.append(f"{run.ingestor}'s local gate is left out and would have caught it: switch it on")
+    until = None if fails else run.held_until or stack.clock() + stack.policy.orphan_grace
+    if not fails:
+        this.held_at[run.run_id] = head.commit_id
+    still_waits = run.phase is Phase.HELD and not fails
+    if not still_waits:
+        keep_failing_rows(stack, run, report, this.actor)
+    with stack.ledger.write() as tx:
+        digest = tx.save_report(report, verdict)
+        changes = {"report": digest, "reasons": reasons, "held_until": until}
+        if still_waits:
+            return  # for the same reason
+        phase, event = (Phase.FAILED, "RunFailed") if fails else (Phase.HELD, "RunHeld")
+        tx.move_run(run.run_id, phase, event, this.actor, expect=run.phase, gate=Gate.INTEGRATION, changes=changes,
+                    reasons=reasons, branch=run.branch, commit=run.commit)  # fmt: skip
+    (this.done.failed if fails else this.done.held).append(run.run_id)

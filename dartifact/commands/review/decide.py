@@ -1,0 +1,140 @@
+"""What a person decides on a stopped run: approve it as it is, ask its checks again, or reject it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dartifact.commands.ingest.ingest import check_run
+from dartifact.commands.stack import Stack, hold_lease
+from dartifact.domain import errors
+from dartifact.domain.checks import Gate, Outcome, Result
+from dartifact.domain.people import Role
+from dartifact.domain.runs import Phase, Run
+from dartifact.domain.waivers import is_waivable
+
+STOPPED = (Phase.FAILED, Phase.HELD)
+_PATIENCE = 60.0
+_POLL = 0.2
+
+
+def approve(
+    stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | None = None, report: str | None = None
+) -> Run:
+    """Accept the failing checks of a stopped run exactly as its report has them, and put it into the merge queue.
+
+    Later gates take them as waived for this commit and so many rows; anything new still stops the run. `commit` and
+    `report` are what the person was shown: Conflict when either has changed. PolicyRefused: a check could not be
+    asked, or failed in a way that would break `main`.
+    """
+    stack.require(Role.REVIEWER, "approve a run")
+    need_reason(reason, "approved")
+    run = find_stopped(stack, run_id, "approve")
+    refuse_other(run, commit, report)
+    failures = list_failures(stack, run)
+    for each in failures:
+        if not is_waivable(each):
+            raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=f"dartifact fix {run_id}")
+    with stack.ledger.write() as tx:
+        now = tx.run(run_id)
+        refuse_other(now, run.commit, run.report)
+        waivers = [tx.approve_failure(now, each, reason, actor) for each in failures]
+        accepted = [{"check": each.check, "failing_rows": each.failing_rows} for each in failures]
+        changes: dict[str, Any] = {"reasons": [], "held_until": None}
+        return tx.move_run(run_id, Phase.QUEUED, "RunApproved", actor, expect=run.phase, changes=changes, reason=reason,
+                           commit=now.commit, report=now.report, waivers=waivers, checks=accepted)  # fmt: skip
+
+
+def list_failures(stack: Stack, run: Run) -> tuple[Result, ...]:
+    """Return what a run was stopped for; PolicyRefused when a check could not be asked, or none was."""
+    report = stack.ledger.report(run.report) if run.report else None
+    own = [each for each in report.results if each.run_id in (None, run.run_id)] if report else []
+    for each in own:
+        if each.outcome is Outcome.ERRORED:
+            message = f"a check could not be asked: {each.message}"
+            raise errors.PolicyRefused(message, hint=f"dartifact recheck {run.run_id}")
+    failures = tuple(each for each in own if each.outcome is Outcome.FAILED)
+    if not failures:
+        raise errors.PolicyRefused(f"no check of {run.run_id} has failed", hint=f"dartifact recheck {run.run_id}")
+    return failures
+
+
+def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | None = None) -> Run:
+    """Decide that a run never lands: its window stays a hole until a backfill, or until the gap is accepted.
+
+    Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was shown.
+    """
+    stack.require(Role.REVIEWER, "reject a run")
+    need_reason(reason, "rejected")
+    run = stack.ledger.run(run_id)
+    refuse_other(run, commit, None)
+    if run.phase is Phase.REJECTED:
+        return run
+    with stack.ledger.write() as tx:
+        changes = {"reasons": [f"rejected by {actor}: {reason}"], "held_until": None}
+        return tx.move_run(run_id, Phase.REJECTED, "RunRejected", actor, expect=run.phase, changes=changes,
+                           reason=reason, commit=run.commit, report=run.report)  # fmt: skip
+
+
+def recheck(
+    stack: Stack, run_id: str, *, actor: str, wait: Callable[[str], None] = lambda _: None, patience: float = _PATIENCE
+) -> Run:
+    """Ask the local gate of a stopped run again, of the same commit; return the run: queued, or stopped again.
+
+    `wait` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
+    """
+    stack.require(Role.REVIEWER, "have a run checked again")
+    run = stack.ledger.run(run_id)
+    if run.phase is not Phase.CHECKING:  # else a recheck or fix was killed on its way: go on with it
+        run = find_stopped(stack, run_id, "recheck")
+        with stack.ledger.write() as tx:
+            run = tx.move_run(run_id, Phase.CHECKING, "RecheckRequested", actor, expect=run.phase, gate=Gate.LOCAL,
+                              commit=run.commit)  # fmt: skip
+    return check_in_turn(stack, run, actor, wait, patience)
+
+
+def check_in_turn(stack: Stack, run: Run, actor: str, wait: Callable[[str], None], patience: float = _PATIENCE) -> Run:
+    """Ask the local gate of a run that is `checking`, when its ingestor is not at work."""
+    deadline, said = time.monotonic() + patience, False
+    while True:
+        try:
+            with hold_lease(stack.ledger, f"ingest {run.ingestor}"):
+                now = stack.ledger.run(run.run_id)
+                # the ingestor may have asked meanwhile
+                return check_run(stack, now, actor) if now.phase is Phase.CHECKING else now
+        except errors.Locked:
+            if time.monotonic() > deadline:
+                raise
+        if not said:
+            wait(f"{run.ingestor} is at work: waiting for it")
+            said = True
+        time.sleep(_POLL)
+
+
+def find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
+    """Return a stopped run that has rows; UsageError when there is nothing to `verb`."""
+    run = stack.ledger.run(run_id)
+    if run.phase not in STOPPED:
+        hint = {"recheck": f"dartifact fix {run_id}"}.get(verb, "") if run.phase is Phase.REVERTED else ""
+        raise errors.UsageError(f"{run_id} is {run.phase}: there is nothing to {verb}",
+                                hint=hint or f"dartifact show {run_id}")  # fmt: skip
+    if run.commit is None:
+        raise errors.UsageError(f"{run_id} has brought no rows", hint=f"dartifact fix {run_id} --file FILE")
+    return run
+
+
+def refuse_other(run: Run, commit: str | None, report: str | None) -> None:
+    """Raise Conflict when a run has not the commit or report, where they are given, that a person was shown."""
+    if commit is not None and run.commit != commit:
+        message = f"{run.run_id} has another commit by now: {(run.commit or 'none')[:12]}, not {commit[:12]}"
+        raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
+    if report is not None and run.report != report:
+        message = f"{run.run_id} was checked again since: its report is {(run.report or 'none')[:12]} now"
+        raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
+
+
+def need_reason(reason: str, what: str) -> None:
+    """Raise UsageError when a decision has no reason."""
+    if not reason.strip():
+        raise errors.UsageError(f"a run is {what} for a reason", hint="--reason WHY")

@@ -1,0 +1,63 @@
+"""Builds: pinned raw data as a database, what dbt makes of it, the checks on that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dartifact.adapters.contracts.soda import check_contract
+from dartifact.adapters.lakefs.lake import LakeObject
+from dartifact.adapters.tables import duck
+from dartifact.adapters.transform.dbt_build import run_sql_checks, to_results
+from dartifact.commands.gates.waivers import waive_results
+from dartifact.commands.stack import Runner, Stack, run_plainly
+from dartifact.compare.current import select_current
+from dartifact.domain.checks import Result
+
+Content = Mapping[str, Sequence[LakeObject]]
+"""Raw data to build: objects by the commit they are read at."""
+
+
+def build(
+    stack: Stack, code: Stack, content: Content, folder: Path, *, run: Runner = run_plainly
+) -> tuple[Result, ...]:
+    """Build the content in a folder with the project and the dbt of `code`, and check it; return what was found.
+
+    The sources are declared by `stack`. Raises ChecksErrored when dbt could not run.
+    """
+    run("seed the build", lambda: _seed(stack, content, folder))
+    built = run("dbt build", lambda: code.dbt.build(folder))
+    results = to_results(built)
+    if built.green:
+        results += run("integration tests", lambda: _test_marts(code, folder))
+    return waive_results(stack, results)
+
+
+def _seed(stack: Stack, content: Content, folder: Path) -> None:
+    """Write `build.duckdb`: `raw.<dataset>` is the current table of the content."""
+    with duck.connect(stack.lake.access, folder / "build.duckdb") as connection:
+        connection.execute("CREATE SCHEMA raw; CREATE SCHEMA records")
+        for source in stack.sources.values():
+            urls: list[str] = []
+            for commit, objects in content.items():
+                mine = [each for each in objects if each.path.startswith(f"raw/{source.name}/")]
+                urls += stack.lake.locate(commit, mine) if mine else ()
+            if not urls:
+                columns = [*stack.contract(source.name).columns, ("_run_id", "varchar"), ("_seq", "bigint"),
+                           ("_extracted_at", "timestamp with time zone"), ("_deleted", "boolean")]  # fmt: skip
+                typed = ", ".join(f"NULL::{kind} AS {duck.quote(column)}" for column, kind in columns)
+                connection.execute(f"CREATE VIEW raw.{source.name} AS SELECT {typed} WHERE false")
+                continue
+            duck.create_view(connection, f"records.{source.name}", urls, stack.lake.access)
+            query = select_current(f"records.{source.name}", source.key, source.updated_at)
+            # dbt's own connection has no key to the gateway, so what comes from there is copied now.
+            kind = "TABLE" if any(url.startswith("s3://") for url in urls) else "VIEW"
+            connection.execute(f"CREATE {kind} raw.{source.name} AS {query}")
+
+
+def _test_marts(code: Stack, folder: Path) -> tuple[Result, ...]:
+    results = run_sql_checks(folder, code.project / "checks" / "integration")
+    with duck.connect(code.lake.access, folder / "build.duckdb") as connection:
+        for contract in code.mart_contracts():
+            results += check_contract(connection, contract, f"marts.{contract.dataset}")
+    return results

@@ -1,0 +1,70 @@
+"""Codes: which `dbt/` and `checks/` a stage builds with. What is refused is stood in for by the last good one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.transform.project_code import unpack_code
+from dartifact.commands.stack import Stack
+from dartifact.domain.dartifacts import PASSED, Blame, Dartifact
+
+CODE_TAR = "_dartifact/code.tar"
+
+
+@dataclass
+class LastGood:
+    """The newest dartifact that staging passed and whose code is not refused; its code, opened when it is needed."""
+
+    stack: Stack
+    dartifact: Dartifact
+    _owned: ExitStack
+    _code: Stack | None = field(default=None)
+
+    def open_code(self) -> Stack:
+        """Return the stack with the project and the dbt of that code: unpacked in the home, verified."""
+        if self._code is None:
+            digest, home = self.dartifact.code_digest, self.stack.home
+            packed = self.stack.lake.read_bytes(self.dartifact.commit or "", CODE_TAR)
+            project = unpack_code(packed, digest, home / "code")
+            dbt = self._owned.enter_context(self.stack.dbt.of_project(project / "dbt", home / "dbt-last-good"))
+            self._code = replace(self.stack, project=project, dbt=dbt)
+        return self._code
+
+
+@contextmanager
+def last_good(stack: Stack) -> Iterator[LastGood | None]:
+    """Yield the last good dartifact, None where there is none."""
+    found = find_last_good(stack.ledger)
+    with ExitStack() as owned:
+        yield LastGood(stack, found, owned) if found else None
+
+
+def find_last_good(ledger: Ledger) -> Dartifact | None:
+    """Return the newest dartifact that staging passed and whose code is not refused."""
+    blames = frozenset(ledger.blames())
+    passed = ledger.dartifacts(states=PASSED)
+    return next((each for each in passed if Blame("code", each.code_digest) not in blames), None)
+
+
+def find_refusal(ledger: Ledger, digest: str) -> str | None:
+    """Say why a code is refused, by staging or by a rollback; None when it is not."""
+    if Blame("code", digest) not in ledger.blames():
+        return None
+    told = [each for each in ledger.events(type="CodeRefused", most=1000) if each.payload["code"] == digest]
+    blamed = [
+        each
+        for each in ledger.events(type="BlameRecorded", most=1000)
+        if (each.payload["kind"], each.payload["value"]) == ("code", digest)
+    ]
+    last = max((*told, *blamed), key=lambda event: event.sequence, default=None)
+    return _explain(ledger, last) if last else "it is blamed"
+
+
+def _explain(ledger: Ledger, event: Event) -> str:
+    if event.type == "CodeRefused":
+        return str(event.payload["why"])
+    reasons = ledger.dartifact(event.dartifact_id).reasons if event.dartifact_id else ()
+    return f"rolled back: {'; '.join(reasons) or 'no reason given'}"

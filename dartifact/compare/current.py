@@ -1,0 +1,103 @@
+"""SQL over the change records of a dataset: what stands now, what is ambiguous, what refers to nothing.
+
+Pure text. Relations hold the dataset's columns, the system columns and `file_row_number`. The rule of the current row
+(design: max by `_seq`, `updated_at`, row number) stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dartifact.domain.sources import SYSTEM_COLUMNS
+
+_HIDDEN = ("file_row_number", *SYSTEM_COLUMNS)
+
+
+def select_current(relation: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the current row of each key, system columns kept, deleted rows left out."""
+    latest = _latest(key, updated_at)
+    return f"SELECT * EXCLUDE (file_row_number) FROM (SELECT * FROM {relation} {latest}) WHERE _deleted IS NOT TRUE"
+
+
+def select_touched(relation: str, batch: str, key: Sequence[str]) -> str:
+    """Select the change records of the keys that a batch brings; keys are compared as text, as in `select_unseen`."""
+    same = " AND ".join(f"CAST(r.{name} AS VARCHAR) = CAST(b.{name} AS VARCHAR)" for name in _quoted(key))
+    return f"SELECT r.* FROM {relation} r SEMI JOIN {batch} b ON {same}"
+
+
+def select_versions(relation: str) -> str:
+    """Select each version of a row once, though overlapping windows may have brought it twice."""
+    return f"SELECT DISTINCT * EXCLUDE ({', '.join(each for each in _HIDDEN if each != '_deleted')}) FROM {relation}"
+
+
+def select_unseen(relation: str, seen: str, columns: Sequence[str], new: Sequence[str] = ()) -> str:
+    """Select the rows of `relation` that are not in `seen`, compared by these columns as text, in the order given.
+
+    Text, because one side may keep a column as it was brought, untyped. `new` are columns that `seen` lacks: a row with
+    a value in one of them is another version.
+    """
+    same = [f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)" for name in _quoted(columns)]
+    same += [f"r.{name} IS NULL" for name in _quoted(new)]
+    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {seen} s WHERE {' AND '.join(same)})"
+
+
+def select_not_outdated(relation: str, known: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the rows of `relation` of whose key `known` holds no newer version."""
+    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {known} s WHERE {_newer(key, updated_at)})"
+
+
+def select_overtaking(relation: str, records: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the rows of `relation` that are older than a version an earlier run brought, and yet replace it."""
+    return (
+        f"SELECT r.* FROM {relation} r "
+        f"WHERE EXISTS (SELECT 1 FROM {records} s WHERE s._seq < r._seq AND {_newer(key, updated_at)})"
+    )
+
+
+def select_gone(relation: str, there: str, key: Sequence[str], columns: Sequence[str], updated_at: str) -> str:
+    """Select the rows of `relation` whose key is not in `there`, as deleted at the one parameter of the query."""
+    same = " AND ".join(f"r.{name} = t.{name}" for name in _quoted(key))
+    names = ", ".join(
+        f"?::TIMESTAMPTZ AS {name}" if name == f'"{updated_at}"' else f"r.{name}" for name in _quoted(columns)
+    )
+    return f"SELECT {names}, true AS _deleted FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {there} t WHERE {same})"
+
+
+def select_ambiguous(relation: str, key: Sequence[str], updated_at: str) -> str:
+    """Select the keys that a run brings twice with one stamp and different content: (run, key, stamp, versions)."""
+    names = ", ".join(_quoted(key))
+    body = f"SELECT DISTINCT * EXCLUDE (file_row_number, _seq, _extracted_at) FROM {relation}"
+    return (
+        f'SELECT _run_id, {names}, "{updated_at}", count(*) AS versions FROM ({body}) '
+        f'GROUP BY _run_id, {names}, "{updated_at}" HAVING count(*) > 1'
+    )
+
+
+def select_null_keys(relation: str, key: Sequence[str]) -> str:
+    """Select the rows that lack a part of their key."""
+    return f"SELECT _run_id FROM {relation} WHERE {' OR '.join(f'{name} IS NULL' for name in _quoted(key))}"
+
+
+def select_orphans(child: str, column: str, parent: str, parent_key: str) -> str:
+    """Select the current rows of `child` whose reference names no current row of `parent`: (run, reference)."""
+    return (
+        f'SELECT c._run_id, c."{column}" AS reference FROM {child} c '
+        f'ANTI JOIN {parent} p ON c."{column}" = p."{parent_key}" WHERE c."{column}" IS NOT NULL'
+    )
+
+
+def _newer(key: Sequence[str], updated_at: str) -> str:
+    # Compared as text and tried as stamps: one side may keep a column as it was brought, untyped.
+    same = [f"CAST(r.{name} AS VARCHAR) = CAST(s.{name} AS VARCHAR)" for name in _quoted(key)]
+    stamps = [f'TRY_CAST({side}."{updated_at}" AS TIMESTAMPTZ)' for side in ("s", "r")]
+    return " AND ".join([*same, " > ".join(stamps)])
+
+
+def _latest(key: Sequence[str], updated_at: str) -> str:
+    names = ", ".join(_quoted(key))
+    order = f'_seq DESC, "{updated_at}" DESC NULLS LAST, file_row_number DESC'
+    return f"QUALIFY row_number() OVER (PARTITION BY {names} ORDER BY {order}) = 1"
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [f'"{name}"' for name in names]

@@ -1,0 +1,98 @@
+"""Dartifacts: the immutable unit of data and the configuration that produced it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from dartifact.domain.errors import IllegalTransition
+
+
+class DartifactState(StrEnum):
+    """Where a dartifact is on its way."""
+
+    BUILDING = "building"
+    RED = "red"
+    GREEN = "green"
+    APPROVED = "approved"
+    LIVE = "live"
+    SUPERSEDED = "superseded"
+    BAD = "bad"
+
+
+# What may be promoted; the newest is.
+WAITING = (DartifactState.GREEN, DartifactState.APPROVED)
+# What staging has passed and nobody found bad since.
+PASSED = (*WAITING, DartifactState.LIVE, DartifactState.SUPERSEDED)
+
+TRANSITIONS: dict[DartifactState, frozenset[DartifactState]] = {
+    DartifactState.BUILDING: frozenset({DartifactState.RED, DartifactState.GREEN}),
+    DartifactState.RED: frozenset({DartifactState.BUILDING}),
+    DartifactState.GREEN: frozenset({DartifactState.APPROVED, DartifactState.SUPERSEDED, DartifactState.BAD}),
+    DartifactState.APPROVED: frozenset({DartifactState.LIVE, DartifactState.SUPERSEDED, DartifactState.BAD}),
+    DartifactState.LIVE: frozenset({DartifactState.SUPERSEDED, DartifactState.BAD}),
+    DartifactState.SUPERSEDED: frozenset({DartifactState.APPROVED, DartifactState.LIVE, DartifactState.BAD}),
+    DartifactState.BAD: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dartifact:
+    """One dartifact as the ledger knows it; `commit` is the build commit, None while building or when red.
+
+    `passport` is what the lake holds as `_dartifact/passport.json`. `created` numbers dartifacts in building order.
+    """
+
+    dartifact_id: str
+    created: int
+    state: DartifactState
+    code_digest: str
+    main_commit: str
+    runs: tuple[str, ...]
+    created_at: datetime
+    commit: str | None = None
+    meta_range: str | None = None
+    reasons: tuple[str, ...] = ()
+    passport: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """What a rollback or staging found guilty: a run or a code digest. Later dartifacts holding it are refused."""
+
+    kind: str
+    value: str
+
+
+def fingerprint(entries: Iterable[tuple[str, str]]) -> str:
+    """Digest (path, checksum) pairs, in any order: equal content has an equal fingerprint."""
+    return hashlib.sha256("\n".join(f"{path}\0{checksum}" for path, checksum in sorted(entries)).encode()).hexdigest()
+
+
+def dartifact_id(raw: str, code: str, configuration: Mapping[str, str]) -> str:
+    """Hash what goes in: the fingerprint of `main`'s raw data, the digest of the code, the staging configuration."""
+    key = json.dumps([raw, code, dict(configuration)], sort_keys=True)
+    return f"d{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def check_transition(dartifact_id: str, old: DartifactState, new: DartifactState) -> None:
+    """Raise IllegalTransition unless a dartifact may go from `old` to `new`."""
+    if new not in TRANSITIONS[old]:
+        allowed = ", ".join(sorted(TRANSITIONS[old])) or "nothing"
+        raise IllegalTransition(f"dartifact {dartifact_id} is {old}; it can become {allowed}, not {new}")
+
+
+def find_blamed(dartifact: Dartifact, blames: Iterable[Blame]) -> tuple[str, ...]:
+    """Say which blamed runs or code a dartifact contains; empty when it may be promoted."""
+    runs = frozenset(dartifact.runs)
+    return tuple(
+        f"{blame.kind} {blame.value[:60]}"
+        for blame in blames
+        if (blame.kind == "run" and blame.value in runs)
+        or (blame.kind == "code" and blame.value == dartifact.code_digest)
+    )

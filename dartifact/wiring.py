@@ -1,0 +1,163 @@
+"""Wiring: builds the `Stack` once per process, and starts what of it runs on this machine."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+
+from dartifact.adapters.lakefs.calls import LakeAccess
+from dartifact.adapters.lakefs.lake import Lake
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.transform.dbt_build import DbtBuilder
+from dartifact.commands.stack import Policy, Stack
+from dartifact.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
+from dartifact.domain.people import hide_values
+from dartifact.domain.sources import Source, SourceAccess, list_personal
+from dartifact.settings import Settings
+
+Progress = Callable[[str], None]
+
+# Nothing listens there: what needs the lake says that it does not answer, what needs the ledger only works.
+_NOWHERE = LakeAccess("http://127.0.0.1:9", "none", "none")
+
+
+@contextmanager
+def open_stack(
+    settings: Settings, progress: Progress, *, lake: bool = True, sources: bool = True, place: str = "command line"
+) -> Iterator[Stack]:
+    """Build the stack; with `lake`, a local lakeFS is started or joined and the repository is set up.
+
+    Without `lake` only what needs the ledger works; without `sources` only what reads no declaration. `place` is where
+    people act from, for the record; in a flow run that is Prefect.
+    """
+    prepare_home(settings.home)
+    flow_run = os.environ.get("PREFECT__FLOW_RUN_ID", "")
+    with ExitStack() as owned:
+        ledger = Ledger(settings.ledger, place=f"{'Prefect' if flow_run else place} on {socket.gethostname()}"[:120])
+        owned.callback(ledger.close)
+        access = owned.enter_context(open_access(settings, progress)) if lake else _NOWHERE
+        dbt = DbtBuilder(settings.project / "dbt", settings.home / "dbt", timeout=settings.build_timeout_seconds)
+        owned.callback(dbt.close)
+        stack = Stack(
+            lake=Lake(access, settings.repository),
+            ledger=ledger,
+            dbt=dbt,
+            sources=declared_sources(settings.project) if sources else {},
+            project=settings.project,
+            home=settings.home,
+            flow_run=flow_run,
+            policy=Policy(
+                batch_size=settings.batch_size,
+                attempts=settings.attempts,
+                orphan_grace=timedelta(seconds=settings.orphan_grace_seconds),
+                smoke_least_share=settings.smoke_least_share,
+                skip_local_gate=frozenset(settings.skip_local_gate),
+                candidate_retention=timedelta(days=settings.candidate_retention_days),
+                weights=tuple(settings.weights),
+                soak=timedelta(seconds=settings.soak_seconds),
+                revert_culprits=settings.revert_culprits,
+                approvals=settings.approvals,
+            ),
+        )
+        if lake:
+            try:
+                stack.lake.prepare(settings.storage_namespace)
+            except (LakeUnavailable, PolicyRefused) as error:
+                raise type(error)(f"{access.url}: {error.message}", hint=error.hint) from error
+        yield stack
+
+
+@contextmanager
+def telling(settings: Settings, stack: Stack, progress: Progress) -> Iterator[None]:
+    """Tell, after the block, everybody whom the settings name what a gate has stopped; never fails the block."""
+    from dartifact.adapters.notifier import Notifier  # noqa: PLC0415
+    from dartifact.commands.upkeep.notify import told  # noqa: PLC0415
+
+    def hide(line: str) -> str:
+        # nobody knows who reads a target; only who tells somebody something waits for the flow files
+        return hide_values(line, list_personal((stack.sources or declared_sources(settings.project)).values()))
+
+    urls = [each.get_secret_value() for each in settings.notify_urls]
+    with told(stack.ledger, Notifier(hide), urls, progress):
+        yield
+
+
+@contextmanager
+def open_stack_surely(settings: Settings, progress: Progress) -> Iterator[Stack]:
+    """Build the stack for a rollback: with the lake if it can be had, else with the ledger alone."""
+    with ExitStack() as owned:
+        try:
+            stack = owned.enter_context(open_stack(settings, progress, sources=False))
+        except (ServerUnavailable, ChecksErrored) as error:
+            progress(f"going on without the lake: {error.message}")
+            stack = owned.enter_context(open_stack(settings, progress, lake=False, sources=False))
+        yield stack
+
+
+def prepare_home(home: Path) -> None:
+    """Create the home; UsageError when it cannot be written."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{home} cannot be written: {error.strerror}", hint="set DARTIFACT_HOME") from error
+
+
+@contextmanager
+def open_access(settings: Settings, progress: Progress) -> Iterator[LakeAccess]:
+    """Yield the access to the lake that the settings name, else to one on this machine."""
+    if settings.lake_url:
+        secret = settings.lake_secret_access_key.get_secret_value()
+        yield LakeAccess(settings.lake_url, settings.lake_access_key_id, secret, settings.lake_gateway_only)
+        return
+    from dartifact.local.lakefs_server import running_lakefs  # noqa: PLC0415  (only where a server is started)
+    from dartifact.local.note import read_note  # noqa: PLC0415
+
+    # Where the machines are up they alone start a server: one that a short command owns would end with it.
+    up = read_note(settings.home)
+    start = up is None or up.pid == os.getpid()
+    url = settings.lakefs_download_url
+    with running_lakefs(settings.home, progress, download_url=url, start=start) as endpoint:
+        key, secret = endpoint.access_key_id, endpoint.secret_access_key
+        yield LakeAccess(endpoint.url, key, secret, settings.lake_gateway_only)
+
+
+def load_source(name: str, project: Path) -> ModuleType:
+    """Import the flow file of a source; a source is what has a contract `checks/<name>.yml`."""
+    known = sorted(path.stem for path in (project / "checks").glob("*.yml") if "." not in path.stem)
+    if name not in known:
+        raise UsageError(f"there is no source {name}; known: {', '.join(known) or 'none'}", hint="see checks/")
+    try:
+        module = importlib.import_module(f"flows.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"flows.{name}":
+            raise
+        raise UsageError(f"checks/{name}.yml has no flow file flows/{name}.py") from error
+    return module
+
+
+def declared_sources(project: Path) -> Mapping[str, Source]:
+    """Return all declared sources by name."""
+    names = sorted(path.stem for path in (project / "checks").glob("*.yml") if "." not in path.stem)
+    return {name: load_source(name, project).SOURCE for name in names}
+
+
+@contextmanager
+def open_source(settings: Settings, dataset: str, progress: Progress) -> Iterator[SourceAccess]:
+    """Yield how to reach a source: its setting, else the demo's simulated company, five minutes later each time."""
+    if dataset in settings.source_urls:
+        secret = settings.salesforce_client_secret.get_secret_value()
+        url, ca_file = settings.source_urls[dataset], settings.salesforce_ca_file
+        yield SourceAccess(url, settings.salesforce_client_id, secret, ca_file)
+        return
+    from dartifact.demo.server import simulated_sources  # noqa: PLC0415  (only where nothing real is set)
+
+    with simulated_sources(settings.home / "demo" / "company.json") as company:
+        company.advance()
+        progress(f"no URL is set for {dataset} (DARTIFACT_SOURCE_URLS): asking the simulated company")
+        yield company.access(dataset)
