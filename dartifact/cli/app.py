@@ -29,6 +29,23 @@ app = typer.Typer(
 _INTERRUPTED = 130
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(f"dartifact {version('dartifact')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """Deliver data the way good teams deliver software: branches, gates, staging, blue/green, instant rollback."""
+
+
 def main() -> None:
     """Run the command line; a fault is one line that names the thing and the next command."""
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import typer.main
 
-from dartifact.cli.app import EXIT_CODES, app
+from dartifact.cli.app import EXIT_CODES, app, main
 from dartifact.settings import Settings
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
@@ -77,3 +78,10 @@ def test_an_option_that_is_named_belongs_to_a_verb(option: str) -> None:
 
 def test_the_exit_codes_are_those_of_the_code() -> None:
     assert [(int(code), meaning) for code, meaning in table("exit code", "meaning")] == sorted(EXIT_CODES.items())
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["dartifact", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code or 0, capsys.readouterr().out) == (0, f"dartifact {version('dartifact')}\n")
