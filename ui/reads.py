@@ -15,6 +15,7 @@ from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.domain.dartifacts import WAITING
 from dartifact.domain.errors import UsageError
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import HAND
 from dartifact.local.services import answers
@@ -40,9 +41,10 @@ def read_now() -> dict[str, Any]:
     ledger = open_ledger()
     stopped = ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
     advanced, untested = (
-        next(iter(ledger.events(type=each, most=1)), None) for each in ("MainAdvanced", "MainUntested")
+        next(iter(ledger.events(type=each, most=1)), None)
+        for each in (EventType.MAIN_ADVANCED, EventType.MAIN_UNTESTED)
     )
-    repaired = next(iter(ledger.events(type="MainRepaired", most=1)), None)
+    repaired = next(iter(ledger.events(type=EventType.MAIN_REPAIRED, most=1)), None)
     is_tested = untested is None or (repaired is not None and repaired.sequence > untested.sequence)
     pointer = ledger.pointer()
     newest = next(iter(ledger.dartifacts(most=1)), None)
@@ -265,7 +267,7 @@ def read_approvals(dartifact: str) -> dict[str, Any]:
 
 def find_in_prefect(run: Mapping[str, Any]) -> str:
     """Return the page of the flow run that brought a run, empty where Prefect had no part or is not known to be up."""
-    noted = [each["payload"]["flow_run"] for each in run["events"] if each["type"] == "FlowRunNoted"]
+    noted = [each["payload"]["flow_run"] for each in run["events"] if each["type"] == EventType.FLOW_RUN_NOTED]
     pages = os.environ.get("PREFECT_UI_URL") or find_prefect().removesuffix("/api")
     return f"{pages}/runs/flow-run/{noted[-1]}" if noted and pages else ""
 
