@@ -13,6 +13,7 @@ from dartifact.commands.production.approvals import find_approvals, find_authors
 from dartifact.commands.production.promote import choose_promotion, plan_promotion
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.domain.dartifacts import WAITING
 from dartifact.domain.errors import UsageError
 from dartifact.domain.events import EventType
@@ -40,12 +41,7 @@ def read_now() -> dict[str, Any]:
     """Return what a wall shows: what runs, what waits, what failed, `main`, staging, production, each ingestor."""
     ledger = open_ledger()
     stopped = ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
-    advanced, untested = (
-        next(iter(ledger.events(type=each, most=1)), None)
-        for each in (EventType.MAIN_ADVANCED, EventType.MAIN_UNTESTED)
-    )
-    repaired = next(iter(ledger.events(type=EventType.MAIN_REPAIRED, most=1)), None)
-    is_tested = untested is None or (repaired is not None and repaired.sequence > untested.sequence)
+    main = is_main_tested(ledger)
     pointer = ledger.pointer()
     newest = next(iter(ledger.dartifacts(most=1)), None)
     names = [ingestor.name for source in read_sources().values() for ingestor in source.ingestors]
@@ -55,7 +51,7 @@ def read_now() -> dict[str, Any]:
         "queue": len(ledger.runs(phases=(Phase.QUEUED,))) + len(ledger.pending_reverts()),
         "stopped": _describe_runs(stopped),
         "counts": count_phases(),
-        "main": {"at": advanced.at.isoformat() if advanced else None, "tested": is_tested},
+        "main": {"at": main.since.isoformat() if main.since else None, "tested": main.is_tested, "why": main.why},
         "staging": documents.describe_dartifact(newest) if newest else None,
         "production": read_production(),
         "data_of": ledger.dartifact(pointer.live).created_at.isoformat() if pointer.live else None,

@@ -84,7 +84,11 @@ class EventType(StrEnum):
     RUN_REVERTED = "RunReverted", "The rows of a run were taken out of main.", "commit by_hand"
     MAIN_ADVANCED = "MainAdvanced", "A tested candidate is in main.", "commit meta_range"
     MAIN_UNTESTED = "MainUntested", "A merge by hand got under a candidate: main is untested.", "commit meta_range"
-    MAIN_FOUND_UNTESTED = "MainFoundUntested", "main was moved by hand: its head is untested.", "commit tested"
+    MAIN_FOUND_UNTESTED = (
+        "MainFoundUntested",
+        "main was moved by hand: its head is untested.",
+        "commit meta_range tested",
+    )
     MAIN_ADOPTED = "MainAdopted", "The head that was made by hand has passed the integration gate.", "commit meta_range"
     MAIN_REPAIRED = "MainRepaired", "The head was refused; a repair to tested content begins.", "refused tested reasons"
 

@@ -9,6 +9,7 @@ from dartifact.adapters.lakefs.lake import MAIN, Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.gates import ask_again, check_candidate
 from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
@@ -163,11 +164,12 @@ def _find_suspects(stack: Stack, red: Batch, in_order: frozenset[str]) -> frozen
 def ensure_main_tested(stack: Stack, actor: str) -> Commit:
     """Return the head of `main`, tested as it is: what was merged by hand is checked, and repaired forward if red."""
     head = stack.lake.head(MAIN)
-    if not head.parents:
-        return head
-    if stack.ledger.has_green_report(head.meta_range):
-        if "operation" not in head.metadata:  # tested content, but brought back by hand: a revert, say
+    state = is_main_tested(stack.ledger, head)
+    if state:
+        if head.parents and not state.is_taken_in:  # tested content, but brought back by hand: a revert, say
             _adopt_presence(stack, head, actor)
+            with stack.ledger.write() as tx:
+                tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
         return head
     tested = next(
         each
@@ -175,7 +177,13 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
         if not each.parents or stack.ledger.has_green_report(each.meta_range)
     )
     with stack.ledger.write() as tx:
-        tx.append(EventType.MAIN_FOUND_UNTESTED, actor, commit=head.commit_id, tested=tested.commit_id)
+        tx.append(
+            EventType.MAIN_FOUND_UNTESTED,
+            actor,
+            commit=head.commit_id,
+            meta_range=head.meta_range,
+            tested=tested.commit_id,
+        )
     report, arrived, gone = _check_by_hand(stack, tested, head)
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.PASS:

@@ -19,6 +19,7 @@ from dartifact.adapters.lakefs.lake import MAIN, STAGING, Commit, LakeObject
 from dartifact.adapters.transform.dbt_build import export_marts
 from dartifact.adapters.transform.project_code import digest_code, pack_code
 from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
 from dartifact.commands.staging.builds import build
@@ -85,8 +86,8 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly, retry: bool = 
         head = stack.lake.head(MAIN)
         if not head.parents:
             raise errors.UsageError("main holds no data yet", hint="dartifact ingest SOURCE, then dartifact integrate")
-        if not stack.ledger.has_green_report(head.meta_range):
-            raise errors.Conflict("the head of main is not tested", hint="dartifact integrate")
+        if not (state := is_main_tested(stack.ledger, head)):
+            raise errors.Conflict(f"the head of main is not tested: {state.why}", hint="dartifact integrate")
         objects, digest = stack.lake.list_objects(head.commit_id, "raw/"), digest_code(stack.project)
         inputs = Inputs(head, objects, digest, lambda: stack)
         if retry:
