@@ -27,6 +27,7 @@ from dartifact.adapters.ledger.writer import Writer
 from dartifact.domain import errors
 from dartifact.domain.checks import Report
 from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Plan
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Phase, Run
@@ -362,7 +363,7 @@ class Ledger:
     def refusals(self, run_id: str, most: int = 10) -> tuple[Event, ...]:
         """Return the newest events of refused candidates that a run was part of, oldest of them first."""
         names = sa.cast(t.events.c.payload, sa.String).contains(f'"{run_id}"', autoescape=True)
-        query = sa.select(t.events).where(t.events.c.type == "CandidateRefused", names)
+        query = sa.select(t.events).where(t.events.c.type == EventType.CANDIDATE_REFUSED, names)
         query = query.order_by(t.events.c.sequence.desc()).limit(most)
         return tuple(Event(**row) for row in reversed(self._rows(query)))
 

@@ -10,6 +10,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.windows import WindowWriter
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Run
 
 
@@ -24,11 +25,11 @@ class WaiverWriter(WindowWriter):
     def waive(self, dataset: str, check: str, rows: int, until: datetime, reason: str, actor: str) -> int:
         """Waive a check of a dataset up to a date; return the waiver's number."""
         number = self._add_waiver(dataset, check, rows, reason, actor, until=until)
-        self.append("CheckWaived", actor, waiver=number, dataset=dataset, check=check, rows=rows,
+        self.append(EventType.CHECK_WAIVED, actor, waiver=number, dataset=dataset, check=check, rows=rows,
                     until=until.isoformat(), reason=reason)  # fmt: skip
         return number
 
-    def end_waiver(self, number: int, event: str, actor: str, **payload: str) -> bool:
+    def end_waiver(self, number: int, event: EventType, actor: str, **payload: str) -> bool:
         """End a waiver; False when it had ended, NotFound when there is none of that number."""
         w = t.waivers.c
         found = self._connection.execute(sa.select(t.waivers).where(w.waiver_id == number)).mappings().first()

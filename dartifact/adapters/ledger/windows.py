@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.rows import RUN_QUERY, select_last_claim, to_run
 from dartifact.domain import errors, runs
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.sources import HAND, Source
 from dartifact.domain.windows import HOLES
@@ -26,7 +27,7 @@ class WindowWriter:
 
     def append(
         self,
-        type: str,
+        type: EventType,
         actor: str,
         *,
         run: str | None = None,
@@ -34,11 +35,11 @@ class WindowWriter:
         operation: str | None = None,
         **payload: Any,
     ) -> None:
-        """Append one event in the past tense."""
+        """Append one event; ValueError when its name is not one of `EventType`."""
         self._connection.execute(
             t.events.insert().values(
                 at=self._now,
-                type=type,
+                type=EventType(type).value,
                 actor=actor,
                 place=self._place,
                 run_id=run,
@@ -67,7 +68,7 @@ class WindowWriter:
         shard = source.shard(ingestor)
         if self._connection.execute(select_last_claim(source.name, shard)).scalar() != after:
             raise errors.Conflict(f"another run of {source.name} claimed a window meanwhile", hint="run again")
-        return self._add_run(source, ingestor, lo, hi, "WindowClaimed", actor, clock=clock)
+        return self._add_run(source, ingestor, lo, hi, EventType.WINDOW_CLAIMED, actor, clock=clock)
 
     def claim_backfill(self, source: Source, ingestor: str, lo: datetime, hi: datetime, *, actor: str) -> Run:
         """Claim (lo, hi] once more, without moving the fetch cursor; it repairs what is a hole now and overlaps it."""
@@ -75,11 +76,13 @@ class WindowWriter:
         query = sa.select(w.seq).where(w.source == source.name, w.shard == source.shard(ingestor), w.hi > lo, w.lo < hi)
         query = query.where(w.state.in_([state.value for state in HOLES])).order_by(w.seq)
         repairs = list(self._connection.execute(query).scalars())
-        return self._add_run(source, ingestor, lo, hi, "BackfillClaimed", actor, backfill=True, repairs=repairs)
+        return self._add_run(
+            source, ingestor, lo, hi, EventType.BACKFILL_CLAIMED, actor, backfill=True, repairs=repairs
+        )
 
     def claim_by_hand(self, source: Source, now: datetime, reason: str, actor: str) -> Run:
         """Make a run of HAND over no stretch at all: it leaves no hole and moves no cursor."""
-        return self._add_run(source, HAND, now, now, "ChangeOpened", actor, backfill=True, reason=reason)
+        return self._add_run(source, HAND, now, now, EventType.CHANGE_OPENED, actor, backfill=True, reason=reason)
 
     def _add_run(
         self,
@@ -87,7 +90,7 @@ class WindowWriter:
         ingestor: str,
         lo: datetime,
         hi: datetime,
-        event: str,
+        event: EventType,
         actor: str,
         *,
         clock: datetime | None = None,
@@ -141,7 +144,7 @@ class WindowWriter:
             message = f"the window of {run_id} can no longer end at {hi.isoformat()}"
             raise errors.Conflict(message, hint="run again")
         self._connection.execute(t.windows.update().where(t.windows.c.seq == window.seq).values(hi=hi))
-        self.append("WindowShortened", actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
+        self.append(EventType.WINDOW_SHORTENED, actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
 
     def accept_gap(self, run_id: str, reason: str, actor: str) -> Run:
         """Write down that the rows of a hole are missing for good; UsageError when the run left no hole."""
@@ -152,7 +155,7 @@ class WindowWriter:
         self._connection.execute(
             t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500])
         )
-        self.append("GapAccepted", actor, run=run_id, reason=reason)
+        self.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
         return self.run(run_id)
 
     def run(self, run_id: str) -> Run:

@@ -14,6 +14,7 @@ from dartifact.domain.checks import Gate, Report, Verdict
 from dartifact.domain.dartifacts import TRANSITIONS as DARTIFACT_TRANSITIONS
 from dartifact.domain.dartifacts import Blame, DartifactState
 from dartifact.domain.dartifacts import check_transition as check_dartifact_transition
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Plan
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
@@ -30,7 +31,7 @@ class Writer(WaiverWriter):
         self,
         run_id: str,
         to: Phase,
-        event: str,
+        event: EventType,
         actor: str,
         *,
         expect: Phase | None = None,
@@ -77,21 +78,23 @@ class Writer(WaiverWriter):
         attempts = self.run(run_id).attempts + 1
         update = t.runs.update().where(t.runs.c.run_id == run_id).values(attempts=attempts, reasons=[reason])
         self._connection.execute(update)
-        self.append("RunErrored", actor, run=run_id, reason=reason, attempt=attempts)
+        self.append(EventType.RUN_ERRORED, actor, run=run_id, reason=reason, attempt=attempts)
         return attempts
 
     def note_waiting(self, run_id: str, blocker: str | None, reasons: Iterable[str], actor: str) -> None:
         """Say on a queued run which earlier run it waits for, None when it waits no longer."""
         update = t.runs.update().where(t.runs.c.run_id == run_id).values(reasons=list(reasons))
         self._connection.execute(update)
-        self.append("RunKeptWaiting" if blocker else "RunFreed", actor, run=run_id, waits_for=blocker)
+        self.append(
+            EventType.RUN_KEPT_WAITING if blocker else EventType.RUN_FREED, actor, run=run_id, waits_for=blocker
+        )
 
     def request_revert(self, run_id: str, reason: str, actor: str) -> None:
         """Put a run that is in `main` into the merge queue to be taken out."""
         run = self.run(run_id)
         runs.check_transition(run_id, run.phase, Phase.REVERTED)
         self._connection.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(revert_reason=reason[:500]))
-        self.append("RevertRequested", actor, run=run_id, reason=reason)
+        self.append(EventType.REVERT_REQUESTED, actor, run=run_id, reason=reason)
 
     def mark_served(self, served: Iterable[str], before: Iterable[str]) -> None:
         """Turn `merged` runs that production now shows into `live` ones, and back those it no longer shows.
@@ -163,13 +166,13 @@ class Writer(WaiverWriter):
                 reasons=[],
             )
         )
-        self.append("DartifactStarted", actor, dartifact=dartifact_id, main_commit=main_commit)
+        self.append(EventType.DARTIFACT_STARTED, actor, dartifact=dartifact_id, main_commit=main_commit)
 
     def move_dartifact(
         self,
         dartifact_id: str,
         to: DartifactState,
-        event: str,
+        event: EventType,
         actor: str,
         *,
         operation: str | None = None,
@@ -186,7 +189,9 @@ class Writer(WaiverWriter):
         self._connection.execute(t.dartifacts.update().where(where).values(state=to.value, **(changes or {})))
         self.append(event, actor, dartifact=dartifact_id, operation=operation, **{"from": old}, **payload)
 
-    def swap_pointer(self, old: LivePointer, new: LivePointer, event: str, actor: str, **payload: Any) -> LivePointer:
+    def swap_pointer(
+        self, old: LivePointer, new: LivePointer, event: EventType, actor: str, **payload: Any
+    ) -> LivePointer:
         """Replace the live pointer if its generation still is the old one; StalePointer otherwise."""
         where = t.live_pointer.c.generation == old.generation
         update = t.live_pointer.update().where(where).values(generation=new.generation, body=new.to_json())
@@ -257,7 +262,7 @@ class Writer(WaiverWriter):
         built = sa.select(t.dartifacts.c.dartifact_id, t.dartifacts.c.state, t.dartifacts.c.runs)
         for name, state, held in self._connection.execute(built).all():
             if run_id in held and DartifactState.BAD in DARTIFACT_TRANSITIONS[DartifactState(state)]:
-                self.move_dartifact(name, DartifactState.BAD, "DartifactBad", actor,
+                self.move_dartifact(name, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
                                     changes={"reasons": [reason]}, reason=reason)  # fmt: skip
 
     # Cursors: how far somebody has read the events
@@ -275,14 +280,14 @@ class Writer(WaiverWriter):
 
     # What people have stopped
 
-    def stop(self, name: str, reason: str, event: str, actor: str) -> None:
+    def stop(self, name: str, reason: str, event: EventType, actor: str) -> None:
         """Write down that the line, or one ingestor, is stopped; who stopped it first stays who did it."""
         if self._connection.execute(sa.select(t.stops).where(t.stops.c.name == name)).first() is None:
             values = {"name": name, "at": self._now, "actor": actor, "reason": reason[:500]}
             self._connection.execute(t.stops.insert().values(**values))
         self.append(event, actor, name=name, reason=reason)
 
-    def start(self, name: str, event: str, actor: str) -> bool:
+    def start(self, name: str, event: EventType, actor: str) -> bool:
         """Let what was stopped go on; False when it was not stopped."""
         if self._connection.execute(t.stops.delete().where(t.stops.c.name == name)).rowcount == 0:
             return False

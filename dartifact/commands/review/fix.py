@@ -15,6 +15,7 @@ from dartifact.adapters.tables.row_files import to_rows
 from dartifact.commands.review.decide import STOPPED, check_in_turn, refuse_other
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 
@@ -30,7 +31,7 @@ def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
         raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
     with stack.ledger.write() as tx:
         run = tx.claim_by_hand(source, stack.clock(), reason, actor)
-        return tx.move_run(run.run_id, Phase.HELD, "RunHeld", actor, expect=Phase.EXTRACTING,
+        return tx.move_run(run.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
                            changes={"reasons": [f"waits for its rows: {reason}"]}, reason=reason)  # fmt: skip
 
 
@@ -72,8 +73,19 @@ def fix(
     with stack.ledger.write() as tx:
         refuse_other(tx.run(run_id), run.commit, None)
         changes = {"commit_id": fixed, "rows": len(taken), "held_until": None}
-        run = tx.move_run(run_id, Phase.CHECKING, "RunFixed", actor, expect=run.phase, changes=changes, reason=reason,
-                          commit=fixed, was=run.commit, rows=len(taken), rows_before=run.rows)  # fmt: skip
+        run = tx.move_run(
+            run_id,
+            Phase.CHECKING,
+            EventType.RUN_FIXED,
+            actor,
+            expect=run.phase,
+            changes=changes,
+            reason=reason,
+            commit=fixed,
+            was=run.commit,
+            rows=len(taken),
+            rows_before=run.rows,
+        )
     return check_in_turn(stack, run, actor, wait)
 
 

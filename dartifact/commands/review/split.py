@@ -18,6 +18,7 @@ from dartifact.commands.review.decide import check_in_turn, find_stopped, list_f
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
@@ -69,10 +70,10 @@ def leave_out(
         counts = {"brought": good.num_rows + left.num_rows, "merged": good.num_rows, "left_out": left.num_rows}
         refuse_other(tx.run(run_id), run.commit, run.report)
         tx.refuse_while_merging(run_id)
-        tx.move_run(run_id, run.phase, "RowsLeftOut", actor, expect=run.phase, adopt=True, reason=reason,
+        tx.move_run(run_id, run.phase, EventType.ROWS_LEFT_OUT, actor, expect=run.phase, adopt=True, reason=reason,
                     changes={"commit_id": kept, "rows": left.num_rows}, was=run.commit, commit=kept,
                     derived=derived.run_id, **counts)  # fmt: skip
-        tx.move_run(derived.run_id, Phase.CHECKING, "RowsBrought", actor, expect=Phase.HELD, reason=reason,
+        tx.move_run(derived.run_id, Phase.CHECKING, EventType.ROWS_BROUGHT, actor, expect=Phase.HELD, reason=reason,
                     changes={"commit_id": merged, "rows": good.num_rows, "reasons": []}, commit=merged,
                     came_from=run_id, **counts)  # fmt: skip
         derived = tx.run(derived.run_id)
@@ -91,7 +92,7 @@ def _find_opened(stack: Stack, run: Run) -> Run | None:
 def _open(stack: Stack, run: Run, reason: str, actor: str) -> Run:
     with stack.ledger.write() as tx:
         derived = tx.claim_by_hand(stack.source(run.source), stack.clock(), reason, actor)
-        return tx.move_run(derived.run_id, Phase.HELD, "RunHeld", actor, expect=Phase.EXTRACTING,
+        return tx.move_run(derived.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
                            changes={"reasons": [_tell(run)]}, reason=reason)  # fmt: skip
 
 
