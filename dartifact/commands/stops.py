@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dartifact.adapters.ledger.ledger import Ledger, Stop
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Stop
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.adapters.ledger.ledger import Event
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import FOLDERS
 from dartifact.commands.production.promote import resolve
 from dartifact.domain.runs import Phase, run_folder

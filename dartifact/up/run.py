@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event
 from dartifact.demo.company import CompanyState
 from dartifact.domain.errors import Locked, ServerUnavailable, UsageError
 from dartifact.local.lakefs_endpoint import is_alive

@@ -875,7 +875,7 @@ def test_a_url_that_names_no_database_is_a_usage_error_without_its_secret(url: s
 
 
 def test_what_is_committed_is_flushed_to_the_disk(sqlite_ledger: Ledger) -> None:
-    with sqlite_ledger._engine.connect() as connection:
+    with sqlite_ledger._database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from dartifact.adapters.lakefs.lake import MAIN, Commit, Lake
-from dartifact.adapters.ledger.ledger import Event
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
 from dartifact.commands.ingest.ingest import ingest

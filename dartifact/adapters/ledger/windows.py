@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
-from dartifact.adapters.ledger.rows import RUN_QUERY, select_last_claim, to_run
+from dartifact.adapters.ledger.queries import RUNS, select_last_claim
+from dartifact.adapters.ledger.rows import to_run
 from dartifact.domain import errors, runs
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.sources import HAND, Source
@@ -157,7 +158,7 @@ class WindowWriter:
 
     def run(self, run_id: str) -> Run:
         """Return a run as it stands inside this transaction."""
-        found = self._connection.execute(RUN_QUERY.where(t.runs.c.run_id == run_id)).mappings().first()
+        found = self._connection.execute(RUNS.where(t.runs.c.run_id == run_id)).mappings().first()
         if found is None:
             raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
         return to_run(dict(found))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
-from dartifact.adapters.ledger.ledger import Intent
+from dartifact.adapters.ledger.values import Intent
 from dartifact.commands.gates.failing_rows import EVIDENCE
 from dartifact.commands.gates.waivers import expire_waivers
 from dartifact.commands.queue import protocol as moves

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.notifier import describe_target
 from dartifact.commands.stack import hold_lease
 from dartifact.domain import errors
