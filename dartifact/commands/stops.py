@@ -14,26 +14,26 @@ def pause(stack: Stack, ingestor: str, *, reason: str, actor: str) -> None:
     """Let an ingestor bring nothing until it is resumed."""
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
-        tx.stop(ingestor, reason, "IngestorPaused", actor)
+        tx.stops.add(ingestor, reason, "IngestorPaused", actor)
 
 
 def resume(stack: Stack, ingestor: str, *, actor: str) -> bool:
     """Let a paused ingestor go on; False when it was not paused."""
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
-        return tx.start(ingestor, "IngestorResumed", actor)
+        return tx.stops.remove(ingestor, "IngestorResumed", actor)
 
 
 def stop_line(stack: Stack, *, reason: str, actor: str) -> None:
     """Refuse ingest, integrate, stage and promote from now on; what runs already ends normally."""
     with stack.ledger.write() as tx:
-        tx.stop(LINE, reason, "LineStopped", actor)
+        tx.stops.add(LINE, reason, "LineStopped", actor)
 
 
 def start_line(stack: Stack, *, actor: str) -> bool:
     """Let the line go on; False when it was not stopped."""
     with stack.ledger.write() as tx:
-        return tx.start(LINE, "LineStarted", actor)
+        return tx.stops.remove(LINE, "LineStarted", actor)
 
 
 def refuse_while_stopped(ledger: Ledger, ingestor: str | None = None) -> None:

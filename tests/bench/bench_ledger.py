@@ -180,7 +180,7 @@ def _write_one(ledger: Ledger) -> None:
 def _swap(ledger: Ledger) -> LivePointer:
     old = ledger.pointer()
     with ledger.write() as tx:
-        return tx.swap_pointer(old, plans.freeze(old, "bench"), "PromotionsFrozen", "person:bench")
+        return tx.production.swap_pointer(old, plans.freeze(old, "bench"), "PromotionsFrozen", "person:bench")
 
 
 def describe_environment(ledger: Ledger) -> str:

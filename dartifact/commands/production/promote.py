@@ -126,18 +126,20 @@ def promote(
                 if pointer.plan == left.plan.plan_id:
                     # A rollback killed while it warmed a slot: its blame died with it, so a person asks again.
                     abandoned = plans.abandon(pointer, left.plan.slot, left.plan.plan_id)
-                    pointer = tx.swap_pointer(pointer, abandoned, "SlotAbandoned", actor, slot=left.plan.slot)
-                tx.move_promotion(left.plan.plan_id, state="aborted")
+                    pointer = tx.production.swap_pointer(
+                        pointer, abandoned, "SlotAbandoned", actor, slot=left.plan.slot
+                    )
+                tx.production.move_promotion(left.plan.plan_id, state="aborted")
         chosen = choose_promotion(stack, dartifact)
         if chosen is None:
             return None
         plan = plan_promotion(stack, pointer, chosen.dartifact_id, new_operation())
         with stack.ledger.write() as tx:
             if chosen.state is DartifactState.GREEN:
-                tx.move_dartifact(chosen.dartifact_id, DartifactState.APPROVED, "DartifactApproved", "policy:promote")
+                tx.dartifacts.move(chosen.dartifact_id, DartifactState.APPROVED, "DartifactApproved", "policy:promote")
             for older in stack.ledger.dartifacts(states=WAITING):
                 if older.created < chosen.created:
-                    tx.move_dartifact(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
+                    tx.dartifacts.move(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
         execute(stack, plan, 0, actor, run, deadline, tell)
         return plan
 
@@ -168,7 +170,7 @@ def execute(
             run(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
-                if tx.move_promotion(plan.plan_id, state="aborted"):
+                if tx.production.move_promotion(plan.plan_id, state="aborted"):
                     tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(step), reason=error.message)
             raise errors.Aborted(f"the {plan.kind} stopped before «{step}»: {error.message}") from error
 
@@ -182,10 +184,10 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             if plan.kind == "promotion":
                 _refuse_unless_promotable(stack, plan)
             with ledger.write() as tx:
-                tx.start_promotion(plan)
-                tx.swap_pointer(pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
+                tx.production.start_promotion(plan)
+                tx.production.swap_pointer(pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
                                 "SlotClaimed", actor, plan=plan.plan_id, slot=step.slot)  # fmt: skip
-                tx.move_promotion(plan.plan_id, done=number)
+                tx.production.move_promotion(plan.plan_id, done=number)
         case StepKind.PUBLISH:
             _publish_slot(stack, plan, step, number, actor)
         case StepKind.SMOKE:
@@ -201,7 +203,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
         case StepKind.PUBLISH_PRODUCTION:
             show_settled(stack, actor)
             with ledger.write() as tx:
-                tx.move_promotion(plan.plan_id, done=number, state="done")
+                tx.production.move_promotion(plan.plan_id, done=number, state="done")
                 tx.append("PromotionFinished", actor, dartifact=plan.dartifact, plan=plan.plan_id)
 
 
@@ -244,11 +246,11 @@ def _swap(
     **payload: object,
 ) -> None:
     with stack.ledger.write() as tx:
-        tx.swap_pointer(old, new, event, actor, plan=plan.plan_id, **payload)
-        if not tx.move_promotion(plan.plan_id, done=number):
+        tx.production.swap_pointer(old, new, event, actor, plan=plan.plan_id, **payload)
+        if not tx.production.move_promotion(plan.plan_id, done=number):
             raise errors.StalePointer(f"plan {plan.plan_id} has ended")
         if plan.steps[number].kind is StepKind.SOAK:
-            tx.keep_soak(plan.plan_id, number + 1, Soak(0, stack.clock()))
+            tx.production.keep_soak(plan.plan_id, number + 1, Soak(0, stack.clock()))
 
 
 def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
@@ -283,18 +285,18 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
     if any(result.outcome is Outcome.ERRORED for result in report.results):
         raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint="dartifact promote")
     with stack.ledger.write() as tx:
-        tx.save_report(report, verdict)
+        tx.reports.save(report, verdict)
         if verdict.kind is VerdictKind.PASS:
-            tx.move_promotion(plan.plan_id, done=number)
+            tx.production.move_promotion(plan.plan_id, done=number)
             tx.append(
                 "SlotSmoked", actor, dartifact=plan.dartifact, slot=step.slot, commit=commit, report=report.digest
             )
             return
         reasons = list(verdict.reasons)
-        tx.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), "SlotAbandoned", actor,
+        tx.production.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), "SlotAbandoned", actor,
                         slot=step.slot, reasons=reasons)  # fmt: skip
-        tx.move_promotion(plan.plan_id, state="aborted")
-        tx.move_dartifact(plan.dartifact, DartifactState.BAD, "DartifactBad", actor,
+        tx.production.move_promotion(plan.plan_id, state="aborted")
+        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, "DartifactBad", actor,
                           changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
     raise errors.Aborted(f"the smoke test of {plan.dartifact} on {step.slot} is red: {verdict.reasons[0]}")
 
@@ -305,9 +307,9 @@ def _settle(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
     served = stack.ledger.dartifact(plan.dartifact).runs
     before = stack.ledger.dartifact(pointer.live).runs if pointer.live else ()
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, new, "ProductionSettled", actor, plan=plan.plan_id, slot=step.slot)
-        tx.move_promotion(plan.plan_id, done=number)
+        tx.production.swap_pointer(pointer, new, "ProductionSettled", actor, plan=plan.plan_id, slot=step.slot)
+        tx.production.move_promotion(plan.plan_id, done=number)
         if pointer.live:
-            tx.move_dartifact(pointer.live, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
-        tx.move_dartifact(plan.dartifact, DartifactState.LIVE, "DartifactLive", actor, commit=new.settled)
-        tx.mark_served(served, before)
+            tx.dartifacts.move(pointer.live, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
+        tx.dartifacts.move(plan.dartifact, DartifactState.LIVE, "DartifactLive", actor, commit=new.settled)
+        tx.runs.mark_served(served, before)

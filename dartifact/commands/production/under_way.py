@@ -76,8 +76,10 @@ def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor
     plan, frozen = found.plan, f"the promotion of {found.plan.dartifact} was aborted: {reason}"
     new = plans.abort(pointer, plan.slot, plan.plan_id, reason=frozen)
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, new, "ConsumersSentBack", actor, plan=plan.plan_id, slot=plan.slot, reason=reason)
-        tx.move_promotion(plan.plan_id, state="aborted")
+        tx.production.swap_pointer(
+            pointer, new, "ConsumersSentBack", actor, plan=plan.plan_id, slot=plan.slot, reason=reason
+        )
+        tx.production.move_promotion(plan.plan_id, state="aborted")
         tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(found.step), reason=reason)
 
 
@@ -86,7 +88,7 @@ def freeze(stack: Stack, *, reason: str, actor: str) -> None:
     stack.require(Role.OPERATOR, "freeze promotions")
     pointer = stack.ledger.pointer()
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
+        tx.production.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
 
 
 def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
@@ -95,4 +97,4 @@ def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
     pointer = stack.ledger.pointer()
     if pointer.frozen:
         with stack.ledger.write() as tx:
-            tx.swap_pointer(pointer, plans.freeze(pointer, None), "PromotionsUnfrozen", actor, reason=reason)
+            tx.production.swap_pointer(pointer, plans.freeze(pointer, None), "PromotionsUnfrozen", actor, reason=reason)

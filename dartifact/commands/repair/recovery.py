@@ -35,7 +35,7 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     if found is None:
         if pointer.frozen != frozen:
             with stack.ledger.write() as tx:
-                pointer = tx.swap_pointer(pointer, plans.freeze(pointer, frozen), "ProductionLost", actor,
+                pointer = tx.production.swap_pointer(pointer, plans.freeze(pointer, frozen), "ProductionLost", actor,
                                           reasons=[reason])  # fmt: skip
         return f"{reason}, and no dartifact that served: restore the lake", pointer
     served, commit = found
@@ -47,16 +47,16 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     new = plans.recover(pointer, slot, Slot(served.dartifact_id, commit), frozen=frozen)
     reason += f"; {served.dartifact_id} is served"
     with stack.ledger.write() as tx:
-        new = tx.swap_pointer(pointer, new, "ProductionRecovered", actor, leaves=pointer.live,
+        new = tx.production.swap_pointer(pointer, new, "ProductionRecovered", actor, leaves=pointer.live,
                               returns=served.dartifact_id, reasons=[reason])  # fmt: skip
         if pointer.plan is not None:
-            tx.move_promotion(pointer.plan, state="aborted")
+            tx.production.move_promotion(pointer.plan, state="aborted")
         if served.dartifact_id != pointer.live:
             lost = stack.ledger.dartifact(pointer.live or "")
-            tx.move_dartifact(lost.dartifact_id, DartifactState.BAD, "DartifactBad", actor,
+            tx.dartifacts.move(lost.dartifact_id, DartifactState.BAD, "DartifactBad", actor,
                               changes={"reasons": [reason]}, reason=reason)  # fmt: skip
-            tx.move_dartifact(served.dartifact_id, DartifactState.LIVE, "DartifactLive", actor, commit=commit)
-            tx.mark_served(served.runs, lost.runs)
+            tx.dartifacts.move(served.dartifact_id, DartifactState.LIVE, "DartifactLive", actor, commit=commit)
+            tx.runs.mark_served(served.runs, lost.runs)
     return reason, new
 
 

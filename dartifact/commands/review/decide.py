@@ -37,13 +37,24 @@ def approve(
         if not is_waivable(each):
             raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=f"dartifact fix {run_id}")
     with stack.ledger.write() as tx:
-        now = tx.run(run_id)
+        now = tx.runs.get(run_id)
         refuse_other(now, run.commit, run.report)
-        waivers = [tx.approve_failure(now, each, reason, actor) for each in failures]
+        waivers = [tx.waivers.approve_failure(now, each, reason, actor) for each in failures]
         accepted = [{"check": each.check, "failing_rows": each.failing_rows} for each in failures]
         changes: dict[str, Any] = {"reasons": [], "held_until": None}
-        return tx.move_run(run_id, Phase.QUEUED, "RunApproved", actor, expect=run.phase, changes=changes, reason=reason,
-                           commit=now.commit, report=now.report, waivers=waivers, checks=accepted)  # fmt: skip
+        return tx.runs.move(
+            run_id,
+            Phase.QUEUED,
+            "RunApproved",
+            actor,
+            expect=run.phase,
+            changes=changes,
+            reason=reason,
+            commit=now.commit,
+            report=now.report,
+            waivers=waivers,
+            checks=accepted,
+        )
 
 
 def list_failures(stack: Stack, run: Run) -> tuple[Result, ...]:
@@ -73,7 +84,7 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
         return run
     with stack.ledger.write() as tx:
         changes = {"reasons": [f"rejected by {actor}: {reason}"], "held_until": None}
-        return tx.move_run(run_id, Phase.REJECTED, "RunRejected", actor, expect=run.phase, changes=changes,
+        return tx.runs.move(run_id, Phase.REJECTED, "RunRejected", actor, expect=run.phase, changes=changes,
                            reason=reason, commit=run.commit, report=run.report)  # fmt: skip
 
 
@@ -89,7 +100,7 @@ def recheck(
     if run.phase is not Phase.CHECKING:  # else a recheck or fix was killed on its way: go on with it
         run = find_stopped(stack, run_id, "recheck")
         with stack.ledger.write() as tx:
-            run = tx.move_run(run_id, Phase.CHECKING, "RecheckRequested", actor, expect=run.phase, gate=Gate.LOCAL,
+            run = tx.runs.move(run_id, Phase.CHECKING, "RecheckRequested", actor, expect=run.phase, gate=Gate.LOCAL,
                               commit=run.commit)  # fmt: skip
     return check_in_turn(stack, run, actor, wait, patience)
 

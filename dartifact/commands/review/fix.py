@@ -29,8 +29,8 @@ def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
     if not reason.strip():
         raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
     with stack.ledger.write() as tx:
-        run = tx.claim_by_hand(source, stack.clock(), reason, actor)
-        return tx.move_run(run.run_id, Phase.HELD, "RunHeld", actor, expect=Phase.EXTRACTING,
+        run = tx.windows.claim_by_hand(source, stack.clock(), reason, actor)
+        return tx.runs.move(run.run_id, Phase.HELD, "RunHeld", actor, expect=Phase.EXTRACTING,
                            changes={"reasons": [f"waits for its rows: {reason}"]}, reason=reason)  # fmt: skip
 
 
@@ -70,9 +70,9 @@ def fix(
         raise errors.UsageError(message, hint=f"dartifact recheck {run_id}, or --file FILE with other rows")
     fixed = _commit_rows(stack, run, taken, reason, actor)
     with stack.ledger.write() as tx:
-        refuse_other(tx.run(run_id), run.commit, None)
+        refuse_other(tx.runs.get(run_id), run.commit, None)
         changes = {"commit_id": fixed, "rows": len(taken), "held_until": None}
-        run = tx.move_run(run_id, Phase.CHECKING, "RunFixed", actor, expect=run.phase, changes=changes, reason=reason,
+        run = tx.runs.move(run_id, Phase.CHECKING, "RunFixed", actor, expect=run.phase, changes=changes, reason=reason,
                           commit=fixed, was=run.commit, rows=len(taken), rows_before=run.rows)  # fmt: skip
     return check_in_turn(stack, run, actor, wait)
 
