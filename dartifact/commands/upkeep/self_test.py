@@ -13,8 +13,8 @@ from dartifact.adapters.tables import duck
 from dartifact.commands.gates.drift import define_before
 from dartifact.commands.gates.gates import check_candidate, look_at_batch, view_batch
 from dartifact.commands.stack import Stack, new_operation
-from dartifact.compare.mutations.mutations import Table
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
+from dartifact.compare.mutations.work import Table
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, VerdictKind, judge
 from dartifact.domain.drift_rules import HISTORY, LEAST_RUNS
