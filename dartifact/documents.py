@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.adapters.ledger.ledger import Event, Ledger, Stop
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event, Stop
 from dartifact.adapters.transform.project_code import digest_code
 from dartifact.commands.gates.failing_rows import find_check, look_at_failing, read_failing_rows
 from dartifact.commands.production.rollback import Rollback

@@ -18,6 +18,7 @@ from dartifact.cli import windows as cli_windows
 from dartifact.cli.frame import EXIT_CODES, Output, OutputOption, answer, end_by_phase, exit_code, opened, say
 from dartifact.cli.simulated import find_service, find_stand_in
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 
 __all__ = ["EXIT_CODES", "app", "exit_code", "main"]
 
@@ -199,7 +200,7 @@ def stage(
     with opened(tells=True) as (settings, stack):
         last = stack.ledger.last_event()
         dartifact = staging.stage(stack, actor=settings.person, retry=retry)
-        red = stack.ledger.events_after(last, ("DartifactRed",), 10)
+        red = stack.ledger.events_after(last, (EventType.DARTIFACT_RED,), 10)
         reverts = bool(stack.ledger.pending_reverts())
     for each in red:
         for reason in each.payload["reasons"] if each.dartifact_id != dartifact.dartifact_id else ():

@@ -117,10 +117,10 @@ def hold_lease(ledger: Ledger, name: str, *, seconds: float = 60.0) -> Iterator[
     """
     holder = f"{socket.gethostname()}/{os.getpid()}/{int(psutil.Process().create_time())}/{threading.get_ident()}"
     with ledger.write() as tx:
-        other = tx.take_lease(name, holder, seconds)
+        other = tx.leases.take(name, holder, seconds)
         if other is not None and _is_dead(other):
-            tx.drop_lease(name, other)
-            other = tx.take_lease(name, holder, seconds)
+            tx.leases.drop(name, other)
+            other = tx.leases.take(name, holder, seconds)
     if other is not None:
         raise Locked(f"{name} is being done by process {other.split('/')[1]} on {other.split('/')[0]}")
     stop = threading.Event()
@@ -128,7 +128,7 @@ def hold_lease(ledger: Ledger, name: str, *, seconds: float = 60.0) -> Iterator[
     def renew() -> None:
         while not stop.wait(seconds / 3):
             with ledger.write() as tx:
-                tx.take_lease(name, holder, seconds)
+                tx.leases.take(name, holder, seconds)
 
     keeper = threading.Thread(target=renew, name=f"lease {name}", daemon=True)
     keeper.start()
@@ -138,13 +138,13 @@ def hold_lease(ledger: Ledger, name: str, *, seconds: float = 60.0) -> Iterator[
         stop.set()
         keeper.join()
         with ledger.write() as tx:
-            tx.drop_lease(name, holder)
+            tx.leases.drop(name, holder)
 
 
 def is_held(ledger: Ledger, name: str) -> bool:
     """Say whether somebody who is alive, as far as can be told, holds a lease."""
     with ledger.write() as tx:
-        holder = tx.find_holder(name)
+        holder = tx.leases.find_holder(name)
     return holder is not None and not _is_dead(holder)
 
 

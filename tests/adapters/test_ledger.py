@@ -92,7 +92,7 @@ def sqlite_ledger(tmp_path: Path) -> Iterator[Ledger]:
 def claim(ledger: Ledger, lo: float = 0, hi: float = 5, *, source: Source = ORDERS, ingestor: str = "dan") -> Run:
     last = ledger.last_claim(source.name, source.shard(ingestor))
     with ledger.write() as tx:
-        return tx.claim_window(source, ingestor, at(lo), at(hi), after=last, actor=ACTOR)
+        return tx.windows.claim(source, ingestor, at(lo), at(hi), after=last, actor=ACTOR)
 
 
 STEPS = {
@@ -111,7 +111,7 @@ STEPS = {
 def move(ledger: Ledger, run: Run, *phases: Phase) -> Run:
     for phase in phases:
         with ledger.write() as tx:
-            run = tx.move_run(run.run_id, phase, STEPS[phase], ACTOR)
+            run = tx.runs.move(run.run_id, phase, STEPS[phase], ACTOR)
     return run
 
 
@@ -160,10 +160,10 @@ def start_python(code: str, *arguments: str) -> subprocess.Popen[str]:
 def test_an_exception_in_the_block_leaves_neither_state_nor_event(ledger: Ledger) -> None:
     run = claim(ledger)
     with pytest.raises(RuntimeError), ledger.write() as tx:  # noqa: PT012  (the block is what is tested)
-        tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", ACTOR)
-        tx.open_intent("op", "advance", {})
-        tx.swap_pointer(LivePointer(), plans.freeze(LivePointer(), "why"), "PromotionsFrozen", ACTOR)
-        assert tx.run(run.run_id).phase is Phase.CHECKING
+        tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", ACTOR)
+        tx.intents.open("op", "advance", {})
+        tx.production.swap_pointer(LivePointer(), plans.freeze(LivePointer(), "why"), "PromotionsFrozen", ACTOR)
+        assert tx.runs.get(run.run_id).phase is Phase.CHECKING
         raise RuntimeError
     assert ledger.run(run.run_id) == run
     assert types(ledger) == ["WindowClaimed"]
@@ -173,7 +173,7 @@ def test_an_exception_in_the_block_leaves_neither_state_nor_event(ledger: Ledger
 
 def test_a_claim_that_is_taken_back_leaves_its_window_to_the_next(ledger: Ledger) -> None:
     with pytest.raises(RuntimeError), ledger.write() as tx:  # noqa: PT012  (the block is what is tested)
-        tx.claim_window(ORDERS, "dan", at(0), at(5), after=None, actor=ACTOR)
+        tx.windows.claim(ORDERS, "dan", at(0), at(5), after=None, actor=ACTOR)
         raise RuntimeError
     assert claim(ledger).number == 100
 
@@ -185,8 +185,8 @@ import sys
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.domain.runs import Phase
 with Ledger(sys.argv[1]).write() as tx:
-    tx.move_run(sys.argv[2], Phase.QUEUED, "MergeRequested", "person:killed")
-    print(tx.run(sys.argv[2]).phase, flush=True)
+    tx.runs.move(sys.argv[2], Phase.QUEUED, "MergeRequested", "person:killed")
+    print(tx.runs.get(sys.argv[2]).phase, flush=True)
     sys.stdin.read()
 """
     with start_python(code, url, run.run_id) as process:
@@ -202,7 +202,7 @@ def test_reading_and_opening_do_not_wait_for_a_long_write(open_ledger: Callable[
     ledger = open_ledger()
     run = claim(ledger)
     with ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", ACTOR)
+        tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", ACTOR)
         other = open_ledger()  # a new process does this first; waiting, it would give up with an error
         assert other.run(run.run_id).phase is Phase.EXTRACTING
         assert other.pointer() == ledger.pointer() == LivePointer()
@@ -246,7 +246,7 @@ def test_numbers_count_per_ingestor_and_claims_over_all_sources(ledger: Ledger) 
 def test_a_claim_on_an_outdated_look_is_a_conflict(ledger: Ledger) -> None:
     claim(ledger)
     with pytest.raises(errors.Conflict), ledger.write() as tx:
-        tx.claim_window(ORDERS, "dan", at(0), at(6), after=None, actor=ACTOR)
+        tx.windows.claim(ORDERS, "dan", at(0), at(6), after=None, actor=ACTOR)
     assert types(ledger) == ["WindowClaimed"]
 
 
@@ -256,7 +256,7 @@ def test_of_eight_who_claim_the_same_window_exactly_one_wins(open_ledger: Callab
     def race(number: int) -> Run:
         with ledgers[number].write() as tx:
             # Different ends: no unique index could make this decision.
-            return tx.claim_window(ORDERS, "dan", at(0), at(5 + number), after=None, actor=f"person:{number}")
+            return tx.windows.claim(ORDERS, "dan", at(0), at(5 + number), after=None, actor=f"person:{number}")
 
     results = at_once(8, race)
     (winner,) = [each for each in results if isinstance(each, Run)]
@@ -272,7 +272,7 @@ def test_a_run_and_its_window_move_together(ledger: Ledger) -> None:
     run = move(ledger, claim(ledger), Phase.CHECKING)
     with ledger.write() as tx:
         changes = {"commit_id": "c1", "rows": 7, "reasons": ["why"], "held_until": at(60)}
-        failed = tx.move_run(run.run_id, Phase.FAILED, "RunFailed", ACTOR, expect=Phase.CHECKING, gate=Gate.LOCAL,
+        failed = tx.runs.move(run.run_id, Phase.FAILED, "RunFailed", ACTOR, expect=Phase.CHECKING, gate=Gate.LOCAL,
                              operation="op", changes=changes, branch=run.branch)  # fmt: skip
     assert failed == ledger.run(run.run_id)
     assert (failed.phase, failed.window.state, failed.gate) == (Phase.FAILED, WindowState.HELD, Gate.LOCAL)
@@ -285,7 +285,7 @@ def test_a_run_and_its_window_move_together(ledger: Ledger) -> None:
 def test_a_move_on_an_outdated_look_is_a_conflict_and_writes_nothing(ledger: Ledger) -> None:
     run = move(ledger, claim(ledger), Phase.CHECKING)
     with pytest.raises(errors.Conflict, match="is checking by now, not extracting"), ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR, expect=Phase.EXTRACTING)
+        tx.runs.move(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR, expect=Phase.EXTRACTING)
     assert ledger.run(run.run_id) == run
     assert types(ledger) == ["WindowClaimed", "BatchCommitted"]
 
@@ -301,7 +301,7 @@ def test_an_illegal_transition_is_refused_and_writes_nothing(ledger: Ledger) -> 
 def test_a_fact_of_the_lake_is_adopted_against_the_table(ledger: Ledger) -> None:
     run = claim(ledger)
     with ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.MERGED, "RunMerged", ACTOR, adopt=True, by_hand=True)
+        tx.runs.move(run.run_id, Phase.MERGED, "RunMerged", ACTOR, adopt=True, by_hand=True)
     assert (ledger.run(run.run_id).phase, ledger.run(run.run_id).window.state) == (Phase.MERGED, WindowState.MERGED)
     assert ledger.events(type="RunMerged")[0].payload == {"from": "extracting", "by_hand": True}
 
@@ -312,7 +312,7 @@ def test_of_eight_who_move_the_same_run_exactly_one_wins(open_ledger: Callable[.
 
     def race(number: int) -> Run:
         with ledgers[number].write() as tx:
-            return tx.move_run(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR, expect=Phase.CHECKING)
+            return tx.runs.move(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR, expect=Phase.CHECKING)
 
     results = at_once(8, race)
     assert sum(isinstance(each, Run) for each in results) == 1
@@ -324,13 +324,13 @@ def test_a_run_that_is_being_merged_is_left_alone_until_that_is_over(ledger: Led
     run = move(ledger, claim(ledger), Phase.CHECKING, Phase.QUEUED)
     other = move(ledger, claim(ledger, ingestor="dave"), Phase.CHECKING, Phase.QUEUED)
     with ledger.write() as tx:
-        tx.open_intent("op", "advance", {"lands": {run.run_id: "c1"}})
+        tx.intents.open("op", "advance", {"lands": {run.run_id: "c1"}})
     with pytest.raises(errors.Locked, match=f"run {run.run_id} is being merged right now"):
         move(ledger, run, Phase.REJECTED)
     assert ledger.run(run.run_id) == run
     assert move(ledger, other, Phase.REJECTED).phase is Phase.REJECTED
     with ledger.write() as tx:
-        tx.close_intent("op", "lost")
+        tx.intents.close("op", "lost")
     assert move(ledger, run, Phase.REJECTED).phase is Phase.REJECTED
 
 
@@ -338,14 +338,14 @@ def test_an_unknown_run_is_not_found(ledger: Ledger) -> None:
     with pytest.raises(errors.NotFound, match="there is no run x"):
         ledger.run("x")
     with pytest.raises(errors.NotFound, match="there is no run x"), ledger.write() as tx:
-        tx.move_run("x", Phase.CHECKING, "BatchCommitted", ACTOR)
+        tx.runs.move("x", Phase.CHECKING, "BatchCommitted", ACTOR)
 
 
 def test_attempts_are_counted_with_their_reason(ledger: Ledger) -> None:
     run = claim(ledger)
     for expected in (1, 2):
         with ledger.write() as tx:
-            assert tx.note_attempt(run.run_id, ACTOR, f"reason {expected}") == expected
+            assert tx.runs.note_attempt(run.run_id, ACTOR, f"reason {expected}") == expected
     assert (ledger.run(run.run_id).attempts, ledger.run(run.run_id).reasons) == (2, ("reason 2",))
     assert types(ledger, type="RunErrored") == ["RunErrored"] * 2
 
@@ -353,17 +353,17 @@ def test_attempts_are_counted_with_their_reason(ledger: Ledger) -> None:
 def test_a_revert_waits_in_the_queue_until_it_is_done(ledger: Ledger) -> None:
     run = merged(ledger)
     with ledger.write() as tx:
-        tx.request_revert(run.run_id, "x" * 600, ACTOR)
+        tx.runs.request_revert(run.run_id, "x" * 600, ACTOR)
     assert [(each.run_id, each.revert_reason) for each in ledger.pending_reverts()] == [(run.run_id, "x" * 500)]
     with ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.REVERTED, "RunReverted", ACTOR, changes={"revert_reason": None})
+        tx.runs.move(run.run_id, Phase.REVERTED, "RunReverted", ACTOR, changes={"revert_reason": None})
     assert ledger.pending_reverts() == ()
 
 
 def test_only_what_is_in_main_can_be_asked_to_leave_it(ledger: Ledger) -> None:
     run = claim(ledger)
     with pytest.raises(errors.IllegalTransition), ledger.write() as tx:
-        tx.request_revert(run.run_id, "why", ACTOR)
+        tx.runs.request_revert(run.run_id, "why", ACTOR)
     assert ledger.pending_reverts() == ()
 
 
@@ -371,10 +371,10 @@ def test_runs_become_live_and_merged_again_with_what_production_shows(ledger: Le
     one, two, three = merged(ledger), merged(ledger, 5, 10), claim(ledger, 10, 15)
     phases = lambda: [ledger.run(each.run_id).phase for each in (one, two, three)]  # noqa: E731
     with ledger.write() as tx:
-        tx.mark_served([one.run_id, two.run_id, three.run_id], [])
+        tx.runs.mark_served([one.run_id, two.run_id, three.run_id], [])
     assert phases() == [Phase.LIVE, Phase.LIVE, Phase.EXTRACTING]
     with ledger.write() as tx:
-        tx.mark_served([one.run_id], [one.run_id, two.run_id])
+        tx.runs.mark_served([one.run_id], [one.run_id, two.run_id])
     assert phases() == [Phase.LIVE, Phase.MERGED, Phase.EXTRACTING]
 
 
@@ -446,16 +446,16 @@ def test_a_cursor_sees_each_event_that_comes_after_it_once(ledger: Ledger) -> No
 
     append("RunFailed")
     with ledger.write() as tx:
-        tx.start_cursor("mail")
-        tx.start_cursor("mail")
+        tx.cursors.start("mail")
+        tx.cursors.start("mail")
     start = ledger.cursors(["mail", "unknown"])["mail"]
     append("RunHeld", "RunMerged", "RunHeld")
     found = ledger.events_after(start, ("RunFailed", "RunHeld"), 10)
     assert [event.sequence - start for event in found] == [1, 3]
     assert ledger.events_after(start, ("RunFailed", "RunHeld"), 1) == found[:1]
     with ledger.write() as tx:
-        tx.advance_cursor("mail", found[1].sequence)
-        tx.advance_cursor("mail", found[0].sequence)  # never back
+        tx.cursors.advance("mail", found[1].sequence)
+        tx.cursors.advance("mail", found[0].sequence)  # never back
     assert ledger.cursors(["mail"]) == {"mail": found[1].sequence}
     assert ledger.events_after(found[1].sequence, ("RunFailed", "RunHeld"), 10) == ()
 
@@ -475,7 +475,7 @@ def test_a_report_is_kept_once_under_its_digest(ledger: Ledger) -> None:
     report = Report(Gate.LOCAL, "c1", "m1", (Result("c", "orders", Outcome.FAILED, "m", measured=5, failing_rows=5),))
     for _ in range(2):
         with ledger.write() as tx:
-            assert tx.save_report(report, Verdict(VerdictKind.FAIL, ("m",))) == report.digest
+            assert tx.reports.save(report, Verdict(VerdictKind.FAIL, ("m",))) == report.digest
     assert ledger.report(report.digest) == report
     assert ledger.report("x") is None
 
@@ -493,7 +493,7 @@ def test_main_is_tested_only_by_a_green_integration_report_of_its_exact_content(
     ledger: Ledger, gate: Gate, verdict: VerdictKind, is_green: bool
 ) -> None:
     with ledger.write() as tx:
-        tx.save_report(Report(gate, "c1", "m1", ()), Verdict(verdict))
+        tx.reports.save(Report(gate, "c1", "m1", ()), Verdict(verdict))
     assert ledger.has_green_report("m1") is is_green
     assert not ledger.has_green_report("m2")
 
@@ -503,24 +503,24 @@ def test_main_is_tested_only_by_a_green_integration_report_of_its_exact_content(
 
 def test_an_intent_is_open_until_it_is_closed_and_closed_once(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        tx.open_intent("op", "advance", {"head": "h"})
+        tx.intents.open("op", "advance", {"head": "h"})
     (intent,) = ledger.open_intents()
     assert (intent.operation, intent.kind, intent.at, intent.payload) == ("op", "advance", NOON, {"head": "h"})
     with ledger.write() as tx:
-        assert tx.close_intent("op", "done") is True
-        assert tx.close_intent("op", "lost") is False
-        assert tx.close_intent("unknown", "done") is False
+        assert tx.intents.close("op", "done") is True
+        assert tx.intents.close("op", "lost") is False
+        assert tx.intents.close("unknown", "done") is False
     assert ledger.open_intents() == ()
 
 
 def test_of_eight_who_close_an_intent_exactly_one_adopts_its_facts(open_ledger: Callable[..., Ledger]) -> None:
     ledgers = [open_ledger() for _ in range(8)]
     with ledgers[0].write() as tx:
-        tx.open_intent("op", "advance", {})
+        tx.intents.open("op", "advance", {})
 
     def race(number: int) -> bool:
         with ledgers[number].write() as tx:
-            return tx.close_intent("op", "done")
+            return tx.intents.close("op", "done")
 
     assert sorted(at_once(8, race)) == [False] * 7 + [True]
 
@@ -531,10 +531,10 @@ def test_of_eight_who_close_an_intent_exactly_one_adopts_its_facts(open_ledger: 
 def test_a_dartifact_is_built_green_and_listed_newest_first(ledger: Ledger) -> None:
     for name in ("d1", "d2"):
         with ledger.write() as tx:
-            tx.add_dartifact(name, code_digest="code", main_commit="m", runs=["b", "a"], actor=ACTOR)
+            tx.dartifacts.add(name, code_digest="code", main_commit="m", runs=["b", "a"], actor=ACTOR)
     with ledger.write() as tx:
         changes = {"commit_id": "c1", "meta_range": "mr", "passport": {"marts": {}}, "reasons": []}
-        tx.move_dartifact("d1", DartifactState.GREEN, "DartifactGreen", ACTOR, changes=changes)
+        tx.dartifacts.move("d1", DartifactState.GREEN, "DartifactGreen", ACTOR, changes=changes)
     one = ledger.dartifact("d1")
     assert (one.state, one.commit, one.meta_range, one.passport) == (DartifactState.GREEN, "c1", "mr", {"marts": {}})
     assert (one.runs, one.created, one.created_at) == (("a", "b"), 1, NOON)
@@ -546,21 +546,21 @@ def test_a_dartifact_is_built_green_and_listed_newest_first(ledger: Ledger) -> N
 
 def test_of_two_that_start_a_dartifact_the_second_is_told_and_nothing_changes(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        tx.add_dartifact("d0", code_digest="code", main_commit="first", runs=["a"], actor=ACTOR)
+        tx.dartifacts.add("d0", code_digest="code", main_commit="first", runs=["a"], actor=ACTOR)
     with pytest.raises(errors.Conflict, match="d0"), ledger.write() as tx:
-        tx.add_dartifact("d0", code_digest="code", main_commit="second", runs=["a"], actor=ACTOR)
+        tx.dartifacts.add("d0", code_digest="code", main_commit="second", runs=["a"], actor=ACTOR)
     assert [each.main_commit for each in ledger.dartifacts()] == ["first"]
     assert len(ledger.events(type="DartifactStarted")) == 1
 
 
 def test_a_dartifact_does_not_skip_its_way(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        tx.add_dartifact("d1", code_digest="code", main_commit="m", runs=[], actor=ACTOR)
+        tx.dartifacts.add("d1", code_digest="code", main_commit="m", runs=[], actor=ACTOR)
     refused = pytest.raises(errors.IllegalTransition, match="d1 is building; it can become green, red, not live")
     with refused, ledger.write() as tx:
-        tx.move_dartifact("d1", DartifactState.LIVE, "DartifactLive", ACTOR)
+        tx.dartifacts.move("d1", DartifactState.LIVE, "DartifactLive", ACTOR)
     with pytest.raises(errors.NotFound, match="there is no dartifact d9"), ledger.write() as tx:
-        tx.move_dartifact("d9", DartifactState.GREEN, "DartifactGreen", ACTOR)
+        tx.dartifacts.move("d9", DartifactState.GREEN, "DartifactGreen", ACTOR)
     assert types(ledger) == ["DartifactStarted"]
 
 
@@ -572,12 +572,12 @@ def test_the_pointer_is_swapped_only_from_the_generation_that_was_read(ledger: L
     old = ledger.pointer()
     new = plans.claim(old, "blue", "d1", "p1")
     with ledger.write() as tx:
-        assert tx.swap_pointer(old, new, "SlotClaimed", ACTOR, slot="blue") == new
+        assert tx.production.swap_pointer(old, new, "SlotClaimed", ACTOR, slot="blue") == new
     assert ledger.pointer() == new
     assert ledger.pointer().slots == {"blue": Slot("d1"), "green": Slot()}
     assert ledger.events()[0].payload == {"generation": 1, "pointer": new.to_json(), "slot": "blue"}
     with pytest.raises(errors.StalePointer, match="moved past generation 0"), ledger.write() as tx:
-        tx.swap_pointer(old, plans.freeze(old, "why"), "PromotionsFrozen", ACTOR)
+        tx.production.swap_pointer(old, plans.freeze(old, "why"), "PromotionsFrozen", ACTOR)
     assert ledger.pointer() == new
     assert types(ledger) == ["SlotClaimed"]
 
@@ -591,7 +591,7 @@ def test_of_eight_swappers_exactly_one_wins_each_generation(open_ledger: Callabl
             old = ledgers[number].pointer()
             try:
                 with ledgers[number].write() as tx:
-                    new = tx.swap_pointer(old, plans.freeze(old, str(number)), "PromotionsFrozen", ACTOR)
+                    new = tx.production.swap_pointer(old, plans.freeze(old, str(number)), "PromotionsFrozen", ACTOR)
             except errors.StalePointer:
                 continue
             won.append(new.generation)
@@ -606,13 +606,13 @@ def test_of_eight_swappers_exactly_one_wins_each_generation(open_ledger: Callabl
 def test_a_promotion_is_written_down_with_its_steps(ledger: Ledger) -> None:
     plan = plans.plan_promotion(LivePointer(), "d1", plan_id="p1")
     with ledger.write() as tx:
-        tx.start_promotion(plan)
-        tx.move_promotion("p1", done=2)
+        tx.production.start_promotion(plan)
+        tx.production.move_promotion("p1", done=2)
     (running,) = ledger.promotions(state="running")
     assert (running.plan, running.done, running.started_at, running.ended_at) == (plan, 2, NOON, None)
     with ledger.write() as tx:
-        assert tx.move_promotion("p1", done=6, state="done") is True
-        assert tx.move_promotion("p1", state="aborted") is False  # it has ended
+        assert tx.production.move_promotion("p1", done=6, state="done") is True
+        assert tx.production.move_promotion("p1", state="aborted") is False  # it has ended
     assert ledger.promotions(state="running") == ()
     assert [(each.done, each.state, each.ended_at) for each in ledger.promotions()] == [(6, "done", NOON)]
 
@@ -620,11 +620,11 @@ def test_a_promotion_is_written_down_with_its_steps(ledger: Ledger) -> None:
 def test_a_blame_is_kept_once_and_can_be_dropped(ledger: Ledger) -> None:
     with ledger.write() as tx:
         for _ in range(2):
-            tx.add_blame(Blame("run", "r1"))
-        tx.add_blame(Blame("code", "r1"))
+            tx.dartifacts.add_blame(Blame("run", "r1"))
+        tx.dartifacts.add_blame(Blame("code", "r1"))
     assert sorted(blame.kind for blame in ledger.blames()) == ["code", "run"]
     with ledger.write() as tx:
-        assert [tx.drop_blame(Blame("run", "r1")) for _ in range(2)] == [True, False]
+        assert [tx.dartifacts.drop_blame(Blame("run", "r1")) for _ in range(2)] == [True, False]
     assert ledger.blames() == (Blame("code", "r1"),)
 
 
@@ -636,20 +636,20 @@ def test_times_come_back_as_utc_with_microseconds(open_ledger: Callable[..., Led
     ledger = open_ledger(lambda: datetime(2021, 3, 28, 2, 30, 0, 654_321, tzinfo=kolkata))
     lo, hi = datetime(2021, 1, 1, 0, 0, 0, 1, tzinfo=kolkata), datetime(2021, 1, 1, 0, 0, 0, 999_999, tzinfo=kolkata)
     with ledger.write() as tx:
-        name = tx.claim_window(ORDERS, "dan", lo, hi, after=None, actor=ACTOR).run_id
+        name = tx.windows.claim(ORDERS, "dan", lo, hi, after=None, actor=ACTOR).run_id
     run, event = ledger.run(name), ledger.events()[0]
     expected = datetime(2021, 3, 27, 21, 0, 0, 654_321, tzinfo=UTC)
     assert (run.created_at, event.at) == (expected, expected)
     assert (run.window.lo, run.window.hi) == (lo, hi)
     assert {time.utcoffset() for time in (run.created_at, event.at, run.window.lo, run.window.hi)} == {timedelta(0)}
     with ledger.write() as tx:  # what was read is the cursor of the next claim
-        tx.claim_window(ORDERS, "dan", hi, at(0), after=run.window.hi, actor=ACTOR)
+        tx.windows.claim(ORDERS, "dan", hi, at(0), after=run.window.hi, actor=ACTOR)
 
 
 def test_a_naive_time_is_refused(ledger: Ledger) -> None:
     refused = pytest.raises(sa.exc.StatementError, match="a naive time cannot be stored: 2021-01-01 00:00:00")
     with refused, ledger.write() as tx:
-        tx.claim_window(ORDERS, "dan", datetime(2021, 1, 1), at(5), after=None, actor=ACTOR)  # noqa: DTZ001
+        tx.windows.claim(ORDERS, "dan", datetime(2021, 1, 1), at(5), after=None, actor=ACTOR)  # noqa: DTZ001
     assert ledger.runs() == ()
 
 
@@ -658,7 +658,7 @@ def test_a_naive_time_is_refused(ledger: Ledger) -> None:
 
 def take(ledger: Ledger, holder: str, seconds: float = 60) -> str | None:
     with ledger.write() as tx:
-        return tx.take_lease("promote", holder, seconds)
+        return tx.leases.take("promote", holder, seconds)
 
 
 def test_a_lease_has_one_holder_who_may_renew_it(ledger: Ledger) -> None:
@@ -666,16 +666,16 @@ def test_a_lease_has_one_holder_who_may_renew_it(ledger: Ledger) -> None:
     assert take(ledger, "two") == "one"
     assert take(ledger, "one") is None
     with ledger.write() as tx:
-        assert tx.take_lease("stage", "two", 60) is None
+        assert tx.leases.take("stage", "two", 60) is None
 
 
 def test_only_the_holder_gives_a_lease_back(ledger: Ledger) -> None:
     take(ledger, "one")
     with ledger.write() as tx:
-        tx.drop_lease("promote", "two")
+        tx.leases.drop("promote", "two")
     assert take(ledger, "two") == "one"
     with ledger.write() as tx:
-        tx.drop_lease("promote", "one")
+        tx.leases.drop("promote", "one")
     assert take(ledger, "two") is None
 
 
@@ -817,7 +817,7 @@ def test_a_ledger_that_was_there_is_opened_and_not_created_anew(open_ledger: Cal
     run = claim(first)
     frozen = plans.freeze(first.pointer(), "why")
     with first.write() as tx:
-        tx.swap_pointer(first.pointer(), frozen, "PromotionsFrozen", ACTOR)
+        tx.production.swap_pointer(first.pointer(), frozen, "PromotionsFrozen", ACTOR)
     again = open_ledger()
     assert again.pointer() == frozen
     assert again.runs() == (run,)
@@ -890,7 +890,7 @@ def test_a_url_that_names_no_database_is_a_usage_error_without_its_secret(url: s
 
 
 def test_what_is_committed_is_flushed_to_the_disk(sqlite_ledger: Ledger) -> None:
-    with sqlite_ledger._engine.connect() as connection:
+    with sqlite_ledger._database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
@@ -955,12 +955,12 @@ def test_a_ledger_of_the_version_before_is_brought_to_this_one_with_all_that_is_
         [event] = ledger.events()
         assert event.place == "a test"
         with ledger.write() as tx:
-            again = tx.claim_backfill(ORDERS, "dan", at(5), at(10), actor=ACTOR)
+            again = tx.windows.claim_backfill(ORDERS, "dan", at(5), at(10), actor=ACTOR)
         assert again.window.seq == 3
         assert again.window.repairs == (2,)
         assert claim(ledger, 10, 15).window.seq == 4
         with pytest.raises(sa.exc.IntegrityError), ledger.write() as tx:
-            tx._connection.execute(t.runs.insert().values(
+            tx.runs._tx.execute(t.runs.insert().values(
                 run_id="x", source="orders", ingestor="dan", number=1, seq=77, phase="merged", created_at=NOON,
                 reasons=[], attempts=0))  # fmt: skip
     with contextlib.closing(Ledger(url, lambda: NOON)) as ledger:
@@ -974,19 +974,19 @@ def test_a_backfill_moves_no_cursor_and_may_end_where_a_claim_ended(ledger: Ledg
     claim(ledger, 0, 5)
     broken = move(ledger, claim(ledger, 5, 10), Phase.CHECKING, Phase.FAILED)
     with ledger.write() as tx:
-        again = tx.claim_backfill(ORDERS, "dan", at(0), at(10), actor=ACTOR)
+        again = tx.windows.claim_backfill(ORDERS, "dan", at(0), at(10), actor=ACTOR)
     assert (again.window.backfill, again.window.repairs) == (True, (broken.window.seq,))
     assert ledger.last_claim("orders", 0) == at(10)
     assert claim(ledger, 10, 15).window.hi == at(15)
     assert ledger.last_claim("orders", 0, before=broken.window.seq) == at(5)
     with pytest.raises(sa.exc.IntegrityError), ledger.write() as tx:
-        tx._add_run(ORDERS, "dan", at(0), at(10), "WindowClaimed", ACTOR)
+        tx.windows._add_run(ORDERS, "dan", at(0), at(10), "WindowClaimed", ACTOR)
 
 
 def test_a_hole_is_listed_until_a_backfill_over_it_is_merged(ledger: Ledger) -> None:
     broken = move(ledger, claim(ledger, 0, 5), Phase.CHECKING, Phase.FAILED)
     with ledger.write() as tx:
-        again = tx.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
+        again = tx.windows.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
     again = move(ledger, again, Phase.CHECKING, Phase.QUEUED)
     assert [run_id for _, run_id in ledger.holes()] == [broken.run_id]
     again = move(ledger, again, Phase.MERGED)
@@ -998,26 +998,29 @@ def test_a_hole_is_listed_until_a_backfill_over_it_is_merged(ledger: Ledger) -> 
 def test_only_the_last_claim_can_end_earlier_and_only_while_it_is_extracting(ledger: Ledger) -> None:
     run = claim(ledger, 0, 10)
     with ledger.write() as tx:
-        tx.shorten_window(run.run_id, at(4), ACTOR)
-        tx.shorten_window(run.run_id, at(4), ACTOR)
+        tx.windows.shorten(run.run_id, at(4), ACTOR)
+        tx.windows.shorten(run.run_id, at(4), ACTOR)
     assert ledger.last_claim("orders", 0) == at(4)
     (event,) = ledger.events(type="WindowShortened")
     assert event.payload == {"hi": at(4).isoformat(), "was": at(10).isoformat()}
     for wrong in (at(0), at(9)):
         with pytest.raises(errors.Conflict, match="can no longer end"), ledger.write() as tx:
-            tx.shorten_window(run.run_id, wrong, ACTOR)
+            tx.windows.shorten(run.run_id, wrong, ACTOR)
     following = claim(ledger, 4, 10)
     with pytest.raises(errors.Conflict, match="can no longer end"), ledger.write() as tx:
-        tx.shorten_window(run.run_id, at(2), ACTOR)
+        tx.windows.shorten(run.run_id, at(2), ACTOR)
     move(ledger, following, Phase.CHECKING)
     with pytest.raises(errors.Conflict, match="can no longer end"), ledger.write() as tx:
-        tx.shorten_window(following.run_id, at(7), ACTOR)
+        tx.windows.shorten(following.run_id, at(7), ACTOR)
 
 
 def test_an_accepted_gap_is_kept_with_its_reason_until_the_run_is_merged(ledger: Ledger) -> None:
     run = move(ledger, claim(ledger), Phase.CHECKING, Phase.FAILED)
     with ledger.write() as tx:
-        assert tx.accept_gap(run.run_id, "the source has lost it", ACTOR).window.gap_reason == "the source has lost it"
+        assert (
+            tx.windows.accept_gap(run.run_id, "the source has lost it", ACTOR).window.gap_reason
+            == "the source has lost it"
+        )
     assert ledger.holes() == ()
     (event,) = ledger.events(run_id=run.run_id, type="GapAccepted")
     assert (event.actor, event.payload["reason"]) == (ACTOR, "the source has lost it")
@@ -1027,7 +1030,7 @@ def test_an_accepted_gap_is_kept_with_its_reason_until_the_run_is_merged(ledger:
     assert [run_id for _, run_id in ledger.holes()] == [run.run_id]
     live = claim(ledger, 5, 10)
     with pytest.raises(errors.UsageError, match="it is no hole"), ledger.write() as tx:
-        tx.accept_gap(live.run_id, "why not", ACTOR)
+        tx.windows.accept_gap(live.run_id, "why not", ACTOR)
 
 
 def test_the_newest_claim_of_each_shard_is_no_backfill(ledger: Ledger) -> None:
@@ -1035,18 +1038,18 @@ def test_the_newest_claim_of_each_shard_is_no_backfill(ledger: Ledger) -> None:
     claim(ledger, 0, 7, ingestor="dave")
     newest = claim(ledger, 5, 10)
     with ledger.write() as tx:
-        tx.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
+        tx.windows.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
     assert [(w.shard, w.hi) for w in ledger.newest_claims()] == [(0, newest.window.hi), (1, at(7))]
 
 
 def test_who_stopped_first_is_named_until_it_is_started(ledger: Ledger) -> None:
     for actor in ("person:one", "person:two"):
         with ledger.write() as tx:
-            tx.stop("dan", f"{actor} wants it", "IngestorPaused", actor)
+            tx.stops.add("dan", f"{actor} wants it", "IngestorPaused", actor)
     (stop,) = ledger.stops()
     assert (stop.name, stop.actor, stop.reason) == ("dan", "person:one", "person:one wants it")
     with ledger.write() as tx:
-        assert tx.start("dan", "IngestorResumed", ACTOR)
-        assert not tx.start("dan", "IngestorResumed", ACTOR)
+        assert tx.stops.remove("dan", "IngestorResumed", ACTOR)
+        assert not tx.stops.remove("dan", "IngestorResumed", ACTOR)
     assert ledger.stops() == ()
     assert [event.type for event in ledger.events()] == ["IngestorPaused", "IngestorPaused", "IngestorResumed"]

@@ -97,7 +97,7 @@ def print_table(ledger: Ledger, runs: int, url: str) -> list[str]:
 def fill(ledger: Ledger, events: int) -> int:
     """Insert runs with eight events each in bulk, beside the writer: one in a hundred runs leaves a hole."""
     runs = events // EVENTS_PER_RUN
-    with ledger._engine.execution_options(writes=True).begin() as connection:
+    with ledger._database.engine.execution_options(writes=True).begin() as connection:
         for table, rows in (
             (t.windows, _windows(runs)),
             (t.runs, _runs(runs)),
@@ -180,12 +180,12 @@ def _write_one(ledger: Ledger) -> None:
 def _swap(ledger: Ledger) -> LivePointer:
     old = ledger.pointer()
     with ledger.write() as tx:
-        return tx.swap_pointer(old, plans.freeze(old, "bench"), "PromotionsFrozen", "person:bench")
+        return tx.production.swap_pointer(old, plans.freeze(old, "bench"), "PromotionsFrozen", "person:bench")
 
 
 def describe_environment(ledger: Ledger) -> str:
     """Name the machine and the database."""
-    with ledger._engine.connect() as connection:
+    with ledger._database.engine.connect() as connection:
         name = connection.dialect.name
         query = "SELECT sqlite_version()" if name == "sqlite" else "SHOW server_version"
         version = connection.execute(sa.text(query)).scalar()

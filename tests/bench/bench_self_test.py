@@ -18,8 +18,8 @@ import duckdb
 
 from dartifact.commands.gates.drift import compare_with_history
 from dartifact.compare.drift.profiling import Scan, profile_batch
-from dartifact.compare.mutations.mutations import Table
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
+from dartifact.compare.mutations.work import Table
 from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.checks import Outcome, VerdictKind, judge
 from dartifact.domain.drift_rules import DriftRules

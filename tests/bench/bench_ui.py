@@ -128,7 +128,7 @@ def _bring(stack: Stack, dataset: str, rows: int, *, bad: bool = False) -> Run:
     last = stack.ledger.last_claim(dataset, 0)
     lo = last or source.start
     with stack.ledger.write() as tx:
-        run = tx.claim_window(source, ingestor, lo, lo + WINDOW, after=last, actor="bench")
+        run = tx.windows.claim(source, ingestor, lo, lo + WINDOW, after=last, actor="bench")
     query = (_CUSTOMERS if dataset == "customers" else _ORDERS).format(
         run=run.run_id, seq=run.window.seq, rows=rows, lo=lo.isoformat(), hi=run.window.hi.isoformat(), bad=bad
     )
@@ -140,7 +140,7 @@ def _bring(stack: Stack, dataset: str, rows: int, *, bad: bool = False) -> Run:
     commit = stack.lake.commit(run.branch, "bench", {"run": run.run_id}).commit_id
     with stack.ledger.write() as tx:
         changes = {"commit_id": commit, "rows": rows}
-        run = tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", "bench", changes=changes)
+        run = tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", "bench", changes=changes)
     run = check_run(stack, run, "bench")
     assert bad or run.phase is Phase.QUEUED, run.reasons
     if run.phase is Phase.QUEUED:
@@ -156,8 +156,8 @@ def _fill(stack: Stack, runs: int) -> None:
     with stack.ledger.write() as tx:
         for _ in range(runs - len(stack.ledger.runs())):
             lo = last or source.start
-            run = tx.claim_window(source, source.ingestors[1].name, lo, lo + WINDOW, after=last, actor="bench")
-            tx.move_run(run.run_id, Phase.EMPTY, "RunEmpty", "bench")
+            run = tx.windows.claim(source, source.ingestors[1].name, lo, lo + WINDOW, after=last, actor="bench")
+            tx.runs.move(run.run_id, Phase.EMPTY, "RunEmpty", "bench")
             last = run.window.hi
 
 

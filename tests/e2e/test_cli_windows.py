@@ -48,8 +48,8 @@ def test_an_ingestor_is_paused_and_resumed_and_has_to_exist(call: Call, ledger: 
 def test_a_gap_is_accepted_by_the_name_of_the_run_or_its_branch(call: Call, ledger: Ledger) -> None:
     lo, hi = datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, 0, 5, tzinfo=UTC)
     with ledger.write() as tx:
-        run = tx.claim_window(CUSTOMERS, "dana", lo, hi, after=None, actor="test")
-        tx.move_run(run.run_id, Phase.HELD, "RunHeld", "test")
+        run = tx.windows.claim(CUSTOMERS, "dana", lo, hi, after=None, actor="test")
+        tx.runs.move(run.run_id, Phase.HELD, "RunHeld", "test")
     code, out, _ = call("accept-gap", run.branch, "--reason", "nobody needs it", "-o", "json")
     assert (code, json.loads(out)["window"]["gap_reason"]) == (0, "nobody needs it")
     assert ledger.holes() == ()

@@ -88,7 +88,7 @@ class Scene:
 
     def revert(self, run: Run) -> None:
         with self.stack.ledger.write() as tx:
-            tx.request_revert(run.run_id, "told to", PERSON)
+            tx.runs.request_revert(run.run_id, "told to", PERSON)
 
     def fix(self, run: Run) -> None:
         """Correct a run's amounts on its branch and send it to the checks again."""
@@ -101,7 +101,7 @@ class Scene:
         self.stack.lake.upload(run.branch, found.path, sink.getvalue().to_pybytes())
         commit = self.stack.lake.commit(run.branch, "fix", {})
         with self.stack.ledger.write() as tx:
-            tx.move_run(run.run_id, Phase.CHECKING, "RunFixed", PERSON, changes={"commit_id": commit.commit_id})
+            tx.runs.move(run.run_id, Phase.CHECKING, "RunFixed", PERSON, changes={"commit_id": commit.commit_id})
 
     def break_at(self, point: str, command: Callable[[], object], kind: Kind = Kind.CRASH) -> None:
         """Let a command die at a point, and go on in a new process."""
@@ -319,7 +319,7 @@ def hold_an_order_until_its_customer_comes(scene: Scene) -> Run:
 
 def reject(stack: Stack, run: Run) -> None:
     with stack.ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.REJECTED, "RunRejected", PERSON)
+        tx.runs.move(run.run_id, Phase.REJECTED, "RunRejected", PERSON)
 
 
 def test_person_cannot_take_a_run_out_whose_merge_may_have_happened(scene: Scene) -> None:

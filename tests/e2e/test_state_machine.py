@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
 
         def request(stack: Stack) -> None:
             with stack.ledger.write() as tx:
-                tx.request_revert(run.run_id, "told to", PERSON)
+                tx.runs.request_revert(run.run_id, "told to", PERSON)
 
         self.command("revert", request, None)
         self.undone.add("integrate")
@@ -378,7 +378,7 @@ class Machine(RuleBasedStateMachine):
         stack.lake.upload(run.branch, found.path, sink.getvalue().to_pybytes())
         commit = stack.lake.commit(run.branch, "fix", {"actor": PERSON})
         with stack.ledger.write() as tx:
-            tx.move_run(run.run_id, Phase.CHECKING, "RunFixed", PERSON, expect=run.phase,
+            tx.runs.move(run.run_id, Phase.CHECKING, "RunFixed", PERSON, expect=run.phase,
                         changes={"commit_id": commit.commit_id, "rows": len(rows), "reasons": []})  # fmt: skip
         self.books.content[run.run_id] = frozenset(to_version(run.source, row) for row in rows)
 
@@ -663,7 +663,7 @@ class Machine(RuleBasedStateMachine):
 
 def _reject(stack: Stack, run: Run) -> None:
     with stack.ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.REJECTED, "RunRejected", PERSON, expect=run.phase)
+        tx.runs.move(run.run_id, Phase.REJECTED, "RunRejected", PERSON, expect=run.phase)
 
 
 def test_nothing_is_lost_or_shown_half_whatever_breaks_between_two_steps(lakefs: LakeAccess) -> None:

@@ -92,7 +92,7 @@ def _nothing_more() -> None:
 def _revert(scene: Scene) -> tuple[Order, Check]:
     run = scene.land("orders")
     with scene.stack.ledger.write() as tx:
-        tx.request_revert(run.run_id, "told to", "person:tester")
+        tx.runs.request_revert(run.run_id, "told to", "person:tester")
     scene.out.add(run.run_id)
     return integrate, _nothing_more
 

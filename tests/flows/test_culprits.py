@@ -212,7 +212,7 @@ def test_code_that_was_never_green_cannot_be_told_from_its_data(world: World, tm
     red = stage(replace(world.stack, project=project), actor="test")
     assert red.reasons[-1] == "code or data, that cannot be told: no dartifact was green before (0 probe builds)"
     with world.stack.ledger.write() as tx:
-        tx.add_blame(Blame("code", red.code_digest))
+        tx.dartifacts.add_blame(Blame("code", red.code_digest))
     with pytest.raises(errors.PolicyRefused, match="no dartifact was green with others"):
         stage(replace(world.stack, project=project), actor="test")
 

@@ -255,7 +255,7 @@ def test_a_fix_that_was_killed_after_its_commit_is_made_again(shop: World, monke
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("dartifact.adapters.ledger.writer.Writer.move_run", die)
+        patched.setattr("dartifact.adapters.ledger.runs.RunTable.move", die)
         with pytest.raises(Killed):
             fix(shop.stack, run.run_id, plain(order(2)), reason=WHY, actor="ann")
     assert shop.run(run).phase is Phase.FAILED

@@ -161,7 +161,7 @@ def test_what_was_kept_is_read_though_the_run_has_changed_since(world: World) ->
     assert commit != fixed
     with world.stack.ledger.write() as tx:
         changes = {"commit_id": fixed}
-        stopped = tx.move_run(run.run_id, Phase.CHECKING, "RunFixed", "test", adopt=True, changes=changes)
+        stopped = tx.runs.move(run.run_id, Phase.CHECKING, "RunFixed", "test", adopt=True, changes=changes)
     assert [row["order_id"] for row in read_failing_rows(world.stack, stopped, result)] == [2]
 
 

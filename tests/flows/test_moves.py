@@ -41,7 +41,7 @@ def advance(stack: Stack, candidate: Candidate) -> str:
     """Advance with a green report, which the queue saves before."""
     report = green(candidate.commit)
     with stack.ledger.write() as tx:
-        tx.save_report(report, judge(report.results))
+        tx.reports.save(report, judge(report.results))
     return moves.advance(stack, candidate, report, ACTOR)
 
 
@@ -278,7 +278,7 @@ def test_intent_whose_commit_is_gone_is_dropped(world: World, queued: tuple[Run,
     payload = {"head": world.head.commit_id, "commit": "0" * 64, "meta_range": "x", "report": "", "actor": ACTOR,
                "lands": {queued[0].run_id: "0" * 64}, "reverts": []}  # fmt: skip
     with world.stack.ledger.write() as tx:
-        tx.open_intent("lost-operation", "advance", payload)
+        tx.intents.open("lost-operation", "advance", payload)
     (found,) = finish_open_intents(world.stack, ACTOR)
     assert "its commit is gone" in found
     assert world.intent_outcomes() == {"lost-operation": "dropped"}
@@ -394,7 +394,7 @@ def test_reverted_run_lands_again_with_the_same_commit(world: World, queued: tup
     world.integrate()
     for _ in range(2):
         with world.stack.ledger.write() as tx:
-            tx.move_run(queued[1].run_id, Phase.QUEUED, "MergeRequested", ACTOR)
+            tx.runs.move(queued[1].run_id, Phase.QUEUED, "MergeRequested", ACTOR)
         assert world.integrate().merged == [queued[1].run_id]
         assert world.content() == before
         world.request_revert(world.run(queued[1]))
@@ -419,7 +419,7 @@ def test_run_that_is_still_there_can_be_queued_again_unchanged(world: World, que
     world.integrate()
     before = world.content()
     with world.stack.ledger.write() as tx:
-        tx.move_run(queued[1].run_id, Phase.QUEUED, "MergeRequested", ACTOR, adopt=True)
+        tx.runs.move(queued[1].run_id, Phase.QUEUED, "MergeRequested", ACTOR, adopt=True)
     assert world.integrate().merged == [queued[1].run_id]
     assert world.content() == before
     assert world.run(queued[1]).phase is Phase.MERGED
@@ -442,7 +442,7 @@ def test_everything_can_be_taken_out(world: World, queued: tuple[Run, ...]) -> N
     assert world.content() == {}
     with world.stack.ledger.write() as tx:
         for run in queued:
-            tx.move_run(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR)
+            tx.runs.move(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR)
     assert len(world.integrate().merged) == 3
     assert world.keys("customers") == ["C000001", "C000002", "C000003"]
 
@@ -545,7 +545,7 @@ def test_advance_reverted_by_hand_is_adopted_though_its_content_was_tested_befor
     assert world.runs_in_main() == {first.run_id}
     assert [world.run(run).phase for run in (first, second)] == [Phase.MERGED, Phase.REVERTED]
     with world.stack.ledger.write() as tx:
-        tx.move_run(second.run_id, Phase.QUEUED, "MergeRequested", ACTOR)
+        tx.runs.move(second.run_id, Phase.QUEUED, "MergeRequested", ACTOR)
     assert world.integrate().merged == [second.run_id]
     assert world.keys("customers") == ["C000001", "C000002"]
 
@@ -637,7 +637,7 @@ def test_run_that_was_merged_by_hand_can_be_taken_out_and_land_again(world: Worl
     world.request_revert(queued[1])
     assert world.integrate().reverted == [queued[1].run_id]
     with world.stack.ledger.write() as tx:
-        tx.move_run(queued[1].run_id, Phase.QUEUED, "MergeRequested", ACTOR)
+        tx.runs.move(queued[1].run_id, Phase.QUEUED, "MergeRequested", ACTOR)
     assert world.integrate().merged == [queued[1].run_id]
     assert world.content() == before
 
@@ -855,7 +855,7 @@ def test_hand_that_is_quicker_than_the_publisher_is_reported_and_overwritten_nex
 def swap(world: World, move: Callable[[LivePointer], LivePointer]) -> LivePointer:
     pointer = world.stack.ledger.pointer()
     with world.stack.ledger.write() as tx:
-        return tx.swap_pointer(pointer, move(pointer), "TrafficShifted", ACTOR)
+        return tx.production.swap_pointer(pointer, move(pointer), "TrafficShifted", ACTOR)
 
 
 def settle(world: World, name: str, wanted: Commit) -> Commit:

@@ -18,7 +18,8 @@ import pytest
 import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
-from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.notifier import Notifier
 from dartifact.commands.stack import hold_lease
 from dartifact.commands.upkeep.notify import Delivery, compose, cursor_name, deliver, send_test, start_targets, told
@@ -415,7 +416,7 @@ def test_the_settings_name_whom_to_tell_and_never_show_it(
         webhook.bodies[-1]
         == "- customers.email: its values are personal and hidden from viewers\nlook: dartifact show b"
     )
-    with ledger._engine.connect() as connection:
+    with ledger._database.engine.connect() as connection:
         assert "secret-word" not in str(connection.execute(sa.select(t.cursors)).all())
 
 
@@ -449,7 +450,7 @@ def test_a_ledger_of_version_1_gets_the_table_and_keeps_its_events(tmp_path: Pat
     url = f"sqlite:///{tmp_path / 'old.db'}"
     old = Ledger(url)
     fail(old, "long-ago")
-    with old._engine.execution_options(writes=True).begin() as connection:
+    with old._database.engine.execution_options(writes=True).begin() as connection:
         t.cursors.drop(connection)
         connection.execute(t.schema_version.update().values(version=1))
     old.close()
@@ -460,6 +461,6 @@ def test_a_ledger_of_version_1_gets_the_table_and_keeps_its_events(tmp_path: Pat
     assert receiver.titles == {"json://a": titles("now")}
     again = Ledger(url)
     assert [each.run_id for each in again.events()] == ["long-ago", "now"]
-    with again._engine.connect() as connection:
+    with again._database.engine.connect() as connection:
         assert connection.execute(sa.select(t.schema_version.c.version)).all() == [(t.VERSION,)]
     again.close()

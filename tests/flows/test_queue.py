@@ -522,11 +522,11 @@ def test_lease_of_a_living_process_locks_and_that_of_a_killed_one_is_taken_over(
 def test_lease_of_another_machine_is_respected_until_it_runs_out(world: World) -> None:
     (run,) = bring_customers(world, 1)
     with world.stack.ledger.write() as tx:
-        tx.take_lease("integrate", "elsewhere/1/1/1", 3600)
+        tx.leases.take("integrate", "elsewhere/1/1/1", 3600)
     with pytest.raises(errors.Locked, match="process 1 on elsewhere"):
         world.integrate()
     with world.stack.ledger.write() as tx:
-        tx.take_lease("integrate", "elsewhere/1/1/1", -1)
+        tx.leases.take("integrate", "elsewhere/1/1/1", -1)
     assert world.integrate().merged == ids(run)
 
 
@@ -563,7 +563,7 @@ def test_main_that_keeps_moving_ends_in_a_conflict_and_the_run_stays_queued(
             rival = moves.build_candidate(stack, queue.Batch(), world.head)
             rivals = replace(report, commit=rival.commit.commit_id, meta_range=rival.commit.meta_range)
             with stack.ledger.write() as tx:
-                tx.save_report(rivals, queue.judge(rivals.results))
+                tx.reports.save(rivals, queue.judge(rivals.results))
             moves.advance(stack, rival, rivals, "rival")
         return report
 

@@ -28,7 +28,7 @@ def ids(*runs: Run) -> list[str]:
 
 def reject(world: World, run: Run) -> None:
     with world.stack.ledger.write() as tx:
-        tx.move_run(run.run_id, Phase.REJECTED, "RunRejected", ACTOR)
+        tx.runs.move(run.run_id, Phase.REJECTED, "RunRejected", ACTOR)
 
 
 def test_runs_in_order_land_together_when_all_are_good(world: World) -> None:
@@ -94,7 +94,7 @@ def test_run_that_never_got_a_commit_keeps_the_later_one_waiting(world: World) -
         world.ingest("customers")
     (stuck,) = world.stack.ledger.runs()
     with world.stack.ledger.write() as tx:
-        tx.move_run(stuck.run_id, Phase.HELD, "RunHeld", ACTOR)
+        tx.runs.move(stuck.run_id, Phase.HELD, "RunHeld", ACTOR)
     later = world.bring("customers", customer(2))
     done = world.integrate()
     assert (done.merged, done.waiting) == ([], ids(later))

@@ -398,7 +398,7 @@ def test_two_builds_of_the_same_inputs_are_byte_identical(shop: World, make_lake
     objects = shop.lake.list_objects(shop.head.commit_id, "raw/")
     inputs = staging.Inputs(shop.head, objects, digest_code(PROJECT), lambda: shop.stack)
     with shop.stack.ledger.write() as tx:
-        tx.add_dartifact("dagain", code_digest="x", main_commit=shop.head.commit_id, runs=(), actor="test")
+        tx.dartifacts.add("dagain", code_digest="x", main_commit=shop.head.commit_id, runs=(), actor="test")
     staging.build_dartifact(shop.stack, "dagain", inputs, None, "test")
     again = shop.stack.ledger.dartifact("dagain")
     assert json.dumps((again.passport or {})["marts"]) == json.dumps((first.passport or {})["marts"])

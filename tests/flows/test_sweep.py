@@ -81,7 +81,7 @@ def test_branch_of_a_station_at_work_is_left_alone(world: World, kind: str, leas
         assert reconcile(world.stack) == ()
     assert world.lake.list_branches(kind) == (branch,)
     with world.stack.ledger.write() as tx:
-        tx.take_lease(lease, "elsewhere/1/1/1", -1)  # it ran out
+        tx.leases.take(lease, "elsewhere/1/1/1", -1)  # it ran out
     assert len(reconcile(world.stack)) == 1
 
 
@@ -169,7 +169,7 @@ def test_evidence_against_a_rejected_run_goes_against_a_reverted_one_stays(world
     world.request_revert(reverted)
     world.integrate()
     with world.stack.ledger.write() as tx:
-        tx.move_run(rejected.run_id, Phase.REJECTED, "RunRejected", "test", expect=Phase.FAILED)
+        tx.runs.move(rejected.run_id, Phase.REJECTED, "RunRejected", "test", expect=Phase.FAILED)
     world.lake.create_branch("evidence-of-nothing", MAIN)  # not of our making
     world.tick(timedelta(days=30))
     assert len(reconcile(world.stack)) == 1

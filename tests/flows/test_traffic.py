@@ -340,7 +340,9 @@ def test_resolve_answers_while_the_ledger_is_being_written(busy: World) -> None:
 
 def test_resolve_answers_from_a_ledger_that_cannot_be_written(shop: World) -> None:
     readonly = Ledger(shop.stack.ledger.url)
-    sa.event.listen(readonly._engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
+    sa.event.listen(
+        readonly._database.engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON")
+    )
     answer = resolve(replace(shop.stack, ledger=readonly), "dashboard")
     assert answer.commit == shop.stack.ledger.pointer().settled
     assert consumers(shop) == []

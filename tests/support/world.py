@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from dartifact.adapters.lakefs.lake import MAIN, Commit, Lake
-from dartifact.adapters.ledger.ledger import Event
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
 from dartifact.commands.ingest.ingest import ingest
@@ -135,7 +135,7 @@ class World:
         edit(run.branch)
         commit = self.lake.commit(run.branch, "fix", {"run": run.run_id, "actor": ACTOR})
         with self.stack.ledger.write() as tx:
-            tx.move_run(
+            tx.runs.move(
                 run.run_id, Phase.CHECKING, "RunFixed", ACTOR, adopt=True, changes={"commit_id": commit.commit_id}
             )
         self.ingest(run.source, run.ingestor)
@@ -148,7 +148,7 @@ class World:
     def request_revert(self, run: Run, reason: str = "it was wrong") -> None:
         """Put a run that is in `main` into the queue to be taken out."""
         with self.stack.ledger.write() as tx:
-            tx.request_revert(run.run_id, reason, ACTOR)
+            tx.runs.request_revert(run.run_id, reason, ACTOR)
 
     # Looking
 

@@ -39,9 +39,9 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
     ledger = Ledger(ledger_url)
     lo = datetime(2021, 1, 1, tzinfo=UTC)
     with ledger.write() as tx:
-        run = tx.claim_window(CUSTOMERS, "dana", lo, lo + timedelta(minutes=5), after=None, actor="test")
-        tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", "test")
-        tx.move_run(run.run_id, Phase.FAILED, "RunFailed", "test", changes={"reasons": ["3 rows are odd"]})
+        run = tx.windows.claim(CUSTOMERS, "dana", lo, lo + timedelta(minutes=5), after=None, actor="test")
+        tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", "test")
+        tx.runs.move(run.run_id, Phase.FAILED, "RunFailed", "test", changes={"reasons": ["3 rows are odd"]})
     ledger.close()
     now = said(AppTest.from_file(APP, default_timeout=30).run())
     assert "1 run waits for a reviewer" in now
@@ -66,7 +66,7 @@ def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) 
         for number in range(150):
             end = lo + timedelta(minutes=5 * (number + 1))
             after = end - timedelta(minutes=5) if number else None
-            tx.claim_window(
+            tx.windows.claim(
                 CUSTOMERS, "dana", end - timedelta(minutes=5), end, after=after, actor=f"actor-{number % 2}"
             )
     ledger.close()

@@ -9,8 +9,10 @@ import duckdb
 import pytest
 
 from dartifact.compare.drift.profiling import Scan, profile_batch
-from dartifact.compare.mutations.mutations import ALL, FAULTS, HARMLESS, Dose, Mutation, Table
+from dartifact.compare.mutations.faults import FAULTS
+from dartifact.compare.mutations.harmless import HARMLESS
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
+from dartifact.compare.mutations.work import ALL, Dose, Mutation, Table
 
 LO = datetime(2021, 1, 1, tzinfo=UTC)
 HI = LO + timedelta(hours=1)

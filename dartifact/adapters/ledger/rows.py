@@ -5,30 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-
-from dartifact.adapters.ledger import tables as t
 from dartifact.domain.checks import Gate
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.traffic import Consumer
 from dartifact.domain.waivers import Waiver
 from dartifact.domain.windows import Window, WindowState
-
-_WINDOW = [each for each in t.windows.c if each.name not in ("seq", "source", "state")]
-RUN_QUERY = sa.select(t.runs, *_WINDOW, t.windows.c.state.label("window")).select_from(
-    t.runs.join(t.windows, t.runs.c.seq == t.windows.c.seq)
-)
-"""Selects what `to_run` reads."""
-
-
-def select_last_claim(source: str, shard: int, before: int | None = None) -> sa.Select[Any]:
-    """Select the end of the last ordinary window of a shard, before a seq if given, as `hi`."""
-    w = t.windows.c
-    query = sa.select(sa.func.max(w.hi).label("hi")).where(
-        w.source == source, w.shard == shard, w.backfill.is_(sa.false())
-    )
-    return query if before is None else query.where(w.seq < before)
 
 
 def to_window(row: Mapping[str, Any]) -> Window:

@@ -1,4 +1,4 @@
-"""The part of a ledger transaction that claims windows for runs, and says what became of them."""
+"""The windows in a transaction: claimed for runs, shortened, and accepted as gaps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
-from dartifact.adapters.ledger.rows import RUN_QUERY, select_last_claim, to_run
+from dartifact.adapters.ledger.queries import select_last_claim
+from dartifact.adapters.ledger.runs import RunTable
+from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors, runs
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
@@ -17,39 +19,14 @@ from dartifact.domain.sources import HAND, Source
 from dartifact.domain.windows import HOLES
 
 
-class WindowWriter:
-    """Claims, shortens and gives up windows inside one transaction; every change comes with its event."""
+class WindowTable:
+    """The windows that runs claim, shorten and leave as gaps; every change comes with its event."""
 
-    def __init__(self, connection: sa.Connection, now: datetime, place: str = "") -> None:
-        self._connection = connection
-        self._now = now
-        self._place = place
+    def __init__(self, transaction: Transaction, runs: RunTable) -> None:
+        self._tx = transaction
+        self._runs = runs
 
-    def append(
-        self,
-        type: EventType,
-        actor: str,
-        *,
-        run: str | None = None,
-        dartifact: str | None = None,
-        operation: str | None = None,
-        **payload: Any,
-    ) -> None:
-        """Append one event; ValueError when its name is not one of `EventType`."""
-        self._connection.execute(
-            t.events.insert().values(
-                at=self._now,
-                type=EventType(type).value,
-                actor=actor,
-                place=self._place,
-                run_id=run,
-                dartifact_id=dartifact,
-                operation=operation,
-                payload=payload,
-            )
-        )
-
-    def claim_window(
+    def claim(
         self,
         source: Source,
         ingestor: str,
@@ -66,7 +43,7 @@ class WindowWriter:
         how far the source could have been read.
         """
         shard = source.shard(ingestor)
-        if self._connection.execute(select_last_claim(source.name, shard)).scalar() != after:
+        if self._tx.execute(select_last_claim(source.name, shard)).scalar() != after:
             raise errors.Conflict(f"another run of {source.name} claimed a window meanwhile", hint="run again")
         return self._add_run(source, ingestor, lo, hi, EventType.WINDOW_CLAIMED, actor, clock=clock)
 
@@ -75,7 +52,7 @@ class WindowWriter:
         w = t.windows.c
         query = sa.select(w.seq).where(w.source == source.name, w.shard == source.shard(ingestor), w.hi > lo, w.lo < hi)
         query = query.where(w.state.in_([state.value for state in HOLES])).order_by(w.seq)
-        repairs = list(self._connection.execute(query).scalars())
+        repairs = list(self._tx.execute(query).scalars())
         return self._add_run(
             source, ingestor, lo, hi, EventType.BACKFILL_CLAIMED, actor, backfill=True, repairs=repairs
         )
@@ -83,6 +60,33 @@ class WindowWriter:
     def claim_by_hand(self, source: Source, now: datetime, reason: str, actor: str) -> Run:
         """Make a run of HAND over no stretch at all: it leaves no hole and moves no cursor."""
         return self._add_run(source, HAND, now, now, EventType.CHANGE_OPENED, actor, backfill=True, reason=reason)
+
+    def shorten(self, run_id: str, hi: datetime, actor: str) -> None:
+        """End the window of a run earlier: the next one starts there. Nothing when it ends there already.
+
+        Conflict when it cannot: the run is no longer extracting, or a later claim has started at its old end.
+        """
+        run = self._runs.get(run_id)
+        window = run.window
+        if window.hi == hi:
+            return
+        last = self._tx.execute(select_last_claim(run.source, window.shard)).scalar()
+        is_last = window.backfill or last == window.hi
+        if run.phase is not Phase.EXTRACTING or not is_last or not window.lo < hi < window.hi:
+            message = f"the window of {run_id} can no longer end at {hi.isoformat()}"
+            raise errors.Conflict(message, hint="run again")
+        self._tx.execute(t.windows.update().where(t.windows.c.seq == window.seq).values(hi=hi))
+        self._tx.append(EventType.WINDOW_SHORTENED, actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
+
+    def accept_gap(self, run_id: str, reason: str, actor: str) -> Run:
+        """Write down that the rows of a hole are missing for good; UsageError when the run left no hole."""
+        run = self._runs.get(run_id)
+        if run.window.state not in HOLES:
+            message = f"the window of {run_id} is {run.window.state}: it is no hole"
+            raise errors.UsageError(message, hint="dartifact status")
+        self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500]))
+        self._tx.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
+        return self._runs.get(run_id)
 
     def _add_run(
         self,
@@ -108,12 +112,12 @@ class WindowWriter:
             backfill=backfill,
             repairs=list(repairs),
         )
-        seq = self._connection.execute(window.returning(t.windows.c.seq)).scalar_one()
+        seq = self._tx.execute(window.returning(t.windows.c.seq)).scalar_one()
         last = sa.select(sa.func.max(t.runs.c.number)).where(t.runs.c.ingestor == ingestor)
-        number = self._connection.execute(last).scalar()
+        number = self._tx.execute(last).scalar()
         number = runs.FIRST_NUMBER if number is None else number + 1
         run_id = runs.run_id(source.name, ingestor, hi, number)
-        self._connection.execute(
+        self._tx.execute(
             t.runs.insert().values(
                 run_id=run_id,
                 source=source.name,
@@ -121,46 +125,10 @@ class WindowWriter:
                 number=number,
                 seq=seq,
                 phase=Phase.EXTRACTING.value,
-                created_at=self._now,
+                created_at=self._tx.now,
                 reasons=[],
                 attempts=0,
             )
         )
-        self.append(event, actor, run=run_id, seq=seq, lo=lo.isoformat(), hi=hi.isoformat(), **payload)
-        return self.run(run_id)
-
-    def shorten_window(self, run_id: str, hi: datetime, actor: str) -> None:
-        """End the window of a run earlier: the next one starts there. Nothing when it ends there already.
-
-        Conflict when it cannot: the run is no longer extracting, or a later claim has started at its old end.
-        """
-        run = self.run(run_id)
-        window = run.window
-        if window.hi == hi:
-            return
-        last = self._connection.execute(select_last_claim(run.source, window.shard)).scalar()
-        is_last = window.backfill or last == window.hi
-        if run.phase is not Phase.EXTRACTING or not is_last or not window.lo < hi < window.hi:
-            message = f"the window of {run_id} can no longer end at {hi.isoformat()}"
-            raise errors.Conflict(message, hint="run again")
-        self._connection.execute(t.windows.update().where(t.windows.c.seq == window.seq).values(hi=hi))
-        self.append(EventType.WINDOW_SHORTENED, actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
-
-    def accept_gap(self, run_id: str, reason: str, actor: str) -> Run:
-        """Write down that the rows of a hole are missing for good; UsageError when the run left no hole."""
-        run = self.run(run_id)
-        if run.window.state not in HOLES:
-            message = f"the window of {run_id} is {run.window.state}: it is no hole"
-            raise errors.UsageError(message, hint="dartifact status")
-        self._connection.execute(
-            t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500])
-        )
-        self.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
-        return self.run(run_id)
-
-    def run(self, run_id: str) -> Run:
-        """Return a run as it stands inside this transaction."""
-        found = self._connection.execute(RUN_QUERY.where(t.runs.c.run_id == run_id)).mappings().first()
-        if found is None:
-            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
-        return to_run(dict(found))
+        self._tx.append(event, actor, run=run_id, seq=seq, lo=lo.isoformat(), hi=hi.isoformat(), **payload)
+        return self._runs.get(run_id)

@@ -41,7 +41,7 @@ def note_consumer(stack: Stack, name: str, slot: str, pointer: LivePointer) -> N
         is_known = known is not None and replace(known, asked_at=now) == told
         if known is None or not is_known or abs(now - known.asked_at) >= _NOTE_AGAIN:
             with stack.ledger.write(patience=_NOTE_PATIENCE) as tx:
-                tx.note_consumer(told)
+                tx.production.note_consumer(told)
 
 
 def report_error(stack: Stack, consumer: str, message: str, *, actor: str, commit: str | None = None) -> ErrorReport:
@@ -61,8 +61,16 @@ def report_error(stack: Stack, consumer: str, message: str, *, actor: str, commi
     dartifact = pointer.slots[reads].dartifact if reads else None
     stops = pointer.plan if reads and reads != pointer.active else None
     with stack.ledger.write() as tx:
-        tx.append(EventType.ERROR_REPORTED, actor, dartifact=dartifact, consumer=consumer, message=message[:500],
-                  commit=commit, slot=reads, plan=stops)  # fmt: skip
+        tx.append(
+            EventType.ERROR_REPORTED,
+            actor,
+            dartifact=dartifact,
+            consumer=consumer,
+            message=message[:500],
+            commit=commit,
+            slot=reads,
+            plan=stops,
+        )
     return ErrorReport(consumer, message, commit, dartifact, stops)
 
 
@@ -84,7 +92,7 @@ def look(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> datet
     now = stack.clock()
     soak = (stack.ledger.soak(plan.plan_id, number) or Soak(0, now)).look(now)
     with stack.ledger.write() as tx:
-        tx.keep_soak(plan.plan_id, number, soak)
+        tx.production.keep_soak(plan.plan_id, number, soak)
     return soak.end(step.seconds) if soak.seconds < step.seconds else None
 
 
@@ -98,10 +106,17 @@ def close_soak(stack: Stack, plan: Plan, step: Step, number: int, actor: str) ->
     if any(result.outcome is Outcome.ERRORED for result in report.results):
         raise errors.ChecksErrored(f"the traffic gate could not ask: {verdict.reasons[0]}", hint="dartifact promote")
     with stack.ledger.write() as tx:
-        tx.save_report(report, verdict)
-        if tx.move_promotion(plan.plan_id, done=number):
-            tx.append(EventType.TRAFFIC_SOAKED, actor, dartifact=plan.dartifact, slot=step.slot, weight=step.weight,
-                      commit=commit, report=report.digest)  # fmt: skip
+        tx.reports.save(report, verdict)
+        if tx.production.move_promotion(plan.plan_id, done=number):
+            tx.append(
+                EventType.TRAFFIC_SOAKED,
+                actor,
+                dartifact=plan.dartifact,
+                slot=step.slot,
+                weight=step.weight,
+                commit=commit,
+                report=report.digest,
+            )
 
 
 def _ask(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, commit: str) -> Report:
@@ -131,11 +146,25 @@ def _refuse(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, report: 
     verdict: Verdict = judge(report.results)
     reasons = list(verdict.reasons)
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), EventType.TRAFFIC_REFUSED, actor,
-                        plan=plan.plan_id, refused=plan.dartifact, slot=step.slot, weight=step.weight,
-                        reasons=reasons)  # fmt: skip
-        tx.save_report(report, verdict)
-        tx.move_promotion(plan.plan_id, state="aborted")
-        tx.move_dartifact(plan.dartifact, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                          changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
+        tx.production.swap_pointer(
+            pointer,
+            plans.abandon(pointer, step.slot, plan.plan_id),
+            EventType.TRAFFIC_REFUSED,
+            actor,
+            plan=plan.plan_id,
+            refused=plan.dartifact,
+            slot=step.slot,
+            weight=step.weight,
+            reasons=reasons,
+        )
+        tx.reports.save(report, verdict)
+        tx.production.move_promotion(plan.plan_id, state="aborted")
+        tx.dartifacts.move(
+            plan.dartifact,
+            DartifactState.BAD,
+            EventType.DARTIFACT_BAD,
+            actor,
+            changes={"reasons": reasons},
+            reasons=reasons,
+        )
     raise errors.Aborted(f"the traffic gate refuses {plan.dartifact} on {step.slot}: {verdict.reasons[0]}")

@@ -50,7 +50,7 @@ def waive(
             raise errors.UsageError(f"no run was stopped by {check} lately", hint="say how many rows: --rows N")
         rows = last.failing_rows
     with stack.ledger.write() as tx:
-        number = tx.waive(dataset, check, rows, until, reason, actor)
+        number = tx.waivers.add(dataset, check, rows, until, reason, actor)
     return next(each for each in stack.ledger.waivers(datasets=[dataset]) if each.waiver_id == number)
 
 
@@ -58,7 +58,7 @@ def withdraw(stack: Stack, number: int, *, reason: str, actor: str) -> bool:
     """End a waiver before its date; False when it has ended already."""
     stack.require(Role.REVIEWER, "end a waiver")
     with stack.ledger.write() as tx:
-        return tx.end_waiver(number, EventType.WAIVER_WITHDRAWN, actor, reason=reason)
+        return tx.waivers.end(number, EventType.WAIVER_WITHDRAWN, actor, reason=reason)
 
 
 def expire_waivers(stack: Stack, actor: str) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def expire_waivers(stack: Stack, actor: str) -> tuple[str, ...]:
     for each in stack.ledger.waivers():
         if each.has_expired(stack.clock()):
             with stack.ledger.write() as tx:
-                if tx.end_waiver(
+                if tx.waivers.end(
                     each.waiver_id, EventType.WAIVER_EXPIRED, actor, reason=each.reason, waived_by=each.actor
                 ):
                     said.append(f"waiver {each.waiver_id} of {each.check} has expired: the check stops runs again")

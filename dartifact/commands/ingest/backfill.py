@@ -51,7 +51,7 @@ def backfill(
             while cursor < to:
                 hi = min(to, cursor + source.max_window)
                 with stack.ledger.write() as tx:
-                    claimed_run = tx.claim_backfill(source, ingestor, cursor, hi, actor=actor)
+                    claimed_run = tx.windows.claim_backfill(source, ingestor, cursor, hi, actor=actor)
                 done.append(carry(stack, source, extractor, claimed_run, actor, run))
                 tell(done[-1])
                 cursor = done[-1].window.hi
@@ -65,7 +65,8 @@ def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
         raise errors.UsageError("a gap is accepted for a reason", hint="--reason WHY")
     run = stack.ledger.run(run_id)
     if run_id not in {left_by for _, left_by in stack.ledger.holes()}:
-        raise errors.UsageError(f"{run_id} has left no open hole: its window is {run.window.state}",
-                                hint="dartifact status")  # fmt: skip
+        raise errors.UsageError(
+            f"{run_id} has left no open hole: its window is {run.window.state}", hint="dartifact status"
+        )
     with stack.ledger.write() as tx:
-        return tx.accept_gap(run_id, reason, actor)
+        return tx.windows.accept_gap(run_id, reason, actor)

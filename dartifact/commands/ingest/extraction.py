@@ -76,14 +76,22 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
     rows_brought = int(commit.metadata["rows"])
     changes: dict[str, Any] = {"commit_id": commit.commit_id, "rows": rows_brought, "attempts": 0, "reasons": []}
     with stack.ledger.write() as tx:
-        if tx.run(run.run_id).phase is Phase.EXTRACTING:
-            tx.shorten_window(run.run_id, _end_of(commit, run), actor)
+        if tx.runs.get(run.run_id).phase is Phase.EXTRACTING:
+            tx.windows.shorten(run.run_id, _end_of(commit, run), actor)
         if "deleted" in commit.metadata:
             tx.append(
                 EventType.KEYS_COMPARED, actor, run=run.run_id, source=run.source, deleted=commit.metadata["deleted"]
             )
-        return tx.move_run(run.run_id, Phase.CHECKING, EventType.BATCH_COMMITTED, actor, expect=Phase.EXTRACTING,
-                           changes=changes, commit=commit.commit_id, rows=rows_brought)  # fmt: skip
+        return tx.runs.move(
+            run.run_id,
+            Phase.CHECKING,
+            EventType.BATCH_COMMITTED,
+            actor,
+            expect=Phase.EXTRACTING,
+            changes=changes,
+            commit=commit.commit_id,
+            rows=rows_brought,
+        )
 
 
 def _can_end_earlier(stack: Stack, run: Run) -> bool:
@@ -140,9 +148,9 @@ def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str, *, compares: bo
     with stack.ledger.write() as tx:
         if compares:
             tx.append(EventType.KEYS_COMPARED, actor, run=run.run_id, source=run.source, deleted="0")
-        if tx.run(run.run_id).phase is Phase.EXTRACTING:
-            tx.shorten_window(run.run_id, hi, actor)
-        run = tx.move_run(
+        if tx.runs.get(run.run_id).phase is Phase.EXTRACTING:
+            tx.windows.shorten(run.run_id, hi, actor)
+        run = tx.runs.move(
             run.run_id, Phase.EMPTY, EventType.RUN_EMPTY, actor, expect=Phase.EXTRACTING, changes={"rows": 0}
         )
     stack.lake.delete_branch(run.branch)  # after that: who was slow must not delete what another one has brought

@@ -85,7 +85,7 @@ def _claim(
             tx.append(EventType.SOURCE_CLOCK_BEHIND, actor, source=source.name, seconds=seconds)
         if claim is None:
             return None
-        run = tx.claim_window(source, ingestor, *claim, after=last, actor=actor, clock=now)
+        run = tx.windows.claim(source, ingestor, *claim, after=last, actor=actor, clock=now)
         if stack.flow_run:
             tx.append(EventType.FLOW_RUN_NOTED, actor, run=run.run_id, flow_run=stack.flow_run)
         return run
@@ -106,11 +106,11 @@ def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: s
 
 def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksErrored) -> None:
     with stack.ledger.write() as tx:
-        attempts = tx.note_attempt(run_id, actor, error.message)
-        if attempts >= stack.policy.attempts and tx.run(run_id).phase is Phase.EXTRACTING:
+        attempts = tx.runs.note_attempt(run_id, actor, error.message)
+        if attempts >= stack.policy.attempts and tx.runs.get(run_id).phase is Phase.EXTRACTING:
             # The window is a hole now and the next run flows past; a person, or a backfill, closes it.
             reasons = [f"gave up after {attempts} attempts: {error.message}"]
-            tx.move_run(run_id, Phase.HELD, EventType.RUN_HELD, actor, changes={"reasons": reasons}, reasons=reasons)
+            tx.runs.move(run_id, Phase.HELD, EventType.RUN_HELD, actor, changes={"reasons": reasons}, reasons=reasons)
 
 
 def check_run(stack: Stack, run: Run, actor: str) -> Run:
@@ -138,9 +138,9 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
     if verdict.kind is not VerdictKind.PASS and not still_waits:
         keep_failing_rows(stack, run, report, actor)  # before the run moves: who sees it stopped, sees why
     with stack.ledger.write() as tx:
-        digest = tx.save_report(report, verdict)
+        digest = tx.reports.save(report, verdict)
         for profile in profiles:
-            tx.save_profile(run.run_id, commit.commit_id, profile)
+            tx.runs.save_profile(run.run_id, commit.commit_id, profile)
         if still_waits:
             return run
         if verdict.kind is VerdictKind.PASS:
@@ -152,14 +152,33 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
         )
         until = stack.clock() + stack.policy.orphan_grace if phase is Phase.HELD else None
         changes = {"report": digest, "reasons": list(verdict.reasons), "held_until": until}
-        return tx.move_run(run.run_id, phase, event, actor, expect=run.phase, gate=Gate.LOCAL, changes=changes,
-                           reasons=list(verdict.reasons), branch=run.branch, commit=run.commit)  # fmt: skip
+        return tx.runs.move(
+            run.run_id,
+            phase,
+            event,
+            actor,
+            expect=run.phase,
+            gate=Gate.LOCAL,
+            changes=changes,
+            reasons=list(verdict.reasons),
+            branch=run.branch,
+            commit=run.commit,
+        )
 
 
 def request_merge(tx: Writer, run: Run, actor: str, digest: str | None) -> Run:
     """Create the merge request of a run whose local gate passed or was left out; policy approves it at once."""
     changes: dict[str, Any] = {"report": digest, "reasons": [], "held_until": None}
-    queued = tx.move_run(run.run_id, Phase.QUEUED, EventType.MERGE_REQUESTED, actor, expect=run.phase, gate=Gate.LOCAL,
-                              changes=changes, commit=run.commit, report=digest)  # fmt: skip
+    queued = tx.runs.move(
+        run.run_id,
+        Phase.QUEUED,
+        EventType.MERGE_REQUESTED,
+        actor,
+        expect=run.phase,
+        gate=Gate.LOCAL,
+        changes=changes,
+        commit=run.commit,
+        report=digest,
+    )
     tx.append(EventType.MERGE_APPROVED, "policy:merge", run=run.run_id, commit=run.commit, report=digest)
     return queued

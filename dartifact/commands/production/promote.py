@@ -127,20 +127,22 @@ def promote(
                 if pointer.plan == left.plan.plan_id:
                     # A rollback killed while it warmed a slot: its blame died with it, so a person asks again.
                     abandoned = plans.abandon(pointer, left.plan.slot, left.plan.plan_id)
-                    pointer = tx.swap_pointer(pointer, abandoned, EventType.SLOT_ABANDONED, actor, slot=left.plan.slot)
-                tx.move_promotion(left.plan.plan_id, state="aborted")
+                    pointer = tx.production.swap_pointer(
+                        pointer, abandoned, EventType.SLOT_ABANDONED, actor, slot=left.plan.slot
+                    )
+                tx.production.move_promotion(left.plan.plan_id, state="aborted")
         chosen = choose_promotion(stack, dartifact)
         if chosen is None:
             return None
         plan = plan_promotion(stack, pointer, chosen.dartifact_id, new_operation())
         with stack.ledger.write() as tx:
             if chosen.state is DartifactState.GREEN:
-                tx.move_dartifact(
+                tx.dartifacts.move(
                     chosen.dartifact_id, DartifactState.APPROVED, EventType.DARTIFACT_APPROVED, "policy:promote"
                 )
             for older in stack.ledger.dartifacts(states=WAITING):
                 if older.created < chosen.created:
-                    tx.move_dartifact(
+                    tx.dartifacts.move(
                         older.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor
                     )
         execute(stack, plan, 0, actor, run, deadline, tell)
@@ -173,7 +175,7 @@ def execute(
             run(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
-                if tx.move_promotion(plan.plan_id, state="aborted"):
+                if tx.production.move_promotion(plan.plan_id, state="aborted"):
                     tx.append(
                         EventType.PROMOTION_ABORTED,
                         actor,
@@ -193,18 +195,33 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             if plan.kind == "promotion":
                 _refuse_unless_promotable(stack, plan)
             with ledger.write() as tx:
-                tx.start_promotion(plan)
-                tx.swap_pointer(pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
-                                EventType.SLOT_CLAIMED, actor, plan=plan.plan_id, slot=step.slot)  # fmt: skip
-                tx.move_promotion(plan.plan_id, done=number)
+                tx.production.start_promotion(plan)
+                tx.production.swap_pointer(
+                    pointer,
+                    plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
+                    EventType.SLOT_CLAIMED,
+                    actor,
+                    plan=plan.plan_id,
+                    slot=step.slot,
+                )
+                tx.production.move_promotion(plan.plan_id, done=number)
         case StepKind.PUBLISH:
             _publish_slot(stack, plan, step, number, actor)
         case StepKind.SMOKE:
             _smoke(stack, plan, step, number, actor)
         case StepKind.SHIFT:
             pointer = ledger.pointer()
-            _swap(stack, plan, number, pointer, plans.shift(pointer, step.slot, step.weight, plan.plan_id),
-                  EventType.TRAFFIC_SHIFTED, actor, slot=step.slot, weight=step.weight)  # fmt: skip
+            _swap(
+                stack,
+                plan,
+                number,
+                pointer,
+                plans.shift(pointer, step.slot, step.weight, plan.plan_id),
+                EventType.TRAFFIC_SHIFTED,
+                actor,
+                slot=step.slot,
+                weight=step.weight,
+            )
         case StepKind.SOAK:
             traffic.close_soak(stack, plan, step, number, actor)
         case StepKind.SETTLE:
@@ -212,7 +229,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
         case StepKind.PUBLISH_PRODUCTION:
             show_settled(stack, actor)
             with ledger.write() as tx:
-                tx.move_promotion(plan.plan_id, done=number, state="done")
+                tx.production.move_promotion(plan.plan_id, done=number, state="done")
                 tx.append(EventType.PROMOTION_FINISHED, actor, dartifact=plan.dartifact, plan=plan.plan_id)
 
 
@@ -255,11 +272,11 @@ def _swap(
     **payload: object,
 ) -> None:
     with stack.ledger.write() as tx:
-        tx.swap_pointer(old, new, event, actor, plan=plan.plan_id, **payload)
-        if not tx.move_promotion(plan.plan_id, done=number):
+        tx.production.swap_pointer(old, new, event, actor, plan=plan.plan_id, **payload)
+        if not tx.production.move_promotion(plan.plan_id, done=number):
             raise errors.StalePointer(f"plan {plan.plan_id} has ended")
         if plan.steps[number].kind is StepKind.SOAK:
-            tx.keep_soak(plan.plan_id, number + 1, Soak(0, stack.clock()))
+            tx.production.keep_soak(plan.plan_id, number + 1, Soak(0, stack.clock()))
 
 
 def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
@@ -272,14 +289,29 @@ def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str)
         if pointer.plan != plan.plan_id:
             raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
         try:
-            commit = moves.publish(stack, f"{PRODUCTION}-{step.slot}", wanted, dartifact=plan.dartifact,
-                                   generation=pointer.generation, actor=actor)  # fmt: skip
+            commit = moves.publish(
+                stack,
+                f"{PRODUCTION}-{step.slot}",
+                wanted,
+                dartifact=plan.dartifact,
+                generation=pointer.generation,
+                actor=actor,
+            )
         except errors.StalePointer:
             raise
         except errors.Conflict:
             continue  # another publisher won: go on only while the pointer still asks for this
-        _swap(stack, plan, number, pointer, plans.record(pointer, step.slot, commit, plan.plan_id),
-              EventType.SLOT_PUBLISHED, actor, slot=step.slot, commit=commit)  # fmt: skip
+        _swap(
+            stack,
+            plan,
+            number,
+            pointer,
+            plans.record(pointer, step.slot, commit, plan.plan_id),
+            EventType.SLOT_PUBLISHED,
+            actor,
+            slot=step.slot,
+            commit=commit,
+        )
         return
     raise errors.Conflict(f"slot {step.slot} kept moving while it was published", hint="dartifact promote")
 
@@ -294,9 +326,9 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
     if any(result.outcome is Outcome.ERRORED for result in report.results):
         raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint="dartifact promote")
     with stack.ledger.write() as tx:
-        tx.save_report(report, verdict)
+        tx.reports.save(report, verdict)
         if verdict.kind is VerdictKind.PASS:
-            tx.move_promotion(plan.plan_id, done=number)
+            tx.production.move_promotion(plan.plan_id, done=number)
             tx.append(
                 EventType.SLOT_SMOKED,
                 actor,
@@ -307,11 +339,23 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
             )
             return
         reasons = list(verdict.reasons)
-        tx.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), EventType.SLOT_ABANDONED, actor,
-                        slot=step.slot, reasons=reasons)  # fmt: skip
-        tx.move_promotion(plan.plan_id, state="aborted")
-        tx.move_dartifact(plan.dartifact, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                          changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
+        tx.production.swap_pointer(
+            pointer,
+            plans.abandon(pointer, step.slot, plan.plan_id),
+            EventType.SLOT_ABANDONED,
+            actor,
+            slot=step.slot,
+            reasons=reasons,
+        )
+        tx.production.move_promotion(plan.plan_id, state="aborted")
+        tx.dartifacts.move(
+            plan.dartifact,
+            DartifactState.BAD,
+            EventType.DARTIFACT_BAD,
+            actor,
+            changes={"reasons": reasons},
+            reasons=reasons,
+        )
     raise errors.Aborted(f"the smoke test of {plan.dartifact} on {step.slot} is red: {verdict.reasons[0]}")
 
 
@@ -321,9 +365,9 @@ def _settle(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
     served = stack.ledger.dartifact(plan.dartifact).runs
     before = stack.ledger.dartifact(pointer.live).runs if pointer.live else ()
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, new, EventType.PRODUCTION_SETTLED, actor, plan=plan.plan_id, slot=step.slot)
-        tx.move_promotion(plan.plan_id, done=number)
+        tx.production.swap_pointer(pointer, new, EventType.PRODUCTION_SETTLED, actor, plan=plan.plan_id, slot=step.slot)
+        tx.production.move_promotion(plan.plan_id, done=number)
         if pointer.live:
-            tx.move_dartifact(pointer.live, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor)
-        tx.move_dartifact(plan.dartifact, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
-        tx.mark_served(served, before)
+            tx.dartifacts.move(pointer.live, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor)
+        tx.dartifacts.move(plan.dartifact, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
+        tx.runs.mark_served(served, before)

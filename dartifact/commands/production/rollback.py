@@ -173,8 +173,10 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
     if pointer.plan is not None:
         new = plans.abandon(pointer, pointer.idle, pointer.plan)
         with stack.ledger.write() as tx:
-            tx.swap_pointer(pointer, new, EventType.SLOT_ABANDONED, actor, slot=pointer.idle, reason="rollback")
-            tx.move_promotion(pointer.plan, state="aborted")
+            tx.production.swap_pointer(
+                pointer, new, EventType.SLOT_ABANDONED, actor, slot=pointer.idle, reason="rollback"
+            )
+            tx.production.move_promotion(pointer.plan, state="aborted")
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
             return
@@ -191,22 +193,36 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
     new = plans.roll_back(pointer, decided.plan.slot, frozen=frozen)
     served, before = stack.ledger.dartifact(decided.returns).runs, stack.ledger.dartifact(decided.leaves).runs
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, new, EventType.PRODUCTION_ROLLED_BACK, actor, plan=decided.plan.plan_id, reason=reason,
-                        leaves=decided.leaves, returns=decided.returns)  # fmt: skip
+        tx.production.swap_pointer(
+            pointer,
+            new,
+            EventType.PRODUCTION_ROLLED_BACK,
+            actor,
+            plan=decided.plan.plan_id,
+            reason=reason,
+            leaves=decided.leaves,
+            returns=decided.returns,
+        )
         if decided.warm:
-            tx.start_promotion(decided.plan)
+            tx.production.start_promotion(decided.plan)
             if pointer.plan is not None:
-                tx.move_promotion(pointer.plan, state="aborted")
-        tx.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
-        tx.move_dartifact(decided.leaves, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                          changes={"reasons": [reason]}, reason=reason)  # fmt: skip
-        tx.move_dartifact(decided.returns, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
-        tx.mark_served(served, before)
+                tx.production.move_promotion(pointer.plan, state="aborted")
+        tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
+        tx.dartifacts.move(
+            decided.leaves,
+            DartifactState.BAD,
+            EventType.DARTIFACT_BAD,
+            actor,
+            changes={"reasons": [reason]},
+            reason=reason,
+        )
+        tx.dartifacts.move(decided.returns, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
+        tx.runs.mark_served(served, before)
         for blame in decided.blames:
-            tx.add_blame(blame)
+            tx.dartifacts.add_blame(blame)
             tx.append(EventType.BLAME_RECORDED, actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
         for run_id in decided.reverts:
-            if tx.run(run_id).phase not in (Phase.MERGED, Phase.LIVE):
+            if tx.runs.get(run_id).phase not in (Phase.MERGED, Phase.LIVE):
                 continue  # it has left `main` since this was decided
-            tx.request_revert(run_id, f"rolled back: {reason}", actor)
+            tx.runs.request_revert(run_id, f"rolled back: {reason}", actor)
     return replace(decided, commit=new.settled)

@@ -77,10 +77,10 @@ def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor
     plan, frozen = found.plan, f"the promotion of {found.plan.dartifact} was aborted: {reason}"
     new = plans.abort(pointer, plan.slot, plan.plan_id, reason=frozen)
     with stack.ledger.write() as tx:
-        tx.swap_pointer(
+        tx.production.swap_pointer(
             pointer, new, EventType.CONSUMERS_SENT_BACK, actor, plan=plan.plan_id, slot=plan.slot, reason=reason
         )
-        tx.move_promotion(plan.plan_id, state="aborted")
+        tx.production.move_promotion(plan.plan_id, state="aborted")
         tx.append(EventType.PROMOTION_ABORTED, actor, dartifact=plan.dartifact, step=str(found.step), reason=reason)
 
 
@@ -89,7 +89,9 @@ def freeze(stack: Stack, *, reason: str, actor: str) -> None:
     stack.require(Role.OPERATOR, "freeze promotions")
     pointer = stack.ledger.pointer()
     with stack.ledger.write() as tx:
-        tx.swap_pointer(pointer, plans.freeze(pointer, reason), EventType.PROMOTIONS_FROZEN, actor, reason=reason)
+        tx.production.swap_pointer(
+            pointer, plans.freeze(pointer, reason), EventType.PROMOTIONS_FROZEN, actor, reason=reason
+        )
 
 
 def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
@@ -98,4 +100,6 @@ def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
     pointer = stack.ledger.pointer()
     if pointer.frozen:
         with stack.ledger.write() as tx:
-            tx.swap_pointer(pointer, plans.freeze(pointer, None), EventType.PROMOTIONS_UNFROZEN, actor, reason=reason)
+            tx.production.swap_pointer(
+                pointer, plans.freeze(pointer, None), EventType.PROMOTIONS_UNFROZEN, actor, reason=reason
+            )

@@ -139,8 +139,8 @@ def _note_waiting(stack: Stack, queued: tuple[Run, ...], waits: dict[str, str], 
     if changed:
         with stack.ledger.write() as tx:
             for each in changed:
-                if tx.run(each.run_id).phase is Phase.QUEUED:
-                    tx.note_waiting(each.run_id, waits.get(each.run_id), reasons[each.run_id], actor)
+                if tx.runs.get(each.run_id).phase is Phase.QUEUED:
+                    tx.runs.note_waiting(each.run_id, waits.get(each.run_id), reasons[each.run_id], actor)
 
 
 def _say_waiting(run_id: str | None) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.PASS:
         with stack.ledger.write() as tx:
-            tx.save_report(report, verdict)
+            tx.reports.save(report, verdict)
             for run_id in arrived:
                 moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
             for run_id in gone:
@@ -201,7 +201,7 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
     meta_range = candidate.commit.meta_range
     report = Report(Gate.INTEGRATION, candidate.commit.commit_id, meta_range, (restored,))
     with stack.ledger.write() as tx:
-        tx.save_report(report, judge(report.results))
+        tx.reports.save(report, judge(report.results))
         tx.append(
             EventType.MAIN_REPAIRED,
             actor,
@@ -268,7 +268,7 @@ def _process(stack: Stack, this: _Pass, batch: Batch, rest: Batch, head: Commit)
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.PASS:
         with stack.ledger.write() as tx:
-            tx.save_report(report, verdict)
+            tx.reports.save(report, verdict)
         this.done.commit = moves.advance(stack, candidate, report, this.actor)
         this.done.merged.extend(each.run_id for each in batch.lands)
         this.done.reverted.extend(each.run_id for each in batch.reverts)
@@ -293,7 +293,7 @@ def _refuse(
     """Keep a red candidate for review; not the one that only says again that a held run waits still."""
     still_waits = verdict.kind is VerdictKind.HOLD and blamed and all(each.phase is Phase.HELD for each in blamed)
     with stack.ledger.write() as tx:
-        digest = tx.save_report(report, verdict)
+        digest = tx.reports.save(report, verdict)
         if not still_waits:
             tx.append(
                 EventType.CANDIDATE_REFUSED,
@@ -326,11 +326,21 @@ def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], comm
     if not still_waits:
         keep_failing_rows(stack, run, report, this.actor)
     with stack.ledger.write() as tx:
-        digest = tx.save_report(report, verdict)
+        digest = tx.reports.save(report, verdict)
         changes = {"report": digest, "reasons": reasons, "held_until": until}
         if still_waits:
             return  # for the same reason
         phase, event = (Phase.FAILED, EventType.RUN_FAILED) if fails else (Phase.HELD, EventType.RUN_HELD)
-        tx.move_run(run.run_id, phase, event, this.actor, expect=run.phase, gate=Gate.INTEGRATION, changes=changes,
-                    reasons=reasons, branch=run.branch, commit=run.commit)  # fmt: skip
+        tx.runs.move(
+            run.run_id,
+            phase,
+            event,
+            this.actor,
+            expect=run.phase,
+            gate=Gate.INTEGRATION,
+            changes=changes,
+            reasons=reasons,
+            branch=run.branch,
+            commit=run.commit,
+        )
     (this.done.failed if fails else this.done.held).append(run.run_id)

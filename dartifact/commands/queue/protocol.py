@@ -146,9 +146,9 @@ def advance(stack: Stack, candidate: Candidate, report: Report, actor: str) -> s
         "actor": actor,
     }
     with stack.ledger.write() as tx:
-        taken = [run.run_id for run in candidate.batch.lands if not _is_as_tested(tx.run(run.run_id), run)]
+        taken = [run.run_id for run in candidate.batch.lands if not _is_as_tested(tx.runs.get(run.run_id), run)]
         if not taken:
-            tx.open_intent(candidate.operation, "advance", payload)
+            tx.intents.open(candidate.operation, "advance", payload)
     if taken:
         lake.delete_branch(candidate.branch)
         raise MainMoved(f"run {taken[0]} left the queue while it was tested", hint="dartifact integrate")
@@ -174,13 +174,13 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
         _merge_surely(stack, payload["commit"], MAIN, message, metadata)
     except errors.Conflict as error:
         with ledger.write() as tx:
-            tx.close_intent(operation, "lost")
+            tx.intents.close(operation, "lost")
         lake.delete_branch(f"candidate-{operation}")
         raise MainMoved("main moved while the candidate was tested", hint="dartifact integrate") from error
     merged = _find_merge(stack, MAIN, payload["head"], payload["commit"])
     is_tested = merged.parents[0] == payload["head"] and merged.meta_range == payload["meta_range"]
     with ledger.write() as tx:
-        if tx.close_intent(operation, "done" if is_tested else "untested"):
+        if tx.intents.close(operation, "done" if is_tested else "untested"):
             # Untested, nothing of it counts yet: `ensure_main_tested` adopts it or repairs it away.
             for run_id in payload["lands"] if is_tested else ():
                 adopt_run(tx, run_id, Phase.MERGED, payload["actor"], merged.commit_id, operation=operation)
@@ -207,14 +207,16 @@ def adopt_run(tx: Writer, run_id: str, phase: Phase, actor: str, commit: str, *,
     if phase is Phase.REVERTED:
         event, changes["reasons"] = (
             EventType.RUN_REVERTED,
-            [tx.run(run_id).revert_reason or "taken out of main by hand"],
+            [tx.runs.get(run_id).revert_reason or "taken out of main by hand"],
         )
     if phase is Phase.REVERTED or not by_hand:
         changes["revert_reason"] = None  # a request to take it out outlives what a hand does to its rows
-    tx.move_run(run_id, phase, event, actor, adopt=True, operation=operation, changes=changes, commit=commit, **by_hand)
-    if phase is Phase.MERGED and tx.drop_blame(Blame("run", run_id)):
+    tx.runs.move(
+        run_id, phase, event, actor, adopt=True, operation=operation, changes=changes, commit=commit, **by_hand
+    )
+    if phase is Phase.MERGED and tx.dartifacts.drop_blame(Blame("run", run_id)):
         # What landed after a revert has passed the gates anew; what was built before holds its old rows.
-        tx.spoil_dartifacts(run_id, actor, f"it holds the rows of {run_id} that a rollback blamed")
+        tx.dartifacts.mark_bad(run_id, actor, f"it holds the rows of {run_id} that a rollback blamed")
 
 
 def publish(stack: Stack, branch: str, wanted: Commit, *, dartifact: str, generation: int, actor: str) -> str:
@@ -251,7 +253,7 @@ def publish(stack: Stack, branch: str, wanted: Commit, *, dartifact: str, genera
             **fence,
         }
         with stack.ledger.write() as tx:
-            tx.open_intent(operation, "publish", payload)
+            tx.intents.open(operation, "publish", payload)
     except BaseException:
         lake.delete_branch(helper)
         raise
@@ -267,13 +269,13 @@ def finish_publication(stack: Stack, operation: str, payload: dict[str, Any]) ->
         _merge_surely(stack, payload["commit"], branch, message, metadata)
     except errors.Conflict as error:
         with stack.ledger.write() as tx:
-            tx.close_intent(operation, "lost")
+            tx.intents.close(operation, "lost")
         lake.delete_branch(f"publish-{operation}")
         raise errors.Conflict(f"another publisher moved {branch} first", hint="dartifact status") from error
     merged = _find_merge(stack, branch, payload["head"], payload["commit"])
     is_exact = merged.parents[0] == payload["head"] and merged.meta_range == payload["meta_range"]
     with stack.ledger.write() as tx:
-        if tx.close_intent(operation, "done" if is_exact else "mixed"):
+        if tx.intents.close(operation, "done" if is_exact else "mixed"):
             fence = {key: payload[key] for key in ("branch", "generation", "wanted")}
             tx.append(
                 EventType.SNAPSHOT_PUBLISHED if is_exact else EventType.SNAPSHOT_MIXED,

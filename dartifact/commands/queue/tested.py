@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dartifact.adapters.lakefs.lake import Commit
-from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event
 from dartifact.domain.events import EventType
 
 _TAKEN_IN = (EventType.MAIN_ADVANCED, EventType.MAIN_ADOPTED)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
-from dartifact.adapters.ledger.ledger import Intent
+from dartifact.adapters.ledger.values import Intent
 from dartifact.commands.gates.failing_rows import EVIDENCE
 from dartifact.commands.gates.waivers import expire_waivers
 from dartifact.commands.queue import protocol as moves
@@ -36,7 +36,7 @@ def finish_open_intents(stack: Stack, actor: str) -> tuple[str, ...]:
             # An older publication must not bring back what production has left; the pointer publishes anew. If its
             # writer is alive and wins, `reconcile` sees production differ from `settled`.
             with stack.ledger.write() as tx:
-                tx.close_intent(intent.operation, "dropped")
+                tx.intents.close(intent.operation, "dropped")
             stack.lake.delete_branch(f"publish-{intent.operation}")
             found.append(f"publish {intent.operation}: dropped, the live pointer has moved on")
             continue
@@ -48,7 +48,7 @@ def finish_open_intents(stack: Stack, actor: str) -> tuple[str, ...]:
         except errors.NotFound:
             # Its helper branch is gone and its commit never reached a branch: nothing of it is in the lake.
             with stack.ledger.write() as tx:
-                tx.close_intent(intent.operation, "dropped")
+                tx.intents.close(intent.operation, "dropped")
             found.append(f"{intent.kind} {intent.operation}: dropped, its commit is gone")
     return tuple(found)
 
@@ -79,7 +79,7 @@ def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
         frozen = plans.freeze(pointer, reason)
         frozen = replace(frozen, generation=max(frozen.generation, shown["generation"]))
         with stack.ledger.write() as tx:
-            tx.swap_pointer(pointer, frozen, EventType.PROMOTIONS_FROZEN, actor, reason=reason)
+            tx.production.swap_pointer(pointer, frozen, EventType.PROMOTIONS_FROZEN, actor, reason=reason)
         return (reason,)
     if pointer.settled and not is_ahead:
         if not recovery.has_commit(stack, pointer.settled):

@@ -38,12 +38,12 @@ def approve(
         if not is_waivable(each):
             raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=f"dartifact fix {run_id}")
     with stack.ledger.write() as tx:
-        now = tx.run(run_id)
+        now = tx.runs.get(run_id)
         refuse_other(now, run.commit, run.report)
-        waivers = [tx.approve_failure(now, each, reason, actor) for each in failures]
+        waivers = [tx.waivers.approve_failure(now, each, reason, actor) for each in failures]
         accepted = [{"check": each.check, "failing_rows": each.failing_rows} for each in failures]
         changes: dict[str, Any] = {"reasons": [], "held_until": None}
-        return tx.move_run(
+        return tx.runs.move(
             run_id,
             Phase.QUEUED,
             EventType.RUN_APPROVED,
@@ -85,8 +85,17 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
         return run
     with stack.ledger.write() as tx:
         changes = {"reasons": [f"rejected by {actor}: {reason}"], "held_until": None}
-        return tx.move_run(run_id, Phase.REJECTED, EventType.RUN_REJECTED, actor, expect=run.phase, changes=changes,
-                           reason=reason, commit=run.commit, report=run.report)  # fmt: skip
+        return tx.runs.move(
+            run_id,
+            Phase.REJECTED,
+            EventType.RUN_REJECTED,
+            actor,
+            expect=run.phase,
+            changes=changes,
+            reason=reason,
+            commit=run.commit,
+            report=run.report,
+        )
 
 
 def recheck(
@@ -101,7 +110,7 @@ def recheck(
     if run.phase is not Phase.CHECKING:  # else a recheck or fix was killed on its way: go on with it
         run = find_stopped(stack, run_id, "recheck")
         with stack.ledger.write() as tx:
-            run = tx.move_run(
+            run = tx.runs.move(
                 run_id,
                 Phase.CHECKING,
                 EventType.RECHECK_REQUESTED,
@@ -136,8 +145,9 @@ def find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
     run = stack.ledger.run(run_id)
     if run.phase not in STOPPED:
         hint = {"recheck": f"dartifact fix {run_id}"}.get(verb, "") if run.phase is Phase.REVERTED else ""
-        raise errors.UsageError(f"{run_id} is {run.phase}: there is nothing to {verb}",
-                                hint=hint or f"dartifact show {run_id}")  # fmt: skip
+        raise errors.UsageError(
+            f"{run_id} is {run.phase}: there is nothing to {verb}", hint=hint or f"dartifact show {run_id}"
+        )
     if run.commit is None:
         raise errors.UsageError(f"{run_id} has brought no rows", hint=f"dartifact fix {run_id} --file FILE")
     return run

@@ -30,9 +30,16 @@ def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
     if not reason.strip():
         raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
     with stack.ledger.write() as tx:
-        run = tx.claim_by_hand(source, stack.clock(), reason, actor)
-        return tx.move_run(run.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
-                           changes={"reasons": [f"waits for its rows: {reason}"]}, reason=reason)  # fmt: skip
+        run = tx.windows.claim_by_hand(source, stack.clock(), reason, actor)
+        return tx.runs.move(
+            run.run_id,
+            Phase.HELD,
+            EventType.RUN_HELD,
+            actor,
+            expect=Phase.EXTRACTING,
+            changes={"reasons": [f"waits for its rows: {reason}"]},
+            reason=reason,
+        )
 
 
 def fix(
@@ -71,9 +78,9 @@ def fix(
         raise errors.UsageError(message, hint=f"dartifact recheck {run_id}, or --file FILE with other rows")
     fixed = _commit_rows(stack, run, taken, reason, actor)
     with stack.ledger.write() as tx:
-        refuse_other(tx.run(run_id), run.commit, None)
+        refuse_other(tx.runs.get(run_id), run.commit, None)
         changes = {"commit_id": fixed, "rows": len(taken), "held_until": None}
-        run = tx.move_run(
+        run = tx.runs.move(
             run_id,
             Phase.CHECKING,
             EventType.RUN_FIXED,

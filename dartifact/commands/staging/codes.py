@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import unpack_code
 from dartifact.commands.stack import Stack
 from dartifact.domain.dartifacts import PASSED, Blame, Dartifact

@@ -123,10 +123,10 @@ def _stand_in(inputs: Inputs, good: LastGood | None, why: str, run: Runner) -> I
 def _forget(stack: Stack, inputs: Inputs, actor: str) -> None:
     known = _find(stack, inputs.name)
     with stack.ledger.write() as tx:
-        if tx.drop_blame(Blame("code", inputs.digest)):
+        if tx.dartifacts.drop_blame(Blame("code", inputs.digest)):
             tx.append(EventType.CODE_REFUSAL_FORGOTTEN, actor, code=inputs.digest)
         if known is not None and known.state is DartifactState.RED:
-            tx.move_dartifact(
+            tx.dartifacts.move(
                 inputs.name, DartifactState.BUILDING, EventType.DARTIFACT_RETRIED, actor, changes={"reasons": []}
             )
 
@@ -137,8 +137,9 @@ def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, run: 
     known = _find(stack, name)
     if known is None:
         with stack.ledger.write() as tx:
-            tx.add_dartifact(name, code_digest=inputs.digest, main_commit=inputs.head.commit_id, runs=inputs.runs,
-                             actor=actor)  # fmt: skip
+            tx.dartifacts.add(
+                name, code_digest=inputs.digest, main_commit=inputs.head.commit_id, runs=inputs.runs, actor=actor
+            )
     if known is None or known.state is DartifactState.BUILDING:
         build_dartifact(stack, name, inputs, good, actor, run)
     if known is not None:
@@ -162,10 +163,10 @@ def _wait_alone(stack: Stack, known: Dartifact, actor: str) -> None:
         if is_settled():
             return
         if ledger.dartifact(name).state is DartifactState.SUPERSEDED:
-            tx.move_dartifact(name, DartifactState.APPROVED, EventType.DARTIFACT_APPROVED, actor)
+            tx.dartifacts.move(name, DartifactState.APPROVED, EventType.DARTIFACT_APPROVED, actor)
         for other in ledger.dartifacts(states=WAITING):
             if other.dartifact_id != name:
-                tx.move_dartifact(other.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor)
+                tx.dartifacts.move(other.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor)
 
 
 def _find(stack: Stack, name: str) -> Dartifact | None:
@@ -200,10 +201,17 @@ def build_dartifact(
         commit = run("pack the dartifact", lambda: _pack(stack, code, name, marts, passport))
         passport = stack.lake.read_json(commit.commit_id, PASSPORT)  # of whoever packed first
     with stack.ledger.write() as tx:
-        tx.save_report(report, verdict)
+        tx.reports.save(report, verdict)
         changes = {"commit_id": commit.commit_id, "meta_range": commit.meta_range, "passport": passport, "reasons": []}
-        tx.move_dartifact(name, DartifactState.GREEN, EventType.DARTIFACT_GREEN, actor, changes=changes,
-                          commit=commit.commit_id, report=report.digest)  # fmt: skip
+        tx.dartifacts.move(
+            name,
+            DartifactState.GREEN,
+            EventType.DARTIFACT_GREEN,
+            actor,
+            changes=changes,
+            commit=commit.commit_id,
+            report=report.digest,
+        )
         if stack.policy.approvals:
             tx.append(EventType.APPROVAL_NEEDED, actor, dartifact=name, needed=stack.policy.approvals)
 
@@ -220,19 +228,27 @@ def _record_red(
     reasons, why = [*verdict.reasons, culprit.reason], verdict.reasons[0]
     named = {"kind": culprit.kind.value, "run": culprit.run_id, "probes": culprit.probes}
     with stack.ledger.write() as tx:
-        tx.save_report(report, verdict)
-        tx.move_dartifact(name, DartifactState.RED, EventType.DARTIFACT_RED, actor, changes={"reasons": reasons},
-                          reasons=reasons, report=report.digest, culprit=named)  # fmt: skip
+        tx.reports.save(report, verdict)
+        tx.dartifacts.move(
+            name,
+            DartifactState.RED,
+            EventType.DARTIFACT_RED,
+            actor,
+            changes={"reasons": reasons},
+            reasons=reasons,
+            report=report.digest,
+            culprit=named,
+        )
         if culprit.kind is CulpritKind.CODE:
-            tx.add_blame(Blame("code", inputs.digest))
+            tx.dartifacts.add_blame(Blame("code", inputs.digest))
             tx.append(
                 EventType.CODE_REFUSED, _POLICY, dartifact=name, code=inputs.digest, why=why, reason=culprit.reason
             )
         if culprit.kind is CulpritKind.DATA and culprit.run_id and stack.policy.revert_culprits:
-            guilty = tx.run(culprit.run_id)
+            guilty = tx.runs.get(culprit.run_id)
             # It may have left `main` meanwhile, or wait to be taken out already.
             if guilty.phase in (Phase.MERGED, Phase.LIVE) and guilty.revert_reason is None:
-                tx.request_revert(culprit.run_id, f"{name} is red: {why}; {culprit.reason}", _POLICY)
+                tx.runs.request_revert(culprit.run_id, f"{name} is red: {why}; {culprit.reason}", _POLICY)
 
 
 def _write_passport(

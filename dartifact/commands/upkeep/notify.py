@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from dartifact.adapters.ledger.ledger import Event, Ledger
+from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.notifier import describe_target
 from dartifact.commands.stack import hold_lease
 from dartifact.domain import errors
@@ -110,7 +111,7 @@ def start_targets(ledger: Ledger, urls: Sequence[str]) -> None:
     if missing:
         with ledger.write() as tx:
             for name in sorted(missing):
-                tx.start_cursor(name)
+                tx.cursors.start(name)
 
 
 def deliver(ledger: Ledger, sender: Sender, urls: Sequence[str], *, budget_seconds: float) -> tuple[Delivery, ...]:
@@ -267,7 +268,7 @@ def _send_pending(ledger: Ledger, sender: Sender, url: str, deadline: float, job
         if not messages:
             if events:
                 with ledger.write() as tx:
-                    tx.advance_cursor(name, events[-1].sequence)
+                    tx.cursors.advance(name, events[-1].sequence)
             if len(events) < _EVENTS_AT_MOST:
                 return ""
             continue
@@ -277,5 +278,5 @@ def _send_pending(ledger: Ledger, sender: Sender, url: str, deadline: float, job
         if problem:
             return problem
         with ledger.write() as tx:
-            tx.advance_cursor(name, messages[0].sequence)
+            tx.cursors.advance(name, messages[0].sequence)
         job.sent += 1

@@ -13,8 +13,8 @@ from dartifact.adapters.tables import duck
 from dartifact.commands.gates.drift import define_before
 from dartifact.commands.gates.gates import check_candidate, look_at_batch, view_batch
 from dartifact.commands.stack import Stack, new_operation
-from dartifact.compare.mutations.mutations import Table
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
+from dartifact.compare.mutations.work import Table
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, VerdictKind, judge
 from dartifact.domain.drift_rules import HISTORY, LEAST_RUNS
@@ -68,8 +68,11 @@ def self_test(
 def _choose(stack: Stack, dataset: str) -> Run:
     source = stack.source(dataset)
     names = {each.name for each in source.ingestors}
-    found = [each for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE), source=dataset, most=_RECENT)
-             if each.ingestor in names]  # fmt: skip
+    found = [
+        each
+        for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE), source=dataset, most=_RECENT)
+        if each.ingestor in names
+    ]
     if not found:
         raise errors.NotFound(f"no run of {dataset} is in main yet", hint=f"dartifact ingest {dataset}")
     return max(found, key=lambda each: each.rows or 0)

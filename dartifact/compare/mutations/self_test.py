@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dartifact.compare.mutations.mutations import ALL, FAULTS, HARMLESS, Dose, Mutation, Table
+from dartifact.compare.mutations.faults import FAULTS
+from dartifact.compare.mutations.harmless import HARMLESS
+from dartifact.compare.mutations.work import ALL, Dose, Mutation, Table
 
 DOSE = 0.1
 """The share of rows in which a fault has to be stopped to count as caught."""

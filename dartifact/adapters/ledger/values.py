@@ -1,0 +1,56 @@
+"""What the ledger holds beside runs, windows and dartifacts: events, stops, intents and promotions, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dartifact.domain.plans import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact of the past; `place` is where the actor was: the browser, the command line, Prefect, and the machine."""
+
+    sequence: int
+    at: datetime
+    type: str
+    actor: str
+    place: str
+    run_id: str | None
+    dartifact_id: str | None
+    operation: str | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What a person has stopped: the line, or one ingestor."""
+
+    name: str
+    at: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What was about to be written to the lake; `outcome` is None while nobody has closed it."""
+
+    operation: str
+    kind: str
+    at: datetime
+    outcome: str | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One plan under execution or executed: `done` steps of it; state is running, done, aborted or superseded."""
+
+    plan: Plan
+    done: int
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
