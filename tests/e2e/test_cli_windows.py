@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dartifact.adapters.ledger.ledger import Ledger
-from dartifact.cli.windows import read_time
+from dartifact.cli.times import read_time
 from dartifact.domain.errors import UsageError
 from dartifact.domain.runs import Phase
 from tests.conftest import Call
@@ -29,18 +29,18 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
 
 
 def test_the_line_is_stopped_and_started_once(call: Call, ledger: Ledger) -> None:
-    assert call("start-the-line")[2] == "the line was not stopped\n"
+    assert call("start-the-line")[2] == "the pipeline was not paused\n"
     assert call("stop-the-line", "--reason", "look at the prices")[0] == 0
     (stop,) = ledger.stops()
     assert stop.reason == "look at the prices"
-    assert call("start-the-line")[2] == "the line goes on\n"
+    assert call("start-the-line")[2] == "pipeline resumed\n"
     assert ledger.stops() == ()
 
 
 def test_an_ingestor_is_paused_and_resumed_and_has_to_exist(call: Call, ledger: Ledger) -> None:
     assert call("pause", "dan", "--reason", "their release")[0] == 0
     assert [stop.name for stop in ledger.stops()] == ["dan"]
-    assert call("resume", "dan")[2] == "dan goes on\n"
+    assert call("resume", "dan")[2] == "dan resumed\n"
     code, _, said = call("pause", "nobody", "--reason", "why")
     assert (code, "there is no ingestor nobody" in said) == (1, True)
 
