@@ -6,7 +6,8 @@ signature, which knows typer only; `dartifact VERB` imports the action, with the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from importlib import import_module
@@ -17,7 +18,7 @@ import typer
 import typer.core
 import typer.main
 
-from dartifact.cli.verbs import VERBS, Verb
+from dartifact.cli.verbs import ALIASES, VERBS, Verb
 
 
 def find_signature(verb: Verb) -> Callable[..., None]:
@@ -37,6 +38,7 @@ class VerbGroup(typer.core.TyperGroup):
     """A group whose verbs stand in a table."""
 
     verbs: tuple[Verb, ...] = VERBS
+    aliases: Mapping[str, tuple[str, ...]] = ALIASES
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the verbs, in the order of the table."""
@@ -53,6 +55,10 @@ class VerbGroup(typer.core.TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first argument names; a name that is near an unknown one is suggested."""
+        if args[0] in self.aliases:
+            now = self.aliases[args[0]]
+            print(f"`dartifact {args[0]}` is called `dartifact {' '.join(now)}` now", file=sys.stderr)
+            args = [*now, *args[1:]]
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-"):
             near = ", ".join(repr(name) for name in get_close_matches(args[0], names))
@@ -69,7 +75,7 @@ class VerbGroup(typer.core.TyperGroup):
 
 def _make_command(verb: Verb) -> Any:
     if verb.verbs:
-        group = type("VerbGroup", (VerbGroup,), {"verbs": verb.verbs})
+        group = type("VerbGroup", (VerbGroup,), {"verbs": verb.verbs, "aliases": {}})
         app = typer.Typer(cls=group, help=verb.help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
         app.callback()(lambda: None)
         command = typer.main.get_command(app)

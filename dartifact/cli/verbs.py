@@ -81,10 +81,8 @@ VERBS = (
     _ingest("ingest", "ingest", "Ingest the next window of a source and check it."),
     _ingest("backfill", "ingest", "Ingest an interval of a source again; close its gaps."),
     _ingest("accept-gap", "accept_gap", "Accept that the rows of a gap are missing for good."),
-    _ingest("pause", "stops", "Pause an ingestor until it is resumed."),
-    _ingest("resume", "stops", "Resume a paused ingestor."),
-    _ingest("stop-the-line", "stops", "Pause everything but rollback."),
-    _ingest("start-the-line", "stops", "Resume everything."),
+    _ingest("pause", "stops", "Pause an ingestor, or everything with --all."),
+    _ingest("resume", "stops", "Resume an ingestor, or everything with --all."),
     _build("integrate", "integrate", "Check the merge queue as it will be merged; merge it."),
     _build("stage", "stage", "Build main with dbt, check it, pack it as a dartifact."),
     _production("promote", "promote", "Promote a green dartifact to production, step by step."),
@@ -104,9 +102,11 @@ VERBS = (
     _review("reject", "approvals", "Reject a run or a dartifact."),
     _review("recheck", "repairs", "Run the local checks of a stopped run again."),
     _review("fix", "repairs", "Replace the rows of a run and check it again."),
-    _review("leave-out", "repairs", "Split off the failing rows of a run; merge the rest."),
+    _review("split", "repairs", "Split off the failing rows of a run; merge the rest."),
     _review("open", "repairs", "Start a manual change of a dataset.", function="open_change"),
     _review("waive", "waivers", "Let a failing check only warn, until a date."),
     _review("waivers", "waivers", "List the waivers in force."),
     _review("unwaive", "waivers", "End a waiver before its date."),
 )
+# Names of the release before, each with what it is called now. They are hidden, and go with the next release.
+ALIASES = {"leave-out": ("split",), "stop-the-line": ("pause", "--all"), "start-the-line": ("resume", "--all")}

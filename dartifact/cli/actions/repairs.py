@@ -9,8 +9,9 @@ from dartifact.adapters.tables.row_files import read_rows
 from dartifact.cli.frame import answer, end_by_phase, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.runs import format_ingested
-from dartifact.commands.review import decide, split
+from dartifact.commands.review import decide
 from dartifact.commands.review import fix as fixes
+from dartifact.commands.review import split as splits
 from dartifact.documents import Document
 from dartifact.domain.runs import Run
 
@@ -33,15 +34,15 @@ def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
     _answer_run(done, documents.describe_run(done), output)
 
 
-def leave_out(run: str, reason: str, output: Output) -> None:
+def split(run: str, reason: str, output: Output) -> None:
     """Split off the failing rows of a run."""
     run_id = run.removeprefix("run-")
     with opened(notifies=True) as (settings, stack):
-        brought = stack.ledger.run(run_id).rows or 0
-        done = split.leave_out(stack, run_id, reason=reason, actor=settings.person, wait=print_progress)
+        before = stack.ledger.run(run_id).rows or 0
+        done = splits.leave_out(stack, run_id, reason=reason, actor=settings.person, wait=print_progress)
         left = stack.ledger.run(run_id).rows or 0
-    document = {**documents.describe_run(done), "brought": brought, "left_out": left, "came_from": run_id}
-    print_progress(f"of {brought:,} rows {done.rows or 0:,} are {done.run_id} now, {left:,} stay on run-{run_id}")
+    document = {**documents.describe_run(done), "split_from": run_id, "rows_before": before, "rows_left": left}
+    print_progress(f"of {before:,} rows {done.rows or 0:,} are {done.run_id} now, {left:,} stay on run-{run_id}")
     _answer_run(done, document, output)
 
 

@@ -9,6 +9,7 @@ import typer
 from dartifact.cli.options import Output, OutputOption, ReasonOption, SourceArgument
 
 IngestorArgument = Annotated[str, typer.Argument(help="an ingestor, e.g. dan")]
+AllOption = Annotated[bool, typer.Option("--all", help="everything but rollback, instead of one ingestor")]
 
 
 def ingest(
@@ -43,23 +44,13 @@ def accept_gap(
     """Accept that the rows of a gap are missing for good."""
 
 
-def pause(ingestor: IngestorArgument, reason: ReasonOption) -> None:
-    """Pause an ingestor until it is resumed.
+def pause(reason: ReasonOption, ingestor: IngestorArgument = "", everything: AllOption = False) -> None:
+    """Pause an ingestor, or everything with --all.
 
-    What runs now ends normally.
+    A paused ingestor ingests nothing; --all refuses ingest, integrate, stage and promote. What runs now ends normally,
+    and rollback always works.
     """
 
 
-def resume(ingestor: IngestorArgument) -> None:
-    """Resume a paused ingestor."""
-
-
-def stop_the_line(reason: ReasonOption) -> None:
-    """Pause everything but rollback.
-
-    Refuses ingest, integrate, stage and promote until they are resumed; what runs now ends normally.
-    """
-
-
-def start_the_line() -> None:
-    """Resume everything."""
+def resume(ingestor: IngestorArgument = "", everything: AllOption = False) -> None:
+    """Resume an ingestor, or everything with --all."""

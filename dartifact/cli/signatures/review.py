@@ -51,7 +51,7 @@ def fix(
     """Replace the rows of a run and check it again."""
 
 
-def leave_out(run: RunArgument, reason: ReasonOption, output: OutputOption = Output.TEXT) -> None:
+def split(run: RunArgument, reason: ReasonOption, output: OutputOption = Output.TEXT) -> None:
     """Split off the failing rows of a run; merge the rest.
 
     The rows that no check fails become a run of their own; the failing ones stay on the branch of this one.
