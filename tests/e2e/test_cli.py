@@ -266,10 +266,10 @@ def test_status_tells_where_everything_stands(home: Path, stage: Stage, look: Lo
     assert status["main"]["meta_range"]
     assert status["main"]["tested"] is True
     assert status["queue"] == []
-    holes = {hole["run_id"]: hole["state"] for hole in status["holes"]}
-    assert (holes[stage.failed_run], holes[stage.demo.json["runs"]["blamed_run"]]) == ("held", "reverted")
-    assert stage.demo.json["runs"]["good_run"] not in holes
-    assert {"source", "shard", "lo", "hi"} <= set(status["holes"][0])
+    gaps = {gap["run_id"]: gap["state"] for gap in status["gaps"]}
+    assert (gaps[stage.failed_run], gaps[stage.demo.json["runs"]["blamed_run"]]) == ("held", "reverted")
+    assert stage.demo.json["runs"]["good_run"] not in gaps
+    assert {"source", "shard", "lo", "hi"} <= set(status["gaps"][0])
     production = status["production"]
     assert {"active", "weights", "dartifacts", "commits", "settled", "generation", "frozen"} <= set(production)
     assert production["weights"][production["active"]] == 100

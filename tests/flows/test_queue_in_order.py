@@ -56,7 +56,7 @@ def test_run_that_waits_is_told_of_by_status_and_show(world: World) -> None:
     later = world.bring("customers", customer(2))
     world.integrate()
     words = f"waits for {bad.run_id}: in order"
-    assert f"{later.run_id} {words}" in format_status(describe_status(world.stack) | {"machines": None})
+    assert f"{later.run_id} {words}" in format_status(describe_status(world.stack) | {"services": None})
     assert f"why: {words}" in format_record(describe_one(world.stack, later.run_id))
 
 

@@ -53,7 +53,7 @@ def reject(run: str, reason: str, commit: str, output: Output) -> None:
 def _reject_run(stack: Stack, run_id: str, reason: str, actor: str, commit: str, output: Output) -> None:
     done = decide.reject(stack, run_id, reason=reason, actor=actor, commit=commit or None)
     lines = [f"{done.run_id} is rejected"]
-    for gap in documents.describe_holes(stack):
+    for gap in documents.describe_gaps(stack):
         if gap["run_id"] == done.run_id:
             lines += ["its rows are missing from main; ingest them again or accept the gap:"]
             lines += indent([gap["backfill"], gap["accept"]])

@@ -14,5 +14,5 @@ def status(output: Output) -> None:
     with opened(sources=False) as (settings, stack):
         document = documents.describe_status(stack)
         note = read_note(settings.home)
-    document["machines"] = note.to_json() if note else None
+    document["services"] = note.to_json() if note else None
     answer(document, output, lambda: format_status(document))

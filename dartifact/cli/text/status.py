@@ -19,13 +19,13 @@ def format_status(status: Document) -> str:
     """Return where everything stands."""
     sections = {
         "PAUSED": [stop["say"] for stop in status["stops"]],
-        "services": [_format_services(status.get("machines"))],
+        "services": [_format_services(status.get("services"))],
         "main": [_format_main(status["main"])],
         "merge queue": _format_queue(status),
         "staging": _format_staging(status["staging"]),
         "production": _format_production(status["production"]),
         **_format_under_way(status["under_way"]),
-        "gaps": [line for gap in status["holes"] for line in _format_gap(gap)],
+        "gaps": [line for gap in status["gaps"] for line in _format_gap(gap)],
         "backlog": [_format_backlog(backlog) for backlog in status["backlog"]],
         "waivers": [_format_waiver(waiver) for waiver in status["waivers"]],
         "stopped runs": _format_stopped(status["stopped"]),
