@@ -74,7 +74,7 @@ def test_a_gap_is_accepted_by_the_name_of_the_run_or_its_branch(call: Call, ledg
     assert (code, json.loads(out)["window"]["gap_reason"]) == (0, "nobody needs it")
     assert ledger.holes() == ()
     code, _, said = call("accept-gap", run.run_id, "--reason", "again")
-    assert (code, "has left no open hole" in said) == (1, True)
+    assert (code, "has left no open gap" in said) == (1, True)
 
 
 def test_times_are_iso_and_utc_unless_they_name_a_zone() -> None:

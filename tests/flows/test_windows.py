@@ -161,7 +161,7 @@ def test_an_accepted_gap_is_no_hole_any_more_and_only_a_hole_can_be_accepted(wor
         accept_gap(world.stack, failed.run_id, reason=" ", actor="person:test")
     accept_gap(world.stack, failed.run_id, reason="nobody needs it", actor="person:test")
     assert world.stack.ledger.holes() == ()
-    with pytest.raises(errors.UsageError, match="no open hole"):
+    with pytest.raises(errors.UsageError, match="no open gap"):
         accept_gap(world.stack, failed.run_id, reason="again", actor="person:test")
 
 
