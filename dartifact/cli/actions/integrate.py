@@ -9,7 +9,7 @@ import typer
 from dartifact.cli.exit_codes import CHECKS_FAILED
 from dartifact.cli.frame import answer, opened
 from dartifact.cli.options import Output
-from dartifact.cli.text.runs import format_integration
+from dartifact.cli.text.integration import format_integration
 from dartifact.commands.queue import integrate as queue
 
 

@@ -7,7 +7,7 @@ import math
 from dartifact import documents
 from dartifact.cli.frame import answer, opened, print_progress, run_and_report
 from dartifact.cli.options import Output
-from dartifact.cli.text.production import format_promotion
+from dartifact.cli.text.promotion import format_promotion
 from dartifact.commands.production import promote as production
 from dartifact.commands.production.under_way import UnderWay, find_under_way
 from dartifact.commands.stack import Stack

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dartifact import documents
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
-from dartifact.cli.text.production import format_rollback, format_rollback_preview
+from dartifact.cli.text.rollback import format_rollback, format_rollback_preview
 from dartifact.commands.production.rollback import preview_rollback, roll_back
 from dartifact.commands.queue.integrate import integrate
 from dartifact.commands.stack import Stack

@@ -1,4 +1,4 @@
-"""Runs as text: a list of them, what became of an ingest, what the merge queue did."""
+"""Runs as text: a list of them, and what became of those of an ingest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from dartifact.cli.text.lines import cut, indent
 from dartifact.cli.text.tables import render_table
-from dartifact.commands.queue.integrate import Integration
 from dartifact.domain.runs import Phase, Run
 
 _COLUMNS = ("run", "phase", "gate", "rows", "window", "why")
@@ -55,18 +54,3 @@ def format_chunk(run: Run) -> str:
     """Return what became of one run of a backfill."""
     window = f"{run.window.lo:%Y-%m-%d %H:%M:%S}–{run.window.hi:%Y-%m-%d %H:%M:%S}"
     return f"{run.ingestor} {window}: {run.phase.value}, {run.rows or 0:,} rows"
-
-
-def format_integration(done: Integration) -> str:
-    """Return what became of the merge queue."""
-    names = {
-        "merged": done.merged,
-        "reverted": done.reverted,
-        "failed": done.failed,
-        "held": done.held,
-        "waiting, in order": done.waiting,
-    }
-    lines = [f"{outcome}: {', '.join(run_ids)}" for outcome, run_ids in names.items() if run_ids]
-    if done.merged or done.reverted:
-        lines.append("next: dartifact stage")
-    return "\n".join(lines) or "the merge queue is empty"
