@@ -161,7 +161,7 @@ def test_an_accepted_gap_is_no_hole_any_more_and_only_a_hole_can_be_accepted(wor
         accept_gap(world.stack, failed.run_id, reason=" ", actor="person:test")
     accept_gap(world.stack, failed.run_id, reason="nobody needs it", actor="person:test")
     assert world.stack.ledger.holes() == ()
-    with pytest.raises(errors.UsageError, match="no open hole"):
+    with pytest.raises(errors.UsageError, match="no open gap"):
         accept_gap(world.stack, failed.run_id, reason="again", actor="person:test")
 
 
@@ -247,7 +247,7 @@ def test_a_stopped_line_refuses_at_once_and_names_who_stopped_it(world: World) -
     ):
         with pytest.raises(errors.Stopped, match=r"stopped by person:eva at 2021-01-01 .*look at the prices") as caught:
             refused()
-        assert caught.value.hint == "dartifact start-the-line"
+        assert caught.value.hint == "dartifact resume --all"
     assert [each.run_id for each in world.stack.ledger.runs()] == [run.run_id]
     assert start_line(world.stack, actor="person:eva")
     assert world.integrate().merged == [run.run_id]

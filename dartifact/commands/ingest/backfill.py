@@ -65,8 +65,7 @@ def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
         raise errors.UsageError("a gap is accepted for a reason", hint="--reason WHY")
     run = stack.ledger.run(run_id)
     if run_id not in {left_by for _, left_by in stack.ledger.holes()}:
-        raise errors.UsageError(
-            f"{run_id} has left no open hole: its window is {run.window.state}", hint="dartifact status"
-        )
+        raise errors.UsageError(f"{run_id} has left no open gap: its window is {run.window.state}",
+                                hint="dartifact status")  # fmt: skip
     with stack.ledger.write() as tx:
         return tx.windows.accept_gap(run_id, reason, actor)
