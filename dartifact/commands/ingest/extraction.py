@@ -177,7 +177,7 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
     urls = [url for each in earlier for url in _locate_batch(stack, each)]
     if not urls or not table.num_rows:
         return table
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "seen", urls, stack.lake.access)
         connection.register("batch", table)
         known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE seen)").fetchall()}
@@ -192,7 +192,7 @@ def _drop_outdated(stack: Stack, source: Source, table: Any) -> Any:
     urls = locate_known(stack, source)
     if not urls:
         return table
-    with duck.connect(lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "known", urls, lake.access)
         connection.register("batch", table)
         query = select_not_outdated("batch", "known", source.key, source.updated_at)

@@ -56,7 +56,7 @@ def find_deleted(stack: Stack, source: Source, keys: Iterator[list[dict[str, Any
     urls = locate_known(stack, source)
     columns = {name: contract[name] for name in source.key}
     there = build_batch(listed, columns.items(), zone=source.zone)
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         if not urls:
             return build_batch([], contract.items(), zone=source.zone)
         duck.create_view(connection, "known", urls, stack.lake.access)

@@ -113,7 +113,7 @@ def _read_branch(stack: Stack, run: Run) -> Rows:
 
 
 def _read(stack: Stack, ref: str, objects: Sequence[LakeObject]) -> Rows:
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "batch", stack.lake.locate(ref, objects), stack.lake.access)
         return to_rows(connection.execute("SELECT * FROM batch ORDER BY file_row_number").to_arrow_table())
 

@@ -102,7 +102,7 @@ def _split(stack: Stack, run: Run, failures: tuple[Result, ...], owner: str) -> 
     fails = " OR ".join(f"(CASE WHEN _deleted THEN false ELSE {each.condition} END) IS TRUE" for each in failures)
     plain = "SELECT * EXCLUDE (file_row_number)"
     owned = f"{plain} REPLACE ({duck.literal(owner)} AS _run_id)"
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         if not view_batch(stack, connection, run, run.commit or ""):
             raise errors.UsageError(f"there is nothing in {run.folder}", hint=f"dartifact show {run.run_id}")
         try:
