@@ -16,7 +16,7 @@ from dartifact.domain.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from dartifact.commands.diffs.store import StoredDiff
     from dartifact.commands.stack import Stack
-    from dartifact.compare.diff.table import Options
+    from dartifact.compare.diff.plan import Options
 
 DIFFERENT = 2
 
@@ -51,7 +51,7 @@ def diff(
     from dartifact.commands.diffs import files as file_diffs  # noqa: PLC0415
     from dartifact.commands.diffs.cells import write_cells  # noqa: PLC0415
     from dartifact.compare.diff.columns import Tolerance  # noqa: PLC0415
-    from dartifact.compare.diff.table import Options  # noqa: PLC0415
+    from dartifact.compare.diff.plan import Options  # noqa: PLC0415
     from dartifact.settings import read_settings  # noqa: PLC0415
     from dartifact.wiring import open_stack, prepare_home  # noqa: PLC0415
 
