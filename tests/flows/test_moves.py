@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING, Commit
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.queue import integrate as queue
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.protocol import Candidate, MainMoved, MainUntested, RunRefused, build_candidate

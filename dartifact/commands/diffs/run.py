@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from dartifact.adapters.contracts.contracts import key_of
-from dartifact.adapters.lakefs.lake import MAIN, Lake, LakeObject
+from dartifact.adapters.lakefs.lake import MAIN, Lake
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
 from dartifact.commands.diffs.engine import open_engine, spell_options
 from dartifact.commands.diffs.store import DiffStore, StoredDiff

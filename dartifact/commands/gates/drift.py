@@ -9,7 +9,7 @@ from itertools import combinations
 import duckdb
 
 from dartifact.adapters.contracts.drift_file import drift_path, load_drift_rules
-from dartifact.adapters.lakefs.lake import Commit
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.commands.stack import Stack
 from dartifact.compare import current

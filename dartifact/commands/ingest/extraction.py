@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, read_stamp, write_parquet
 from dartifact.commands.ingest.known_rows import KeyLister, find_deleted, is_snapshot_due, locate_known

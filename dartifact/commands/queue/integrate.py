@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.gates import ask_again, check_candidate
 from dartifact.commands.queue import protocol as moves

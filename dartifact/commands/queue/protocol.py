@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.writer import Writer
 from dartifact.commands.stack import Stack, new_operation
 from dartifact.domain import errors
