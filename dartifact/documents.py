@@ -13,6 +13,7 @@ from dartifact.adapters.transform.project_code import digest_code
 from dartifact.commands.gates.failing_rows import find_check, look_at_failing, read_failing_rows
 from dartifact.commands.production.rollback import Rollback
 from dartifact.commands.production.under_way import UnderWay, find_under_way
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging.codes import find_last_good, find_refusal
 from dartifact.commands.stops import describe_stop
@@ -129,12 +130,14 @@ def describe_status(stack: Stack) -> Document:
     waiting = ledger.runs(phases=(Phase.QUEUED,))
     stopped = ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
     pointer = ledger.pointer()
+    main = is_main_tested(ledger, head)
     return {
         "stops": [_stop(each) for each in ledger.stops()],
         "main": {
             "commit": head.commit_id,
             "meta_range": head.meta_range,
-            "tested": not head.parents or ledger.has_green_report(head.meta_range),
+            "tested": main.is_tested,
+            "why": main.why,
         },
         "waiting": [{"run_id": run.run_id, "reasons": list(run.reasons)} for run in reversed(waiting) if run.reasons],
         "queue": [run.run_id for run in waiting] + [f"revert {run.run_id}" for run in ledger.pending_reverts()],

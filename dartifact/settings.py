@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
     SettingsConfigDict,
@@ -19,7 +22,18 @@ from pydantic_settings import (
 from dartifact.domain.errors import UsageError
 from dartifact.domain.people import Role
 
-PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = "DARTIFACT_PROJECT"
+_HOME = "DARTIFACT_HOME"
+_PATHS = ("home", "salesforce_ca_file")
+
+
+class _ProjectFile(PyprojectTomlConfigSettingsSource):
+    """`pyproject.toml`; a path in it is meant from where the file lies."""
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        folder = Path(str(self.toml_file_path)).parent
+        return {name: folder / value if name in _PATHS else value for name, value in values.items()}
 
 
 class Settings(BaseSettings):
@@ -32,8 +46,8 @@ class Settings(BaseSettings):
         pyproject_toml_table_header=("tool", "dartifact"),
     )
 
-    project: Path = Field(PROJECT, description="the folder that holds `checks/` and `dbt/`")
-    home: Path = Field(PROJECT / ".dartifact", description="where the local lake, the ledger and secrets are kept")
+    project: Path = Field(description="the folder of the project: `flows/`, `checks/`, `dbt/`, `prefect.yaml`")
+    home: Path = Field(description="where the local lake, the ledger and secrets are kept")
     repository: str = Field("dartifact", pattern=r"^[a-z0-9][a-z0-9-]{2,62}$", description="the lakeFS repository")
     storage_namespace: str | None = Field(None, description="where a new repository keeps its objects, `s3://...`")
     lake_url: str | None = Field(None, description="a lakeFS server of yours; without it one is started in `home`")
@@ -44,7 +58,7 @@ class Settings(BaseSettings):
     ledger_url: str | None = Field(None, description="SQLAlchemy URL of the ledger; default SQLite in `home`")
     notify_urls: list[SecretStr] = Field([], description="JSON list of Apprise URLs to tell; environment only")
     actor: str = Field("", description="who is recorded for what the CLI does; default the OS user")
-    source_urls: dict[str, str] = Field({}, description='JSON, `{"orders": "https://..."}`; default the demo sources')
+    source_urls: dict[str, str] = Field({}, description='JSON, `{"orders": "https://..."}`: where each source answers')
     salesforce_client_id: str = Field("", description="client id of the connected app that customers are read with")
     salesforce_client_secret: SecretStr = Field(SecretStr(""), description="secret of that app; environment only")
     salesforce_ca_file: Path | None = Field(None, description="certificates to trust there, not the well-known ones")
@@ -80,9 +94,18 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let arguments win over the environment, and that over `pyproject.toml`."""
-        toml = PyprojectTomlConfigSettingsSource(settings_cls, PROJECT / "pyproject.toml")
-        return init_settings, env_settings, toml
+        """Let arguments win over the environment, that over `pyproject.toml`, and that over the project's place.
+
+        Who names a home needs no project: a reader of production, say, has none.
+        """
+        given = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
+        root = Path(given["project"]) if "project" in given else _find_root()
+        if root is None and "home" not in given and not os.environ.get(_HOME):
+            raise _no_project()
+        folder = (root or Path.cwd()).resolve()
+        toml = _ProjectFile(settings_cls, folder / "pyproject.toml")
+        places = InitSettingsSource(settings_cls, {"project": folder, "home": folder / ".dartifact"})
+        return init_settings, env_settings, toml, places
 
     @field_validator("weights")
     @classmethod
@@ -107,8 +130,61 @@ class Settings(BaseSettings):
             return "person:unknown (not proven)"
 
 
+def find_project(start: Path) -> Path | None:
+    """Return the nearest folder, `start` or above, whose `pyproject.toml` has a table `[tool.dartifact]`.
+
+    UsageError: a file on the way is no TOML.
+    """
+    for folder in (start, *start.parents):
+        file = folder / "pyproject.toml"
+        if not file.is_file():
+            continue
+        try:
+            declared = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} cannot be read: {error}") from error
+        if "dartifact" in declared.get("tool", {}):
+            return folder
+    return None
+
+
+def use_project(folder: Path) -> None:
+    """Let this process, and what it starts, work on a project; UsageError where there is none."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", hint="--project names the folder of a project")
+    os.environ[_PROJECT] = str(folder.resolve())
+
+
+def enter_project(project: str) -> dict[str, str]:
+    """Let a flow run stand in its project, wherever its worker was started: a pull step of `prefect.yaml`.
+
+    `project` is where the project was when it was deployed. A worker's, or an image's, variable DARTIFACT_PROJECT says
+    where it lies there; UsageError where it lies nowhere.
+    """
+    named = os.environ.get(_PROJECT)
+    folder = Path(named or project)
+    if not folder.is_dir():
+        raise UsageError(
+            f"the project is not on this machine: there is no folder {folder}",
+            hint=f"set {_PROJECT} for the worker to where it lies",
+        )
+    return {"directory": str(folder.resolve())}
+
+
+def _find_root() -> Path | None:
+    named = os.environ.get(_PROJECT)
+    return Path(named) if named else find_project(Path.cwd())
+
+
+def _no_project() -> UsageError:
+    return UsageError(
+        f"there is no project in {Path.cwd()} or above it: no pyproject.toml has a table [tool.dartifact]",
+        hint="dartifact init, or name one with --project or DARTIFACT_PROJECT",
+    )
+
+
 def read_settings(**given: Any) -> Settings:
-    """Read the settings; UsageError names the variable that is wrong."""
+    """Read the settings; UsageError names the variable that is wrong, or says that there is no project here."""
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -123,9 +199,12 @@ def read_settings(**given: Any) -> Settings:
 
 
 def read_deploy_values() -> dict[str, Any]:
-    """Return what `prefect.yaml` takes from the settings: `ingest_cron` and, where one is set, `image`."""
+    """Return what `prefect.yaml` takes from the settings: `project`, `ingest_cron` and, where one is set, `image`."""
     settings = read_settings()
-    values: dict[str, Any] = {"ingest_cron": write_cron(settings.ingest_seconds)}
+    values: dict[str, Any] = {
+        "project": str(settings.project.resolve()),
+        "ingest_cron": write_cron(settings.ingest_seconds),
+    }
     return values | ({"image": settings.image} if settings.image else {})
 
 

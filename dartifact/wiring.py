@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 
 from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.lakefs.lake import Lake
@@ -18,10 +17,13 @@ from dartifact.adapters.transform.dbt_build import DbtBuilder
 from dartifact.commands.stack import Policy, Stack
 from dartifact.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
 from dartifact.domain.people import hide_values
-from dartifact.domain.sources import Source, SourceAccess, list_personal
+from dartifact.domain.sources import SourceAccess, list_personal
+from dartifact.project import declared_sources
 from dartifact.settings import Settings
 
 Progress = Callable[[str], None]
+StandIn = Callable[[str], AbstractContextManager[SourceAccess]]
+"""Gives access to a dataset whose source has no URL."""
 
 # Nothing listens there: what needs the lake says that it does not answer, what needs the ledger only works.
 _NOWHERE = LakeAccess("http://127.0.0.1:9", "none", "none")
@@ -127,37 +129,24 @@ def open_access(settings: Settings, progress: Progress) -> Iterator[LakeAccess]:
         yield LakeAccess(endpoint.url, key, secret, settings.lake_gateway_only)
 
 
-def load_source(name: str, project: Path) -> ModuleType:
-    """Import the flow file of a source; a source is what has a contract `checks/<name>.yml`."""
-    known = sorted(path.stem for path in (project / "checks").glob("*.yml") if "." not in path.stem)
-    if name not in known:
-        raise UsageError(f"there is no source {name}; known: {', '.join(known) or 'none'}", hint="see checks/")
-    try:
-        module = importlib.import_module(f"flows.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"flows.{name}":
-            raise
-        raise UsageError(f"checks/{name}.yml has no flow file flows/{name}.py") from error
-    return module
-
-
-def declared_sources(project: Path) -> Mapping[str, Source]:
-    """Return all declared sources by name."""
-    names = sorted(path.stem for path in (project / "checks").glob("*.yml") if "." not in path.stem)
-    return {name: load_source(name, project).SOURCE for name in names}
-
-
 @contextmanager
-def open_source(settings: Settings, dataset: str, progress: Progress) -> Iterator[SourceAccess]:
-    """Yield how to reach a source: its setting, else the demo's simulated company, five minutes later each time."""
-    if dataset in settings.source_urls:
-        secret = settings.salesforce_client_secret.get_secret_value()
-        url, ca_file = settings.source_urls[dataset], settings.salesforce_ca_file
-        yield SourceAccess(url, settings.salesforce_client_id, secret, ca_file)
+def open_source(settings: Settings, dataset: str, stand_in: StandIn | None = None) -> Iterator[SourceAccess]:
+    """Yield how to reach a source: its setting, else what stands in for it; UsageError when there is neither."""
+    if dataset not in settings.source_urls:
+        if stand_in is None:
+            raise no_url([dataset])
+        with stand_in(dataset) as access:
+            yield access
         return
-    from dartifact.demo.server import simulated_sources  # noqa: PLC0415  (only where nothing real is set)
+    secret = settings.salesforce_client_secret.get_secret_value()
+    url, ca_file = settings.source_urls[dataset], settings.salesforce_ca_file
+    yield SourceAccess(url, settings.salesforce_client_id, secret, ca_file)
 
-    with simulated_sources(settings.home / "demo" / "company.json") as company:
-        company.advance()
-        progress(f"no URL is set for {dataset} (DARTIFACT_SOURCE_URLS): asking the simulated company")
-        yield company.access(dataset)
+
+def no_url(datasets: Sequence[str]) -> UsageError:
+    """Return the error of sources that nobody has said the place of."""
+    example = json.dumps(dict.fromkeys(datasets, "https://..."))
+    return UsageError(
+        f"no URL is set for {', '.join(datasets)}",
+        hint=f"DARTIFACT_SOURCE_URLS='{example}', or `dartifact demo` for a simulated company",
+    )

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from prefect import flow
+import dartifact as da
 
-from dartifact.adapters.sources.salesforce import SalesforceSource
-from dartifact.domain.sources import Ingestor, Source, SourceAccess
-from dartifact.stations.runner import Ended, ends_in_words, run_ingest
-
-SOURCE = Source(
+SOURCE = da.Source(
     name="customers",
     key=("customer_id",),
-    ingestors=(Ingestor("dana"),),
+    ingestors=(da.Ingestor("dana"),),
     start=datetime(2021, 1, 1, tzinfo=UTC),
     overlap=timedelta(seconds=30),
     personal=("name", "email"),
@@ -31,13 +27,9 @@ FIELDS = {
 }
 
 
-def extract(access: SourceAccess) -> SalesforceSource:
+def extract(access: da.SourceAccess) -> da.SalesforceSource:
     """Return what reads the customers."""
-    return SalesforceSource(access, OBJECT, FIELDS)
+    return da.SalesforceSource(access, OBJECT, FIELDS)
 
 
-@flow(name="ingest customers", flow_run_name="customers-{ingestor}", log_prints=True)
-@ends_in_words
-def ingest_customers(ingestor: str = "dana") -> Ended:
-    """Bring the next window of customers to the merge queue."""
-    return run_ingest(SOURCE, extract, ingestor)
+ingest_customers = da.ingest_flow(SOURCE, extract)

@@ -13,8 +13,10 @@ from dartifact.commands.production.approvals import find_approvals, find_authors
 from dartifact.commands.production.promote import choose_promotion, plan_promotion
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.domain.dartifacts import WAITING
 from dartifact.domain.errors import UsageError
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import HAND
 from dartifact.local.services import answers
@@ -39,11 +41,7 @@ def read_now() -> dict[str, Any]:
     """Return what a wall shows: what runs, what waits, what failed, `main`, staging, production, each ingestor."""
     ledger = open_ledger()
     stopped = ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20)
-    advanced, untested = (
-        next(iter(ledger.events(type=each, most=1)), None) for each in ("MainAdvanced", "MainUntested")
-    )
-    repaired = next(iter(ledger.events(type="MainRepaired", most=1)), None)
-    is_tested = untested is None or (repaired is not None and repaired.sequence > untested.sequence)
+    main = is_main_tested(ledger)
     pointer = ledger.pointer()
     newest = next(iter(ledger.dartifacts(most=1)), None)
     names = [ingestor.name for source in read_sources().values() for ingestor in source.ingestors]
@@ -53,7 +51,7 @@ def read_now() -> dict[str, Any]:
         "queue": len(ledger.runs(phases=(Phase.QUEUED,))) + len(ledger.pending_reverts()),
         "stopped": _describe_runs(stopped),
         "counts": count_phases(),
-        "main": {"at": advanced.at.isoformat() if advanced else None, "tested": is_tested},
+        "main": {"at": main.since.isoformat() if main.since else None, "tested": main.is_tested, "why": main.why},
         "staging": documents.describe_dartifact(newest) if newest else None,
         "production": read_production(),
         "data_of": ledger.dartifact(pointer.live).created_at.isoformat() if pointer.live else None,
@@ -265,7 +263,7 @@ def read_approvals(dartifact: str) -> dict[str, Any]:
 
 def find_in_prefect(run: Mapping[str, Any]) -> str:
     """Return the page of the flow run that brought a run, empty where Prefect had no part or is not known to be up."""
-    noted = [each["payload"]["flow_run"] for each in run["events"] if each["type"] == "FlowRunNoted"]
+    noted = [each["payload"]["flow_run"] for each in run["events"] if each["type"] == EventType.FLOW_RUN_NOTED]
     pages = os.environ.get("PREFECT_UI_URL") or find_prefect().removesuffix("/api")
     return f"{pages}/runs/flow-run/{noted[-1]}" if noted and pages else ""
 

@@ -19,6 +19,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain.errors import ChecksErrored, DartifactError, ServerUnavailable
 from dartifact.domain.sources import Source
 from dartifact.local.note import read_note
+from dartifact.project import declared_sources
 from dartifact.settings import read_settings
 from ui.people import who
 
@@ -65,9 +66,7 @@ def find_prefect() -> str:
 @st.cache_resource(show_spinner=False)
 def read_sources() -> Mapping[str, Source]:
     """Return the declared sources."""
-    from dartifact import wiring  # noqa: PLC0415
-
-    return wiring.declared_sources(read_settings().project)
+    return declared_sources(read_settings().project)
 
 
 @st.cache_resource(show_spinner="opening the lake")

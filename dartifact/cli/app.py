@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -11,9 +12,11 @@ from typer.exceptions import TyperException
 from dartifact.cli import checks as cli_checks
 from dartifact.cli import decisions as cli_decisions
 from dartifact.cli import diff as cli_diff
+from dartifact.cli import project as cli_project
 from dartifact.cli import runs as cli_runs
 from dartifact.cli import windows as cli_windows
 from dartifact.cli.frame import EXIT_CODES, Output, OutputOption, answer, end_by_phase, exit_code, opened, say
+from dartifact.cli.simulated import find_service, find_stand_in
 from dartifact.domain import errors
 
 __all__ = ["EXIT_CODES", "app", "exit_code", "main"]
@@ -42,8 +45,15 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="print the version and end")
     ] = False,
+    project: Annotated[
+        Path | None, typer.Option("--project", help="folder of the project; default the nearest one upward")
+    ] = None,
 ) -> None:
     """Deliver data the way good teams deliver software: branches, gates, staging, blue/green, instant rollback."""
+    if project is not None:
+        from dartifact.settings import use_project  # noqa: PLC0415
+
+        use_project(project)
 
 
 def main() -> None:
@@ -73,7 +83,7 @@ def _tell_fault(error: errors.DartifactError) -> None:
         print(f"      try: {error.hint}", file=sys.stderr)
 
 
-for verbs in (cli_windows, cli_runs, cli_decisions, cli_checks):
+for verbs in (cli_project, cli_windows, cli_runs, cli_decisions, cli_checks):
     verbs.add_verbs(app)
 
 
@@ -112,7 +122,10 @@ def up(
     from dartifact.up import run as machines  # noqa: PLC0415
 
     settings = read_settings(**({"ingest_seconds": every} if every is not None else {}))
-    (machines.run_detached if detach else machines.run_up)(settings, say)
+    if detach:
+        machines.run_detached(settings, say)
+    else:
+        machines.run_up(settings, say, find_service(settings.home.resolve()))
 
 
 @app.command()
@@ -134,8 +147,9 @@ def ingest(
     from dartifact import documents  # noqa: PLC0415
     from dartifact.cli import words as cli_words  # noqa: PLC0415
     from dartifact.commands.ingest.ingest import ingest as bring  # noqa: PLC0415
+    from dartifact.project import load_source  # noqa: PLC0415
     from dartifact.settings import read_settings  # noqa: PLC0415
-    from dartifact.wiring import load_source, open_source, open_stack, telling  # noqa: PLC0415
+    from dartifact.wiring import open_source, open_stack, telling  # noqa: PLC0415
 
     settings = read_settings()
     module = load_source(source, settings.project)
@@ -145,7 +159,7 @@ def ingest(
         raise errors.UsageError(f"{source} has no ingestor {ingestor}; it has {', '.join(names)}")
     with (
         open_stack(settings, say) as stack,
-        open_source(settings, source, say) as access,
+        open_source(settings, source, find_stand_in(settings.home)) as access,
         telling(settings, stack, say),
     ):
         runs = bring(stack, module.SOURCE, module.extract(access), ingestor, actor=f"ingestor:{ingestor}", say=say)
@@ -252,8 +266,9 @@ def rollback(
     from dartifact.cli import words as cli_words  # noqa: PLC0415
     from dartifact.commands.production import rollback as command  # noqa: PLC0415
     from dartifact.commands.queue import integrate as queue  # noqa: PLC0415
+    from dartifact.project import declared_sources  # noqa: PLC0415
     from dartifact.settings import read_settings  # noqa: PLC0415
-    from dartifact.wiring import declared_sources, open_stack_surely  # noqa: PLC0415
+    from dartifact.wiring import open_stack_surely  # noqa: PLC0415
 
     guilty = tuple(blame or ("unknown",))
     if preview:
@@ -368,8 +383,9 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
     from dartifact.commands.upkeep.doctor import Orchestrator, examine  # noqa: PLC0415
     from dartifact.local.note import read_note  # noqa: PLC0415
     from dartifact.local.prefect_api import POOL, find_pool  # noqa: PLC0415
+    from dartifact.project import declared_sources  # noqa: PLC0415
     from dartifact.settings import read_settings  # noqa: PLC0415
-    from dartifact.wiring import declared_sources, open_access, prepare_home  # noqa: PLC0415
+    from dartifact.wiring import open_access, prepare_home  # noqa: PLC0415
 
     settings = read_settings()
     prepare_home(settings.home)

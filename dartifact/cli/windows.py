@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dartifact.cli.frame import Output, OutputOption, answer, end_by_phase, opened, say
+from dartifact.cli.simulated import find_stand_in
 from dartifact.domain import errors
 
 ReasonOption = Annotated[str, typer.Option(help="why; kept in the ledger")]
@@ -44,8 +45,9 @@ def backfill(
     from dartifact import documents  # noqa: PLC0415
     from dartifact.cli import words as cli_words  # noqa: PLC0415
     from dartifact.commands.ingest.backfill import backfill as bring  # noqa: PLC0415
+    from dartifact.project import load_source  # noqa: PLC0415
     from dartifact.settings import read_settings  # noqa: PLC0415
-    from dartifact.wiring import load_source, open_source, open_stack, telling  # noqa: PLC0415
+    from dartifact.wiring import open_source, open_stack, telling  # noqa: PLC0415
 
     first, last = read_time(lo), read_time(to)
     settings = read_settings()
@@ -56,7 +58,7 @@ def backfill(
     chosen = [ingestor] if ingestor else names
     with (
         open_stack(settings, say) as stack,
-        open_source(settings, source, say) as access,
+        open_source(settings, source, find_stand_in(settings.home)) as access,
         telling(settings, stack, say),
     ):
         runs = bring(stack, module.SOURCE, module.extract(access), chosen, first, last, actor=settings.person,

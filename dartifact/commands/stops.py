@@ -6,6 +6,7 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Stop
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 
 LINE = "the line"
 
@@ -14,26 +15,26 @@ def pause(stack: Stack, ingestor: str, *, reason: str, actor: str) -> None:
     """Let an ingestor bring nothing until it is resumed."""
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
-        tx.stops.add(ingestor, reason, "IngestorPaused", actor)
+        tx.stops.add(ingestor, reason, EventType.INGESTOR_PAUSED, actor)
 
 
 def resume(stack: Stack, ingestor: str, *, actor: str) -> bool:
     """Let a paused ingestor go on; False when it was not paused."""
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
-        return tx.stops.remove(ingestor, "IngestorResumed", actor)
+        return tx.stops.remove(ingestor, EventType.INGESTOR_RESUMED, actor)
 
 
 def stop_line(stack: Stack, *, reason: str, actor: str) -> None:
     """Refuse ingest, integrate, stage and promote from now on; what runs already ends normally."""
     with stack.ledger.write() as tx:
-        tx.stops.add(LINE, reason, "LineStopped", actor)
+        tx.stops.add(LINE, reason, EventType.LINE_STOPPED, actor)
 
 
 def start_line(stack: Stack, *, actor: str) -> bool:
     """Let the line go on; False when it was not stopped."""
     with stack.ledger.write() as tx:
-        return tx.stops.remove(LINE, "LineStarted", actor)
+        return tx.stops.remove(LINE, EventType.LINE_STARTED, actor)
 
 
 def refuse_while_stopped(ledger: Ledger, ingestor: str | None = None) -> None:

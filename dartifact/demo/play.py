@@ -13,15 +13,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from dartifact.commands.stack import hold_lease
+from dartifact.demo import chapters
 from dartifact.demo.history import History
 from dartifact.demo.prefect_road import PrefectRoad
 from dartifact.demo.road import DirectRoad
 from dartifact.demo.server import simulated_sources
+from dartifact.demo.stand_in import CompanyService, company_file
 from dartifact.demo.story import INGESTORS, Story, first_state
 from dartifact.local.services import Stopped
+from dartifact.project import load_source
 from dartifact.settings import Settings
 from dartifact.up.run import EventTail, machines_up, tell_parts
-from dartifact.wiring import load_source, open_stack
+from dartifact.wiring import open_stack
 
 T = TypeVar("T")
 
@@ -65,12 +68,12 @@ def play_once(settings: Settings, orders_per_tick: int, *, as_json: bool) -> Sto
         progress = lambda line: console.print(f"[dim]{escape(line)}[/dim]", highlight=False)  # noqa: E731
         stack = owned.enter_context(open_stack(settings, progress))
         owned.enter_context(hold_lease(stack.ledger, "demo"))
-        state_file = settings.home / "demo" / "company.json"
+        state_file = company_file(settings.home)
         initial = None if state_file.exists() else first_state(orders_per_tick)
         company = owned.enter_context(simulated_sources(state_file, initial=initial))
         modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
         story = Story(stack, company, narrator, DirectRoad(stack, company, modules, narrator.step))
-        story.play()
+        chapters.play(story)
     if as_json:
         print(json.dumps(describe(story), indent=2))
         sys.stdout.flush()
@@ -89,22 +92,22 @@ def play_on(settings: Settings, orders_per_tick: int) -> Story | None:
     progress = lambda line: console.print(escape(line), style="dim", highlight=False, soft_wrap=True)  # noqa: E731
     console.print("[bold]dartifact[/bold]: the story, through Prefect's deployments, a worker and a real lakeFS server")
     played: list[Story] = []
+    service = CompanyService(settings.home.resolve(), first_state(orders_per_tick))
     try:
         with (
-            machines_up(settings, progress, advances=False, initial=first_state(orders_per_tick)) as machines,
+            machines_up(settings, progress, service, advances=False) as machines,
             open_stack(settings, progress) as stack,
         ):
-            assert machines.company
             console.print(tell_parts(machines.launcher.announce("ready")), highlight=False)
             tail = EventTail(stack.ledger)
             road = PrefectRoad(stack, machines.api, narrator.step, machines.launcher.stopping)
-            story = Story(stack, machines.company, narrator, road)
+            story = Story(stack, service.company, narrator, road)
             modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
-            history = History(stack, machines.company, modules, INGESTORS, narrator.pass_by)
+            history = History(stack, service.company, modules, INGESTORS, narrator.pass_by)
 
             def play() -> None:
                 history.play()
-                story.play()
+                chapters.play(story)
 
             playing = InThread(play)
 

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import gcd
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from dartifact.domain.errors import UsageError
-
-if TYPE_CHECKING:
-    from dartifact.demo.company import CompanyState
 
 TICK = timedelta(minutes=5)
 DATASETS = ("orders", "customers")
@@ -45,6 +42,28 @@ _DOUBLES = 100_000
 _LONGEST_DOUBLE = 6  # ticks until somebody notices
 
 Row = dict[str, Any]
+
+
+class Sizes(Protocol):
+    """What the records of a company depend on."""
+
+    @property
+    def seed(self) -> int:
+        """Return what all chance comes from."""
+
+    @property
+    def start(self) -> datetime:
+        """Return when the first tick begins."""
+
+    @property
+    def orders_per_tick(self) -> int:
+        """Return how many orders are placed in a tick."""
+
+    @property
+    def customers(self) -> int:
+        """Return how many customers there are at the start."""
+
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -116,7 +135,7 @@ def _place(seed: int, start: datetime, count: int, population: int, tick: int) -
     )
 
 
-def list_orders(state: CompanyState, tick: int) -> list[Row]:
+def list_orders(state: Sizes, tick: int) -> list[Row]:
     """Return the orders placed in a tick and the steps that earlier ones take in it."""
     parts: list[tuple[Ints, ...]] = []
     for age in range(min(_MAX_AGE, tick - 1) + 1):
@@ -143,7 +162,7 @@ def list_orders(state: CompanyState, tick: int) -> list[Row]:
     return [dict(zip(COLUMNS["orders"], values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def list_customers(state: CompanyState, tick: int) -> list[Row]:
+def list_customers(state: Sizes, tick: int) -> list[Row]:
     """Return the customers that appear or change in a tick; (number, version) alone tell what a customer is like."""
     population = state.customers
     if tick == 1:
@@ -161,7 +180,7 @@ def list_customers(state: CompanyState, tick: int) -> list[Row]:
     return _describe(state.seed, index, version, _micros(state.start, tick) + offsets)
 
 
-def list_double_entries(state: CompanyState, tick: int) -> list[tuple[Row, bool]]:
+def list_double_entries(state: Sizes, tick: int) -> list[tuple[Row, bool]]:
     """Return the customers that somebody enters a second time in a tick, and, with True, those that are deleted again.
 
     About every third tick brings one; it is noticed and deleted within half an hour. No order ever names one.

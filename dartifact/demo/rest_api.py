@@ -7,20 +7,18 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from zlib import crc32
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dartifact.demo.company import Company, CompanyState
+from dartifact.demo.company_site import CompanySite
 from dartifact.demo.controls import Control, Outage
 from dartifact.demo.records import DATASETS, KEYS, stamp
 from dartifact.demo.web import Handler
 from dartifact.domain.errors import UsageError
-
-if TYPE_CHECKING:
-    from dartifact.demo.server import SimulatedSources  # noqa: F401
 
 MAX_LIMIT = 10_000
 
@@ -108,7 +106,7 @@ def _read_shard_lines(state: CompanyState, dataset: str, tick: int, shard: int, 
     return _Lines([lines.stamps[i] for i in mine], [lines.rows[i] for i in mine], [lines.keys[i] for i in mine])
 
 
-class RestHandler(Handler["SimulatedSources"]):
+class RestHandler(Handler[CompanySite]):
     """Answers `/orders`, `/customers`, `/clock` and `POST /control`."""
 
     def do_GET(self) -> None:

@@ -16,19 +16,17 @@ from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dartifact.demo.certificates import open_tls
 from dartifact.demo.company import Company, CompanyState
+from dartifact.demo.company_site import CompanySite
 from dartifact.demo.controls import Outage
 from dartifact.demo.faults import FaultKind
 from dartifact.demo.records import Row
 from dartifact.demo.soql import Query, Record, Refused, parse_query
 from dartifact.demo.web import HOST, Handler, Server
-
-if TYPE_CHECKING:
-    from dartifact.demo.server import SimulatedSources
 
 OBJECT = "Customer__c"
 STAMP = "SystemModstamp"
@@ -59,7 +57,7 @@ class SimulatedSalesforce:
     Outages are those of customers. `before_query` is called before each page, for tests that change things there.
     """
 
-    def __init__(self, sources: SimulatedSources, folder: Path) -> None:
+    def __init__(self, sources: CompanySite, folder: Path) -> None:
         tls, self.ca_file = open_tls(folder, HOST)
         self._sources = sources
         self._lock = threading.Lock()

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import FOLDERS
 from dartifact.commands.production.promote import resolve
+from dartifact.demo.story import Story
 from dartifact.domain.runs import Phase, run_folder
 
-if TYPE_CHECKING:
-    from dartifact.demo.story import Story
-
 _MART = Path("dbt/models/marts/customer_statistics.sql")
-_JOIN = ("left join {{ ref('stg_customers') }} as customers on customers.customer_id = orders.customer_id",
-         "join {{ ref('stg_customers') }} as customers on customers.customer_id = orders.status")  # fmt: skip
+_JOIN = (
+    "left join {{ ref('stg_customers') }} as customers on customers.customer_id = orders.customer_id",
+    "join {{ ref('stg_customers') }} as customers on customers.customer_id = orders.status",
+)
 
 
 def play_staging(story: Story) -> None:
@@ -78,8 +77,10 @@ def _break_data(story: Story) -> None:
     story.narrator.say(f"{guilty.run_id} is taken out of main by policy; the others stay.")
     left = story.stack.ledger.run(guilty.run_id)
     gone = not story.stack.lake.list_objects(f"{MAIN}@", run_folder(guilty.source, guilty.run_id))
-    story.expect("it is reverted, and its branch is there to look at",
-                 left.phase is Phase.REVERTED and gone and story.stack.lake.has_branch(guilty.branch))  # fmt: skip
+    story.expect(
+        "it is reverted, and its branch is there to look at",
+        left.phase is Phase.REVERTED and gone and story.stack.lake.has_branch(guilty.branch),
+    )
     others = {run.run_id for run in runs} - {guilty.run_id}
     story.expect("the other data flows past", others <= set(dartifact.runs) and guilty.run_id not in dartifact.runs)
     shown = resolve(story.stack).dartifact

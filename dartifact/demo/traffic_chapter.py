@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from dartifact.commands.production.promote import resolve
+from dartifact.demo.story import Story
 from dartifact.domain.plans import LivePointer, choose_slot
-
-if TYPE_CHECKING:
-    from dartifact.demo.story import Story
 
 _CONSUMERS = tuple(f"dashboard-{number}" for number in range(1, 101))
 _WATCHED = ("SlotPublished", "SlotSmoked", "TrafficShifted", "ProductionSettled")
@@ -33,11 +30,15 @@ def play_blue_green(story: Story) -> None:
     readers = [{name for name in _CONSUMERS if choose_slot(each, name) == before.idle} for each in pointers]
     shares = ", then ".join(str(len(each)) for each in readers)
     story.narrator.say(f"  Of {len(_CONSUMERS)} dashboards {shares} read it.")
-    story.expect("traffic moves slowly, and nobody is sent back",
-                 len(readers) > 1 and all(fewer < more for fewer, more in pairwise(readers))
-                 and len(readers[-1]) == len(_CONSUMERS))  # fmt: skip
+    story.expect(
+        "traffic moves slowly, and nobody is sent back",
+        len(readers) > 1
+        and all(fewer < more for fewer, more in pairwise(readers))
+        and len(readers[-1]) == len(_CONSUMERS),
+    )
     waited = order[-1:] == ["ProductionSettled"] and {each.active for each in pointers} == {before.active}
     story.expect("plain readers of production follow at the end", waited)
     now = resolve(story.stack)
-    story.expect(f"production shows it on {before.idle}",
-                 (now.dartifact, now.slot) == (dartifact.dartifact_id, before.idle))  # fmt: skip
+    story.expect(
+        f"production shows it on {before.idle}", (now.dartifact, now.slot) == (dartifact.dartifact_id, before.idle)
+    )

@@ -15,6 +15,11 @@ HAND = "hand"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+def is_name(text: str) -> bool:
+    """Say whether a source or an ingestor can be called so."""
+    return bool(_NAME.fullmatch(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """`column` of the declaring dataset must name an existing `key` of `dataset`."""
@@ -84,7 +89,7 @@ class Source:
         if HAND in names:
             raise ValueError(f"source {self.name!r}: the name {HAND!r} is kept for changes made by hand")
         for name in names:
-            if not _NAME.fullmatch(name):
+            if not is_name(name):
                 raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")
 
     def shard(self, ingestor: str) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import yaml
 
 from dartifact.domain.errors import ServerUnavailable
 from dartifact.local.lakefs_files import last_lines
@@ -88,9 +89,10 @@ class PrefectParts:
         """Deploy `prefect.yaml`, and have runs marked as Crashed that have lost their process."""
         api.make_automation(json.loads(_ZOMBIES.read_text(encoding="utf-8")))
         self._run("--no-prompt", "deploy", "--all")
-        missing = {"ingest", "station"} - {tag for each in api.deployments().values() for tag in each["tags"]}
-        if missing:  # it says what it refuses, and ends with 0
-            raise self._refused("prefect deploy --all", "did not deploy everything")
+        declared = yaml.safe_load((self.project / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+        if missing := {each["name"] for each in declared} - set(api.deployments()):
+            # it says what it refuses, and ends with 0
+            raise self._refused("prefect deploy --all", f"did not deploy {', '.join(sorted(missing))}")
 
     def _run(self, *arguments: str) -> None:
         with self._deploy_log.open("ab") as log:

@@ -51,6 +51,16 @@ class Service(Protocol):
         """Stop it; nothing when it does not run."""
 
 
+class SourceService(Service, Protocol):
+    """Stands in for the sources that have no URL, and lives as long as the launcher."""
+
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings that lead flow runs to it, where `given` names no other URL."""
+
+    def advance(self) -> None:
+        """Let time pass for it."""
+
+
 @dataclass
 class ChildService:
     """A child process that is well once its health URL answers 200; what it prints goes to its log."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import httpx
-from prefect import runtime, task
+from prefect import Flow, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -116,13 +116,29 @@ def leave_artifact(key: str, title: str, lines: Sequence[str]) -> None:
         say(f"the artifact could not be kept ({type(error).__name__})")
 
 
+def ingest_flow(source: Source, extract: Callable[[SourceAccess], Extractor]) -> Flow[[str], Ended]:
+    """Return the flow that ingests a source; each deployment of it names an ingestor, by default the first.
+
+    `extract` is given how to reach the source and returns what reads it.
+    """
+    first = source.ingestors[0].name
+
+    @flow(name=f"ingest {source.name}", flow_run_name=f"{source.name}-{{ingestor}}", log_prints=True)
+    @ends_in_words
+    def ingest_source(ingestor: str = first) -> Ended:
+        return run_ingest(source, extract, ingestor)
+
+    ingest_source.__doc__ = f"Bring the next window of {source.name} to the merge queue."
+    return ingest_source
+
+
 def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ingestor: str) -> Ended:
     """Run one pass of an ingestor inside a flow, and start `integrate` for what is queued."""
     names = [each.name for each in source.ingestors]
     if ingestor not in names:
         raise errors.UsageError(f"{source.name} has no ingestor {ingestor}; it has {', '.join(names)}")
     settings = read_settings()
-    with open_source(settings, source.name, say) as access, open_stack(settings, say) as stack:
+    with open_source(settings, source.name) as access, open_stack(settings, say) as stack:
         runs = ingest(stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", run=run_as_task, say=say)
         for each in runs:
             leave_artifact(each.run_id, f"{each.run_id}: {each.phase}", describe_run(stack, each))

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
-from dartifact.demo.company import CompanyState
-from dartifact.demo.records import DATASETS
-from dartifact.demo.server import SimulatedSources, simulated_sources
 from dartifact.domain.errors import ServerUnavailable
 from dartifact.local import lakefs_files
+from dartifact.local.browser_ui import find_app, make_ui
 from dartifact.local.guard import end_processes, find_marked
-from dartifact.local.lakefs_server import choose_port
 from dartifact.local.launcher import Launcher
 from dartifact.local.note import Note
 from dartifact.local.prefect_api import PrefectApi
 from dartifact.local.prefect_parts import PrefectParts, flow_run_of, make_parts
-from dartifact.local.services import ChildService
-from dartifact.settings import Settings, write_cron
-from dartifact.wiring import open_access
+from dartifact.local.services import SourceService
+from dartifact.project import list_source_names
+from dartifact.settings import Settings
+from dartifact.wiring import no_url, open_access
 
 Progress = Callable[[str], None]
 
@@ -76,60 +71,28 @@ class LakeService:
 
 
 @dataclass
-class CompanyService:
-    """The simulated company, in a thread of the launcher."""
-
-    state_file: Path
-    initial: CompanyState | None = None
-    name: str = "simulated company"
-    pid: int = 0
-    log: str = ""
-    company: SimulatedSources | None = None
-    _running: ExitStack = field(default_factory=ExitStack)
-
-    @property
-    def where(self) -> str:
-        """Return its URL."""
-        return self.company.url if self.company else ""
-
-    def start(self) -> None:
-        """Serve it."""
-        initial = None if self.state_file.exists() else self.initial
-        self.company = self._running.enter_context(simulated_sources(self.state_file, initial=initial))
-
-    def find_fault(self) -> str:
-        """It lives and dies with the launcher."""
-        return ""
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._running.close()
-
-
-@dataclass
 class Machines:
-    """What runs: `company` is None where all sources have URLs; `advances` lets its clock move with real time."""
+    """What runs: `stand_in` serves the sources without a URL; `advances` lets its clock move with real time."""
 
     settings: Settings
     launcher: Launcher
     progress: Progress
-    company: SimulatedSources | None = None
+    stand_in: SourceService | None = None
     advances: bool = True
     parts: PrefectParts = field(init=False)
     api: PrefectApi = field(init=False)
 
-    def bring_up(self, initial: CompanyState | None = None) -> Note:
+    def bring_up(self) -> Note:
         """Start everything in order; ServerUnavailable names the log of what did not start."""
-        write_cron(self.settings.ingest_seconds)
-        home, env = self.settings.home.resolve(), {"DARTIFACT_HOME": str(self.settings.home.resolve())}
-        env["DARTIFACT_INGEST_SECONDS"] = str(self.settings.ingest_seconds)
-        unset = [each for each in DATASETS if each not in self.settings.source_urls]
-        if unset:
-            service = CompanyService(home / "demo" / "company.json", initial)
-            self.launcher.start(service)
-            self.company = service.company
-            assert self.company
-            env |= _name_sources(self.company, self.settings.source_urls)
+        home = self.settings.home.resolve()
+        env = {
+            "DARTIFACT_PROJECT": str(self.settings.project.resolve()),
+            "DARTIFACT_HOME": str(home),
+            "DARTIFACT_INGEST_SECONDS": str(self.settings.ingest_seconds),
+        }
+        if self.stand_in is not None:
+            self.launcher.start(self.stand_in)
+            env |= self.stand_in.environment(self.settings.source_urls)
         self.parts = make_parts(home, self.settings.project, env, self.launcher.stopping.is_set, limit=LIMIT)
         self.launcher.api_url = self.parts.api_url
         self.launcher.on_end, self.launcher.on_restart = self._clear_up, self._tell_restart
@@ -150,7 +113,7 @@ class Machines:
     def run(self, tell: Callable[[], None]) -> None:
         """Keep everything running until told to stop; `tell` is called every half second."""
         every = [(0.5, tell), (_RECONCILE_SECONDS, self.reconcile)]
-        if self.company is not None:
+        if self.stand_in is not None:
             every.append((float(self.settings.ingest_seconds), self._advance))
         self.launcher.watch(every)
 
@@ -182,38 +145,25 @@ class Machines:
         self.schedule(on=self.advances)
 
     def schedule(self, *, on: bool) -> None:
-        """Let the company's time and the schedules go on, or hold them; what is started by hand runs all the same."""
+        """Let the sources' time and the schedules go on, or hold them; what is started by hand runs all the same."""
         self.advances = on
         for each in self.api.deployments().values():
             if bool(each["paused"]) is on:
                 self.api.pause(each["id"], paused=not on)
 
     def _start_ui(self) -> None:
-        app = self.settings.project / "ui" / "app.py"
-        if not app.is_file() or importlib.util.find_spec("streamlit") is None:
+        app = find_app(self.settings.project)
+        if app is None or importlib.util.find_spec("streamlit") is None:
             self.progress("the browser UI is not installed: going on without it")
             return
-        port = choose_port()
-        flags = ["--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"]
-        flags += ["--browser.gatherUsageStats=false", "--client.toolbarMode=minimal"]
-        base = os.environ.get("STREAMLIT_SERVER_BASE_URL_PATH", "").strip("/")
-        url = f"http://127.0.0.1:{port}" + (f"/{base}" if base else "")
+        env = {**self.parts.env, "PREFECT_API_URL": self.parts.api_url}
         self.launcher.start(
-            ChildService(
-                "UI",
-                [sys.executable, "-m", "streamlit", "run", str(app), *flags],
-                {**os.environ, **self.parts.env, "PREFECT_API_URL": self.parts.api_url},
-                self.settings.project,
-                self.parts.home / "logs" / "ui.log",
-                f"{url}/_stcore/health",
-                url,
-                self.launcher.stopping.is_set,
-            )
+            make_ui(app, self.settings.project, env, self.parts.home / "logs" / "ui.log", self.launcher.stopping.is_set)
         )
 
     def _advance(self) -> None:
-        if self.company is not None and self.advances:
-            self.company.advance()
+        if self.stand_in is not None and self.advances:
+            self.stand_in.advance()
 
     def _alive(self) -> set[str]:
         return {run for run in (flow_run_of(each) for each in self._marked()) if run}
@@ -236,23 +186,16 @@ class Machines:
         self.reconcile()
 
 
-def _name_sources(company: SimulatedSources, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that lead flow runs to the company where nothing else is set."""
-    reached = {each: company.access(each) for each in DATASETS if each not in given}
-    env = {"DARTIFACT_SOURCE_URLS": json.dumps({each: access.url for each, access in reached.items()} | dict(given))}
-    for access in reached.values():
-        if access.client_id:
-            env["DARTIFACT_SALESFORCE_CLIENT_ID"] = access.client_id
-            env["DARTIFACT_SALESFORCE_CLIENT_SECRET"] = access.client_secret
-        if access.ca_file:
-            env["DARTIFACT_SALESFORCE_CA_FILE"] = str(access.ca_file)
-    return env
+def require_urls(settings: Settings) -> None:
+    """Raise UsageError unless each source of the project has a URL."""
+    if unset := [name for name in list_source_names(settings.project) if name not in settings.source_urls]:
+        raise no_url(unset)
 
 
 def _digest_deployments(settings: Settings) -> str:
     """Digest all that `prefect deploy` reads: the file, the flows it names, the settings in it."""
     files = [settings.project / "prefect.yaml", *sorted((settings.project / "flows").glob("*.py"))]
-    digest = hashlib.sha256(f"{settings.ingest_seconds} {settings.image}".encode())
+    digest = hashlib.sha256(f"{settings.project.resolve()} {settings.ingest_seconds} {settings.image}".encode())
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()

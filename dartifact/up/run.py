@@ -15,15 +15,14 @@ import psutil
 
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
-from dartifact.demo.company import CompanyState
 from dartifact.domain.errors import Locked, ServerUnavailable, UsageError
 from dartifact.local.lakefs_endpoint import is_alive
 from dartifact.local.lakefs_files import last_lines
 from dartifact.local.launcher import launching
 from dartifact.local.note import Note, find_launcher, read_note
-from dartifact.local.services import Stopped
-from dartifact.settings import Settings
-from dartifact.up.machines import Machines
+from dartifact.local.services import SourceService, Stopped
+from dartifact.settings import Settings, write_cron
+from dartifact.up.machines import Machines, require_urls
 from dartifact.wiring import prepare_home
 
 Progress = Callable[[str], None]
@@ -96,25 +95,29 @@ def tell_parts(note: Note) -> str:
 
 @contextmanager
 def machines_up(
-    settings: Settings, progress: Progress, *, advances: bool = True, initial: CompanyState | None = None
+    settings: Settings, progress: Progress, stand_in: SourceService | None = None, *, advances: bool = True
 ) -> Iterator[Machines]:
     """Bring the machines of the home up and yield them; when the block is left they are down again.
 
-    Locked when they are up already, ServerUnavailable when something cannot be started, Stopped when told to stop.
+    `stand_in` serves the sources without a URL; UsageError where there are some and nothing stands in. Locked when the
+    machines are up already, ServerUnavailable when something cannot be started, Stopped when told to stop.
     """
+    write_cron(settings.ingest_seconds)
+    if stand_in is None:
+        require_urls(settings)
     prepare_home(settings.home)
     with launching(settings.home, progress) as launcher:
-        machines = Machines(settings, launcher, progress, advances=advances)
-        machines.bring_up(initial)
+        machines = Machines(settings, launcher, progress, stand_in, advances)
+        machines.bring_up()
         yield machines
         progress("stopping")
 
 
-def run_up(settings: Settings, progress: Progress) -> None:
+def run_up(settings: Settings, progress: Progress, stand_in: SourceService | None = None) -> None:
     """Bring the machines up and watch them until told to stop."""
     started = time.monotonic()
     try:
-        with machines_up(settings, progress) as machines, ExitStack() as owned:
+        with machines_up(settings, progress, stand_in) as machines, ExitStack() as owned:
             note = read_note(settings.home)
             assert note
             print(f"up after {time.monotonic() - started:.0f} s; logs in {settings.home / 'logs'}\n{tell_parts(note)}")
@@ -139,7 +142,12 @@ def run_detached(settings: Settings, progress: Progress) -> None:
     with log.open("wb") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "dartifact", "up"],
-            env={**os.environ, "DARTIFACT_INGEST_SECONDS": str(settings.ingest_seconds)},
+            env={
+                **os.environ,
+                "DARTIFACT_PROJECT": str(settings.project.resolve()),
+                "DARTIFACT_HOME": str(settings.home.resolve()),
+                "DARTIFACT_INGEST_SECONDS": str(settings.ingest_seconds),
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -700,7 +700,7 @@ def tables(lake: Lake, tmp_path: Path) -> Commit:
 
 
 def read_view(access: LakeAccess, urls: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    with duck.connect(access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "things", urls, access)
         return connection.execute("SELECT id, name, extra, file_row_number FROM things ORDER BY id").fetchall()
 
@@ -750,6 +750,6 @@ def test_file_that_cannot_be_read_is_an_error_without_the_secret(lake: Lake, tab
             access = replace(access, secret_access_key="not-the-secret")
         case "gateway down":
             access = replace(access, url=f"http://127.0.0.1:{choose_port()}")
-    with duck.connect(access) as connection, pytest.raises(errors.ChecksErrored, match="cannot be read") as caught:
+    with duck.connect() as connection, pytest.raises(errors.ChecksErrored, match="cannot be read") as caught:
         duck.create_view(connection, "things", urls, access)
     assert access.secret_access_key not in "".join(traceback.format_exception(caught.value))

@@ -25,6 +25,7 @@ from dartifact.commands.stack import hold_lease
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind
 from dartifact.domain.dartifacts import Blame, DartifactState
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Slot
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Ingestor, Source
@@ -94,10 +95,23 @@ def claim(ledger: Ledger, lo: float = 0, hi: float = 5, *, source: Source = ORDE
         return tx.windows.claim(source, ingestor, at(lo), at(hi), after=last, actor=ACTOR)
 
 
+STEPS = {
+    Phase.CHECKING: EventType.BATCH_COMMITTED,
+    Phase.QUEUED: EventType.MERGE_REQUESTED,
+    Phase.MERGED: EventType.RUN_MERGED,
+    Phase.LIVE: EventType.RUN_MERGED,
+    Phase.FAILED: EventType.RUN_FAILED,
+    Phase.HELD: EventType.RUN_HELD,
+    Phase.REJECTED: EventType.RUN_REJECTED,
+    Phase.REVERTED: EventType.RUN_REVERTED,
+    Phase.EMPTY: EventType.RUN_EMPTY,
+}
+
+
 def move(ledger: Ledger, run: Run, *phases: Phase) -> Run:
     for phase in phases:
         with ledger.write() as tx:
-            run = tx.runs.move(run.run_id, phase, f"To{phase.value.title()}", ACTOR)
+            run = tx.runs.move(run.run_id, phase, STEPS[phase], ACTOR)
     return run
 
 
@@ -180,7 +194,7 @@ with Ledger(sys.argv[1]).write() as tx:
         assert process.stdout.readline() == "queued\n"
         process.kill()
     assert ledger.run(run.run_id) == run
-    assert types(ledger) == ["WindowClaimed", "ToChecking"]
+    assert types(ledger) == ["WindowClaimed", "BatchCommitted"]
     assert move(ledger, run, Phase.FAILED).phase is Phase.FAILED  # and nobody waits for the dead one's lock
 
 
@@ -273,7 +287,7 @@ def test_a_move_on_an_outdated_look_is_a_conflict_and_writes_nothing(ledger: Led
     with pytest.raises(errors.Conflict, match="is checking by now, not extracting"), ledger.write() as tx:
         tx.runs.move(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR, expect=Phase.EXTRACTING)
     assert ledger.run(run.run_id) == run
-    assert types(ledger) == ["WindowClaimed", "ToChecking"]
+    assert types(ledger) == ["WindowClaimed", "BatchCommitted"]
 
 
 def test_an_illegal_transition_is_refused_and_writes_nothing(ledger: Ledger) -> None:
@@ -415,12 +429,13 @@ def test_the_last_claim_is_of_one_shard_whatever_became_of_it(ledger: Ledger) ->
 def test_events_are_the_newest_ones_in_the_order_they_happened(ledger: Ledger) -> None:
     with ledger.write() as tx:
         for number in range(5):
-            tx.append(f"T{number % 2}", ACTOR, run=f"r{number % 3}", dartifact=f"d{number}", value=number)
+            name = ("RunFailed", "RunMerged")[number % 2]
+            tx.append(name, ACTOR, run=f"r{number % 3}", dartifact=f"d{number}", value=number)
     assert [event.payload["value"] for event in ledger.events()] == [0, 1, 2, 3, 4]
     assert [event.payload["value"] for event in ledger.events(most=2)] == [3, 4]
     assert [event.payload["value"] for event in ledger.events(run_id="r1")] == [1, 4]
     assert [event.payload["value"] for event in ledger.events(dartifact_id="d2")] == [2]
-    assert [event.payload["value"] for event in ledger.events(type="T1", most=1)] == [3]
+    assert [event.payload["value"] for event in ledger.events(type="RunMerged", most=1)] == [3]
 
 
 def test_a_cursor_sees_each_event_that_comes_after_it_once(ledger: Ledger) -> None:
@@ -429,20 +444,20 @@ def test_a_cursor_sees_each_event_that_comes_after_it_once(ledger: Ledger) -> No
             for name in names:
                 tx.append(name, ACTOR)
 
-    append("Old")
+    append("RunFailed")
     with ledger.write() as tx:
         tx.cursors.start("mail")
         tx.cursors.start("mail")
     start = ledger.cursors(["mail", "unknown"])["mail"]
-    append("New", "Other", "New")
-    found = ledger.events_after(start, ("Old", "New"), 10)
+    append("RunHeld", "RunMerged", "RunHeld")
+    found = ledger.events_after(start, ("RunFailed", "RunHeld"), 10)
     assert [event.sequence - start for event in found] == [1, 3]
-    assert ledger.events_after(start, ("Old", "New"), 1) == found[:1]
+    assert ledger.events_after(start, ("RunFailed", "RunHeld"), 1) == found[:1]
     with ledger.write() as tx:
         tx.cursors.advance("mail", found[1].sequence)
         tx.cursors.advance("mail", found[0].sequence)  # never back
     assert ledger.cursors(["mail"]) == {"mail": found[1].sequence}
-    assert ledger.events_after(found[1].sequence, ("Old", "New"), 10) == ()
+    assert ledger.events_after(found[1].sequence, ("RunFailed", "RunHeld"), 10) == ()
 
 
 def test_the_database_refuses_to_write_down_a_fact_of_an_operation_twice(ledger: Ledger) -> None:
@@ -734,7 +749,7 @@ for number in range(20):
         ledger = Ledger(sys.argv[1])
         for _ in range(5):
             with ledger.write() as tx:
-                tx.append("Written", f"person:{number}")
+                tx.append("LeftoverNoted", f"person:{number}")
         os._exit(0)
     children.append(pid)
 print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
@@ -742,7 +757,7 @@ print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
     with start_python(code, url) as process:
         output, _ = process.communicate()
     assert output == f"{[0] * 20}\n"
-    events = ledger.events(type="Written")
+    events = ledger.events(type="LeftoverNoted")
     assert len(events) == 100
     assert [event.sequence for event in events] == sorted({event.sequence for event in events})
 

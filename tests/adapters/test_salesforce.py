@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from dartifact.demo.records import TICK
 from dartifact.demo.salesforce import CLIENT_ID, CLIENT_SECRET, PAGE
 from dartifact.demo.server import SimulatedSources, simulated_sources
 from dartifact.demo.soql import Refused
+from dartifact.demo.stand_in import ask_company
 from dartifact.domain.errors import SourceMalformed, SourceUnavailable, UsageError
 from dartifact.domain.sources import SourceAccess
+from dartifact.project import load_source
 from dartifact.settings import read_settings
 from flows.customers import FIELDS, OBJECT, extract
 
@@ -491,12 +494,12 @@ def test_the_access_tells_its_secret_to_nobody() -> None:
 # What the wiring gives
 
 
-def test_without_a_url_each_call_lets_five_minutes_pass_also_when_several_come_at_once(tmp_path: Path) -> None:
+def test_what_stands_in_lets_five_minutes_pass_also_when_several_come_at_once(tmp_path: Path) -> None:
     settings = read_settings(home=tmp_path)
 
     def call(dataset: str) -> datetime:
-        with wiring.open_source(settings, dataset, lambda _: None) as access:
-            module = wiring.load_source(dataset, settings.project)
+        with wiring.open_source(settings, dataset, partial(ask_company, tmp_path)) as access:
+            module = load_source(dataset, settings.project)
             now: datetime = module.extract(access).read_clock()
             return now
 
@@ -514,7 +517,7 @@ def test_a_url_that_is_set_comes_with_the_login_of_the_settings(tmp_path: Path) 
         salesforce_client_secret="hush",
         salesforce_ca_file=tmp_path / "ca.pem",
     )
-    with wiring.open_source(settings, "customers", print) as access:
+    with wiring.open_source(settings, "customers") as access:
         assert access == SourceAccess("https://example.my.salesforce.com", "app", "hush", tmp_path / "ca.pem")
     assert "hush" not in repr(settings)
     assert list(tmp_path.iterdir()) == []

@@ -419,10 +419,30 @@ def test_no_answers_to_a_contract_with_checks_is_errored(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(con, (1, "a", 5))
-    monkeypatch.setattr(soda_checks, "_soda_yaml", lambda *_: "dataset: lake/main/things\ncolumns: []\n")
+    monkeypatch.setattr(soda_checks, "_soda_document", lambda *_: {"dataset": "lake/main/things", "columns": []})
     results = ask(con, checks="{row_count: }")
     assert results["things.contract"].outcome is Outcome.ERRORED
     assert "answered none of its checks" in results["things.contract"].message
+
+
+def test_a_batch_is_seen_by_its_own_checks_only(con: duckdb.DuckDBPyConnection) -> None:
+    fill(con, (1, "a", 5))
+    other = "dataset: lake/main/others\ncolumns:\n" + COLUMNS
+    checks = "checks: [{row_count: }, {failed_rows: {name: borrowed, query: select * from things}}]\n"
+    assert ask(con, checks="{row_count: }")["things.row_count"].outcome is Outcome.PASSED
+    results = check_contract(con, parse_contract(other + checks, Path("checks/others.yml")), "things")
+    found = {result.check: result for result in results}
+    assert found["others.row_count"].outcome is Outcome.PASSED
+    assert found["others.failed_rows.borrowed"].outcome is Outcome.ERRORED
+    assert "Table with name things does not exist" in found["others.failed_rows.borrowed"].message
+
+
+def test_values_reach_soda_as_the_contract_means_them(con: duckdb.DuckDBPyConnection) -> None:
+    # text to us, and to YAML 1.2, in which Soda reads, a number in octal
+    fill(con, (1, "0o14", 5), (2, "12", 5))
+    text = HEAD + COLUMNS.replace("varchar}", "varchar, checks: [{invalid: {valid_values: [0o14]}}]}")
+    results = {each.check: each for each in check_contract(con, parse_contract(text, PATH), "things")}
+    assert rows_found(con, results["things.name.invalid"]) == {2}
 
 
 def test_relation_that_cannot_be_read_is_errored(con: duckdb.DuckDBPyConnection) -> None:

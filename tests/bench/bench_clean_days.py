@@ -27,8 +27,8 @@ from dartifact.compare.drift.profiling import Scan, add_known, profile_batch
 from dartifact.demo.company import Company
 from dartifact.domain.checks import Outcome
 from dartifact.domain.profiles import Profile
+from dartifact.project import load_source
 from dartifact.settings import PROJECT
-from dartifact.wiring import load_source
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 

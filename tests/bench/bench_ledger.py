@@ -174,7 +174,7 @@ def _time(page: Callable[[], Any]) -> float:
 
 def _write_one(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        tx.append("Benched", "person:bench", value=json.dumps([1, 2, 3]))
+        tx.append("LeftoverNoted", "person:bench", value=json.dumps([1, 2, 3]))
 
 
 def _swap(ledger: Ledger) -> LivePointer:

@@ -1,6 +1,6 @@
 """Take the README's pictures: `uv run python tests/e2e/make_pictures.py` plays two weeks of the demo (two minutes).
 
-Every page, 1280 pixels wide, light; they are kept in `ui/pictures`. `--home` uses a home that was played before.
+Every page, 1280 pixels wide, light; they are kept in `docs/pictures`. `--home` uses a home that was played before.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from dartifact.demo.history import History
 from dartifact.demo.server import simulated_sources
 from dartifact.demo.story import INGESTORS, first_state
 from dartifact.domain.runs import Phase
+from dartifact.project import load_source
 from dartifact.settings import read_settings
-from dartifact.wiring import load_source, open_stack
+from dartifact.wiring import open_stack
 from tests.conftest import PROJECT
 from tests.support.browser import PATIENCE, running_browser, running_ui
 
-PICTURES = PROJECT / "ui" / "pictures"
+PICTURES = PROJECT / "docs" / "pictures"
 ORDERS_PER_TICK = 120
 
 

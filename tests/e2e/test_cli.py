@@ -106,9 +106,10 @@ def start(home: Path | str, *arguments: str, **environment: str) -> Command:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DARTIFACT_", "LAKEFS_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     mark = uuid.uuid4().hex
+    own = {"DARTIFACT_PROJECT": str(PROJECT), "DARTIFACT_HOME": str(home), _MARK: mark, "COLUMNS": "80"}
     process = subprocess.Popen(
         [DARTIFACT, *arguments],
-        env=kept | {"DARTIFACT_HOME": str(home), _MARK: mark, "COLUMNS": "80"} | environment,
+        env=kept | own | environment,
         cwd="/",  # no command depends on where it is run
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -186,7 +187,7 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Play the story; beside it, a second time in the same home, and in a home whose contract forgot the amounts."""
     home, broken = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("broken")
-    for folder in ("checks", "dbt"):
+    for folder in ("checks", "dbt", "flows"):
         ignored = shutil.ignore_patterns("target", "logs", "dbt_packages")
         shutil.copytree(PROJECT / folder, broken / "project" / folder, ignore=ignored)
     contract = broken / "project" / "checks" / "orders.yml"

@@ -11,8 +11,9 @@ from dartifact.demo.history import DAYS, History
 from dartifact.demo.server import simulated_sources
 from dartifact.demo.story import INGESTORS, first_state
 from dartifact.domain.runs import Phase
+from dartifact.project import load_source
 from dartifact.settings import read_settings
-from dartifact.wiring import load_source, open_stack
+from dartifact.wiring import open_stack
 from tests.support.audit import find_faults
 
 

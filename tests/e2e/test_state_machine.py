@@ -505,7 +505,7 @@ class Machine(RuleBasedStateMachine):
     def compare_current(self, head: str, found: dict[str, tuple[str, frozenset[Version]]]) -> None:
         """The product's current tables have each key once, with the row that the books expect."""
         lake = self.files.lake
-        with duck.connect(lake.access) as connection:
+        with duck.connect() as connection:
             for dataset, source in SOURCES.items():
                 objects = [each for each in self.files.objects(head) if each.path.startswith(f"raw/{dataset}/")]
                 expected = self.books.expect_current(

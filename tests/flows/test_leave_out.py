@@ -37,7 +37,7 @@ def batch(shop: World, run: Run) -> list[tuple[Any, ...]]:
     """Return (order, amount, owner, order of claims) of the rows that a run's commit holds."""
     assert run.commit
     objects = shop.lake.list_objects(run.commit, run.folder)
-    with duck.connect(shop.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "batch", shop.lake.locate(run.commit, objects), shop.lake.access)
         return connection.execute("SELECT order_id, amount, _run_id, _seq FROM batch ORDER BY order_id").fetchall()
 

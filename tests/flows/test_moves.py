@@ -856,7 +856,7 @@ def test_hand_that_is_quicker_than_the_publisher_is_reported_and_overwritten_nex
 def swap(world: World, move: Callable[[LivePointer], LivePointer]) -> LivePointer:
     pointer = world.stack.ledger.pointer()
     with world.stack.ledger.write() as tx:
-        return tx.production.swap_pointer(pointer, move(pointer), "Tested", ACTOR)
+        return tx.production.swap_pointer(pointer, move(pointer), "TrafficShifted", ACTOR)
 
 
 def settle(world: World, name: str, wanted: Commit) -> Commit:

@@ -46,7 +46,7 @@ def lose(world: World, *dartifacts: str, builds: bool = True) -> None:
     settled = GONE if pointer.live in dartifacts else pointer.settled
     lost = replace(pointer, slots=slots, settled=settled, generation=pointer.generation + 1)
     with world.stack.ledger.write() as tx:
-        tx.production.swap_pointer(pointer, lost, "Tested", "test")
+        tx.production.swap_pointer(pointer, lost, "TrafficShifted", "test")
         if builds:
             where = t.dartifacts.c.dartifact_id.in_(dartifacts)
             tx.runs._tx.execute(sa.update(t.dartifacts).where(where).values(commit_id=GONE))

@@ -66,7 +66,7 @@ def shop(world: World) -> World:
 def revenue(world: World, commit: str) -> Decimal:
     """Sum the revenue that a commit of production shows."""
     objects = world.lake.list_objects(commit, "marts/customer_statistics")
-    with duck.connect(world.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "mart", world.lake.locate(commit, objects), world.lake.access)
         row = connection.execute("SELECT sum(revenue) FROM mart").fetchone()
     assert row is not None

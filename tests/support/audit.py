@@ -116,7 +116,7 @@ def _claimed(stack: Stack, dataset: str) -> datetime:
 
 def _rows(stack: Stack, commit: str, folder: str, query: str) -> list[dict[str, Any]]:
     objects = stack.lake.list_objects(commit, folder)
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "records", stack.lake.locate(commit, objects), stack.lake.access)
         cursor = connection.execute(query)
         names = [column[0] for column in cursor.description or ()]

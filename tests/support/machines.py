@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 
 from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.demo.server import simulated_sources
+from dartifact.demo.stand_in import company_file
 from dartifact.local.guard import find_marked
 from dartifact.local.note import Note, read_note
 from dartifact.local.prefect_api import PrefectApi
@@ -120,9 +122,15 @@ class Up:
         wait_until(lambda: not find_marked(self.home))
 
 
+def begin_demo(home: Path) -> None:
+    """Give a home a simulated company: in no other one is a source without a URL asked of it."""
+    with simulated_sources(company_file(home)):
+        pass
+
+
 def start_up(home: Path, *, every: int, wait: bool = True) -> Up:
-    """Start `dartifact up` in a home and wait until everything is up."""
-    home.mkdir(exist_ok=True)
+    """Start `dartifact up` in a home of a demo and wait until everything is up."""
+    begin_demo(home)
     output = home.parent / f"{home.name}.log"
     with output.open("wb") as log:
         process = subprocess.Popen(

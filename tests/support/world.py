@@ -183,7 +183,7 @@ class World:
         objects = self.lake.list_objects(at, f"raw/{dataset}/")
         if not objects:
             return []
-        with duck.connect(self.lake.access) as connection:
+        with duck.connect() as connection:
             duck.create_view(connection, "records", self.lake.locate(at, objects), self.lake.access)
             query = select_current("records", source.key, source.updated_at)
             cursor = connection.execute(f"SELECT * FROM ({query}) ORDER BY {', '.join(source.key)}")

@@ -70,7 +70,8 @@ def test_no_verb_is_named_anywhere_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z][a-z-]*)", README))))
 def test_an_option_that_is_named_belongs_to_a_verb(option: str) -> None:
-    verbs = list(typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
+    top = typer.main.get_command(app)
+    verbs = [top, *top.commands.values()]  # type: ignore[attr-defined]
     verbs += [each for verb in verbs for each in getattr(verb, "commands", {}).values()]
     options = {name for verb in verbs for parameter in verb.params for name in parameter.opts}
     assert option in options | {"--help"}

@@ -20,9 +20,10 @@ def show_stations(now: dict[str, Any]) -> None:
                  f"{now['queue']} waiting" if now["queue"] else "empty",
                  f"{len(now['running'])} runs under way")  # fmt: skip
     tested = now["main"]["tested"]
+    moved = f"last change {tell_ago(now['main']['at'])}"
     show_station(main, "main", "gray" if not now["main"]["at"] else "green" if tested else "red",
                  "no rows yet" if not now["main"]["at"] else "tested" if tested else "not tested",
-                 f"last merge {tell_ago(now['main']['at'])}")  # fmt: skip
+                 moved if tested else f"{now['main']['why']}, {moved}")  # fmt: skip
     built = now["staging"]
     colours = {"red": "red", "bad": "red", "building": "blue"}
     word = built["state"] if built and built["state"] in colours else "green" if built else "nothing built"

@@ -11,6 +11,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import TRANSITIONS, Blame, DartifactState, check_transition
+from dartifact.domain.events import EventType
 
 
 class DartifactTable:
@@ -35,13 +36,13 @@ class DartifactTable:
                 reasons=[],
             )
         )
-        self._tx.append("DartifactStarted", actor, dartifact=dartifact_id, main_commit=main_commit)
+        self._tx.append(EventType.DARTIFACT_STARTED, actor, dartifact=dartifact_id, main_commit=main_commit)
 
     def move(
         self,
         dartifact_id: str,
         to: DartifactState,
-        event: str,
+        event: EventType,
         actor: str,
         *,
         operation: str | None = None,
@@ -63,7 +64,14 @@ class DartifactTable:
         built = sa.select(t.dartifacts.c.dartifact_id, t.dartifacts.c.state, t.dartifacts.c.runs)
         for name, state, held in self._tx.execute(built).all():
             if run_id in held and DartifactState.BAD in TRANSITIONS[DartifactState(state)]:
-                self.move(name, DartifactState.BAD, "DartifactBad", actor, changes={"reasons": [reason]}, reason=reason)
+                self.move(
+                    name,
+                    DartifactState.BAD,
+                    EventType.DARTIFACT_BAD,
+                    actor,
+                    changes={"reasons": [reason]},
+                    reason=reason,
+                )
 
     def add_blame(self, blame: Blame) -> None:
         """Remember what later dartifacts must not contain."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain.checks import Report, Verdict
+from dartifact.domain.events import EventType
 
 
 class IntentTable:
@@ -85,14 +86,14 @@ class StopTable:
     def __init__(self, transaction: Transaction) -> None:
         self._tx = transaction
 
-    def add(self, name: str, reason: str, event: str, actor: str) -> None:
+    def add(self, name: str, reason: str, event: EventType, actor: str) -> None:
         """Write down that the line, or one ingestor, is stopped; who stopped it first stays who did it."""
         if self._tx.execute(sa.select(t.stops).where(t.stops.c.name == name)).first() is None:
             values = {"name": name, "at": self._tx.now, "actor": actor, "reason": reason[:500]}
             self._tx.execute(t.stops.insert().values(**values))
         self._tx.append(event, actor, name=name, reason=reason)
 
-    def remove(self, name: str, event: str, actor: str) -> bool:
+    def remove(self, name: str, event: EventType, actor: str) -> bool:
         """Let what was stopped go on; False when it was not stopped."""
         if self._tx.execute(t.stops.delete().where(t.stops.c.name == name)).rowcount == 0:
             return False

@@ -7,6 +7,7 @@ from typing import Any
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Plan
 from dartifact.domain.traffic import Consumer, Soak
 
@@ -17,7 +18,9 @@ class ProductionTables:
     def __init__(self, transaction: Transaction) -> None:
         self._tx = transaction
 
-    def swap_pointer(self, old: LivePointer, new: LivePointer, event: str, actor: str, **payload: Any) -> LivePointer:
+    def swap_pointer(
+        self, old: LivePointer, new: LivePointer, event: EventType, actor: str, **payload: Any
+    ) -> LivePointer:
         """Replace the live pointer if its generation still is the old one; StalePointer otherwise."""
         where = t.live_pointer.c.generation == old.generation
         update = t.live_pointer.update().where(where).values(generation=new.generation, body=new.to_json())

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase
 
 _WINDOW = [column for column in t.windows.c if column.name not in ("seq", "source", "state")]
@@ -95,7 +96,7 @@ def select_newest_events(
 def select_refusals(run_id: str) -> sa.Select[Any]:
     """Select the events of refused candidates that a run was part of, the newest first."""
     names = sa.cast(t.events.c.payload, sa.String).contains(f'"{run_id}"', autoescape=True)
-    query = sa.select(t.events).where(t.events.c.type == "CandidateRefused", names)
+    query = sa.select(t.events).where(t.events.c.type == EventType.CANDIDATE_REFUSED, names)
     return query.order_by(t.events.c.sequence.desc())
 
 

@@ -13,6 +13,7 @@ from dartifact.adapters.ledger.rows import to_run
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors, runs
 from dartifact.domain.checks import Gate
+from dartifact.domain.events import EventType
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.windows import DONE
@@ -35,7 +36,7 @@ class RunTable:
         self,
         run_id: str,
         to: Phase,
-        event: str,
+        event: EventType,
         actor: str,
         *,
         expect: Phase | None = None,
@@ -82,21 +83,23 @@ class RunTable:
         attempts = self.get(run_id).attempts + 1
         update = t.runs.update().where(t.runs.c.run_id == run_id).values(attempts=attempts, reasons=[reason])
         self._tx.execute(update)
-        self._tx.append("RunErrored", actor, run=run_id, reason=reason, attempt=attempts)
+        self._tx.append(EventType.RUN_ERRORED, actor, run=run_id, reason=reason, attempt=attempts)
         return attempts
 
     def note_waiting(self, run_id: str, blocker: str | None, reasons: Iterable[str], actor: str) -> None:
         """Say on a queued run which earlier run it waits for, None when it waits no longer."""
         update = t.runs.update().where(t.runs.c.run_id == run_id).values(reasons=list(reasons))
         self._tx.execute(update)
-        self._tx.append("RunKeptWaiting" if blocker else "RunFreed", actor, run=run_id, waits_for=blocker)
+        self._tx.append(
+            EventType.RUN_KEPT_WAITING if blocker else EventType.RUN_FREED, actor, run=run_id, waits_for=blocker
+        )
 
     def request_revert(self, run_id: str, reason: str, actor: str) -> None:
         """Put a run that is in `main` into the merge queue to be taken out."""
         run = self.get(run_id)
         runs.check_transition(run_id, run.phase, Phase.REVERTED)
         self._tx.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(revert_reason=reason[:500]))
-        self._tx.append("RevertRequested", actor, run=run_id, reason=reason)
+        self._tx.append(EventType.REVERT_REQUESTED, actor, run=run_id, reason=reason)
 
     def mark_served(self, served: Iterable[str], before: Iterable[str]) -> None:
         """Turn `merged` runs that production now shows into `live` ones, and back those it no longer shows.

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
+from dartifact.domain.events import EventType
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Transaction:
 
     def append(
         self,
-        type: str,
+        type: EventType,
         actor: str,
         *,
         run: str | None = None,
@@ -33,11 +34,11 @@ class Transaction:
         operation: str | None = None,
         **payload: Any,
     ) -> None:
-        """Append one event in the past tense."""
+        """Append one event; ValueError when its name is not one of `EventType`."""
         self.execute(
             t.events.insert().values(
                 at=self.now,
-                type=type,
+                type=EventType(type).value,
                 actor=actor,
                 place=self.place,
                 run_id=run,

@@ -10,6 +10,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Run
 
 
@@ -36,7 +37,7 @@ class WaiverTable:
         """Waive a check of a dataset up to a date; return the waiver's number."""
         number = self._insert(dataset, check, rows, reason, actor, until=until)
         self._tx.append(
-            "CheckWaived",
+            EventType.CHECK_WAIVED,
             actor,
             waiver=number,
             dataset=dataset,
@@ -47,7 +48,7 @@ class WaiverTable:
         )
         return number
 
-    def end(self, number: int, event: str, actor: str, **payload: str) -> bool:
+    def end(self, number: int, event: EventType, actor: str, **payload: str) -> bool:
         """End a waiver; False when it had ended, NotFound when there is none of that number."""
         w = t.waivers.c
         found = self._tx.execute(sa.select(t.waivers).where(w.waiver_id == number)).mappings().first()

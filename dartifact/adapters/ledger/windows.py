@@ -13,6 +13,7 @@ from dartifact.adapters.ledger.queries import select_last_claim
 from dartifact.adapters.ledger.runs import RunTable
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors, runs
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.sources import HAND, Source
 from dartifact.domain.windows import HOLES
@@ -44,7 +45,7 @@ class WindowTable:
         shard = source.shard(ingestor)
         if self._tx.execute(select_last_claim(source.name, shard)).scalar() != after:
             raise errors.Conflict(f"another run of {source.name} claimed a window meanwhile", hint="run again")
-        return self._add_run(source, ingestor, lo, hi, "WindowClaimed", actor, clock=clock)
+        return self._add_run(source, ingestor, lo, hi, EventType.WINDOW_CLAIMED, actor, clock=clock)
 
     def claim_backfill(self, source: Source, ingestor: str, lo: datetime, hi: datetime, *, actor: str) -> Run:
         """Claim (lo, hi] once more, without moving the fetch cursor; it repairs what is a hole now and overlaps it."""
@@ -52,11 +53,13 @@ class WindowTable:
         query = sa.select(w.seq).where(w.source == source.name, w.shard == source.shard(ingestor), w.hi > lo, w.lo < hi)
         query = query.where(w.state.in_([state.value for state in HOLES])).order_by(w.seq)
         repairs = list(self._tx.execute(query).scalars())
-        return self._add_run(source, ingestor, lo, hi, "BackfillClaimed", actor, backfill=True, repairs=repairs)
+        return self._add_run(
+            source, ingestor, lo, hi, EventType.BACKFILL_CLAIMED, actor, backfill=True, repairs=repairs
+        )
 
     def claim_by_hand(self, source: Source, now: datetime, reason: str, actor: str) -> Run:
         """Make a run of HAND over no stretch at all: it leaves no hole and moves no cursor."""
-        return self._add_run(source, HAND, now, now, "ChangeOpened", actor, backfill=True, reason=reason)
+        return self._add_run(source, HAND, now, now, EventType.CHANGE_OPENED, actor, backfill=True, reason=reason)
 
     def shorten(self, run_id: str, hi: datetime, actor: str) -> None:
         """End the window of a run earlier: the next one starts there. Nothing when it ends there already.
@@ -73,7 +76,7 @@ class WindowTable:
             message = f"the window of {run_id} can no longer end at {hi.isoformat()}"
             raise errors.Conflict(message, hint="run again")
         self._tx.execute(t.windows.update().where(t.windows.c.seq == window.seq).values(hi=hi))
-        self._tx.append("WindowShortened", actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
+        self._tx.append(EventType.WINDOW_SHORTENED, actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
 
     def accept_gap(self, run_id: str, reason: str, actor: str) -> Run:
         """Write down that the rows of a hole are missing for good; UsageError when the run left no hole."""
@@ -82,7 +85,7 @@ class WindowTable:
             message = f"the window of {run_id} is {run.window.state}: it is no hole"
             raise errors.UsageError(message, hint="dartifact status")
         self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500]))
-        self._tx.append("GapAccepted", actor, run=run_id, reason=reason)
+        self._tx.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
         return self._runs.get(run_id)
 
     def _add_run(
@@ -91,7 +94,7 @@ class WindowTable:
         ingestor: str,
         lo: datetime,
         hi: datetime,
-        event: str,
+        event: EventType,
         actor: str,
         *,
         clock: datetime | None = None,

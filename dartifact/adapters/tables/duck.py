@@ -19,7 +19,7 @@ class NotParquet(ChecksErrored):
 
 
 @contextmanager
-def connect(access: LakeAccess, database: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(database: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database (in memory without a path) that reads the lake's files, in UTC, and close it afterwards.
 
     A query that fails raises duckdb.Error: the caller knows whether that is an answer or a bug.

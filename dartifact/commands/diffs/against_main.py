@@ -93,7 +93,7 @@ def _open(stack: Stack, run: Run) -> Iterator[tuple[duckdb.DuckDBPyConnection, b
     objects = [
         each for each in stack.lake.list_objects(head, f"raw/{run.source}/") if not each.path.startswith(run.folder)
     ]
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         view_batch(stack, connection, run, run.commit)
         if objects:
             duck.create_view(connection, "records", stack.lake.locate(head, objects), stack.lake.access)

@@ -17,7 +17,7 @@ from dartifact.compare.diff.table import bound
 @contextmanager
 def open_engine(access: LakeAccess, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that spills to a work folder."""
-    with duck.connect(access) as connection:
+    with duck.connect() as connection:
         bound(connection, work / "spill")
         yield connection
 

@@ -50,7 +50,7 @@ def diff_run(stack: Stack, run: Run, options: Options = EVERYTHING) -> StoredDif
     stored = work.find("main", (main,), run.run_id, (main, own))
     mine = stored if before.content == main.content else work.find("fork", (before,), run.run_id, (before, own))
     theirs = work.find("fork", (before,), "main", (main,))
-    with duck.connect(lake.access) as connection:
+    with duck.connect() as connection:
         query = select_three_way(str(mine.rows_file), str(theirs.rows_file), len(work.options.key))
         counts = connection.execute(query).fetchone()
     run_only, main_only, both, examples = counts or (0, 0, 0, None)

@@ -92,7 +92,7 @@ def keep_failing_rows(stack: Stack, run: Run, report: Report, actor: str) -> Non
 
 def _write_files(stack: Stack, run: Run, results: Sequence[Result], folder: Path) -> dict[str, Path]:
     files = {}
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         if not view_batch(stack, connection, run, run.commit or ""):
             return {}
         for result in results:
@@ -178,7 +178,7 @@ def write_failing_rows(stack: Stack, run: Run, result: Result, out: Path) -> int
 @contextmanager
 def open_failing(stack: Stack, run: Run, result: Result) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with the table `failing`, the failing rows of a check."""
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         kept = _locate_evidence(stack, run, result)
         if kept:
             duck.create_view(connection, "kept", kept, stack.lake.access)

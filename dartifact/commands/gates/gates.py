@@ -27,7 +27,7 @@ _SHOWN_REFERENCES = 1000
 
 def look_at_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profile | None]:
     """Check a run's own rows against its contract and its history, at the run's commit; return their profile, too."""
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         results = _check_own_rows(stack, connection, run, commit)
         drifts: tuple[Result, ...] = ()
         profile: Profile | None = None
@@ -40,7 +40,7 @@ def look_at_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profi
 def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:
     """Check each run's contract on its own rows, then keys and references on the current tables of the commit."""
     results: list[Result] = []
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         tables = _Tables(stack, connection, commit)
         for run in runs:
             own = waive_results(stack, _check_own_rows(stack, connection, run, commit), [run])

@@ -35,7 +35,7 @@ def _report(stack: Stack, gate: Gate, commit: str, results: tuple[Result, ...]) 
 
 def _ask_marts(stack: Stack, gate: Gate, commit: str, against: str | None, *, probes: bool) -> tuple[Result, ...]:
     results: list[Result] = []
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         counts = _open_marts(stack, connection, commit, "marts")
         for mart, rows in counts.items():
             readable = f"{mart} can be read: {rows:,} rows"

@@ -11,6 +11,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report, Verdict, VerdictKind, judge
 from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Plan, Step
 from dartifact.domain.traffic import NAME_AT_MOST, Consumer, ReportedError, Soak, judge_errors
 
@@ -60,7 +61,7 @@ def report_error(stack: Stack, consumer: str, message: str, *, actor: str, commi
     dartifact = pointer.slots[reads].dartifact if reads else None
     stops = pointer.plan if reads and reads != pointer.active else None
     with stack.ledger.write() as tx:
-        tx.append("ErrorReported", actor, dartifact=dartifact, consumer=consumer, message=message[:500],
+        tx.append(EventType.ERROR_REPORTED, actor, dartifact=dartifact, consumer=consumer, message=message[:500],
                   commit=commit, slot=reads, plan=stops)  # fmt: skip
     return ErrorReport(consumer, message, commit, dartifact, stops)
 
@@ -99,7 +100,7 @@ def close_soak(stack: Stack, plan: Plan, step: Step, number: int, actor: str) ->
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
         if tx.production.move_promotion(plan.plan_id, done=number):
-            tx.append("TrafficSoaked", actor, dartifact=plan.dartifact, slot=step.slot, weight=step.weight,
+            tx.append(EventType.TRAFFIC_SOAKED, actor, dartifact=plan.dartifact, slot=step.slot, weight=step.weight,
                       commit=commit, report=report.digest)  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def _hold(stack: Stack, plan: Plan, step: Step) -> tuple[LivePointer, str]:
 
 
 def _reported(stack: Stack, plan: Plan, commit: str) -> tuple[ReportedError, ...]:
-    events = stack.ledger.events(dartifact_id=plan.dartifact, type="ErrorReported", most=_ERRORS_AT_MOST)
+    events = stack.ledger.events(dartifact_id=plan.dartifact, type=EventType.ERROR_REPORTED, most=_ERRORS_AT_MOST)
     return tuple(
         ReportedError(each.payload["consumer"], each.payload["message"])
         for each in events
@@ -130,11 +131,19 @@ def _refuse(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, report: 
     verdict: Verdict = judge(report.results)
     reasons = list(verdict.reasons)
     with stack.ledger.write() as tx:
-        tx.production.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), "TrafficRefused", actor,
-                        plan=plan.plan_id, refused=plan.dartifact, slot=step.slot, weight=step.weight,
-                        reasons=reasons)  # fmt: skip
+        tx.production.swap_pointer(
+            pointer,
+            plans.abandon(pointer, step.slot, plan.plan_id),
+            EventType.TRAFFIC_REFUSED,
+            actor,
+            plan=plan.plan_id,
+            refused=plan.dartifact,
+            slot=step.slot,
+            weight=step.weight,
+            reasons=reasons,
+        )
         tx.reports.save(report, verdict)
         tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, "DartifactBad", actor,
+        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
                           changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
     raise errors.Aborted(f"the traffic gate refuses {plan.dartifact} on {step.slot}: {verdict.reasons[0]}")

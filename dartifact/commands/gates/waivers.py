@@ -9,6 +9,7 @@ from dartifact.adapters.contracts.contracts import checks_of
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Run
 from dartifact.domain.waivers import Waiver, apply_waivers, is_waivable
@@ -57,7 +58,7 @@ def withdraw(stack: Stack, number: int, *, reason: str, actor: str) -> bool:
     """End a waiver before its date; False when it has ended already."""
     stack.require(Role.REVIEWER, "end a waiver")
     with stack.ledger.write() as tx:
-        return tx.waivers.end(number, "WaiverWithdrawn", actor, reason=reason)
+        return tx.waivers.end(number, EventType.WAIVER_WITHDRAWN, actor, reason=reason)
 
 
 def expire_waivers(stack: Stack, actor: str) -> tuple[str, ...]:
@@ -66,7 +67,9 @@ def expire_waivers(stack: Stack, actor: str) -> tuple[str, ...]:
     for each in stack.ledger.waivers():
         if each.has_expired(stack.clock()):
             with stack.ledger.write() as tx:
-                if tx.waivers.end(each.waiver_id, "WaiverExpired", actor, reason=each.reason, waived_by=each.actor):
+                if tx.waivers.end(
+                    each.waiver_id, EventType.WAIVER_EXPIRED, actor, reason=each.reason, waived_by=each.actor
+                ):
                     said.append(f"waiver {each.waiver_id} of {each.check} has expired: the check stops runs again")
     return tuple(said)
 

@@ -16,6 +16,7 @@ from dartifact.commands.ingest.known_rows import KeyLister, find_deleted, is_sna
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_not_outdated, select_unseen
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Source
 from dartifact.domain.windows import OutOfOrder, take_rows
@@ -79,8 +80,10 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
         if tx.runs.get(run.run_id).phase is Phase.EXTRACTING:
             tx.windows.shorten(run.run_id, _end_of(commit, run), actor)
         if "deleted" in commit.metadata:
-            tx.append("KeysCompared", actor, run=run.run_id, source=run.source, deleted=commit.metadata["deleted"])
-        return tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
+            tx.append(
+                EventType.KEYS_COMPARED, actor, run=run.run_id, source=run.source, deleted=commit.metadata["deleted"]
+            )
+        return tx.runs.move(run.run_id, Phase.CHECKING, EventType.BATCH_COMMITTED, actor, expect=Phase.EXTRACTING,
                            changes=changes, commit=commit.commit_id, rows=rows_brought)  # fmt: skip
 
 
@@ -124,7 +127,7 @@ def _add_deleted(
     except errors.SourceMalformed as error:
         # The rows of the window are good all the same; the next run asks again.
         with stack.ledger.write() as tx:
-            tx.append("KeysRefused", actor, run=run.run_id, source=source.name, reason=error.message)
+            tx.append(EventType.KEYS_REFUSED, actor, run=run.run_id, source=source.name, reason=error.message)
         return table, False
     if not gone.num_rows:
         return table, True
@@ -137,10 +140,12 @@ def _add_deleted(
 def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str, *, compares: bool) -> Run:
     with stack.ledger.write() as tx:
         if compares:
-            tx.append("KeysCompared", actor, run=run.run_id, source=run.source, deleted="0")
+            tx.append(EventType.KEYS_COMPARED, actor, run=run.run_id, source=run.source, deleted="0")
         if tx.runs.get(run.run_id).phase is Phase.EXTRACTING:
             tx.windows.shorten(run.run_id, hi, actor)
-        run = tx.runs.move(run.run_id, Phase.EMPTY, "RunEmpty", actor, expect=Phase.EXTRACTING, changes={"rows": 0})
+        run = tx.runs.move(
+            run.run_id, Phase.EMPTY, EventType.RUN_EMPTY, actor, expect=Phase.EXTRACTING, changes={"rows": 0}
+        )
     stack.lake.delete_branch(run.branch)  # after that: who was slow must not delete what another one has brought
     return run
 
@@ -173,7 +178,7 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
     urls = [url for each in earlier for url in _locate_batch(stack, each)]
     if not urls or not table.num_rows:
         return table
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "seen", urls, stack.lake.access)
         connection.register("batch", table)
         known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE seen)").fetchall()}
@@ -188,7 +193,7 @@ def _drop_outdated(stack: Stack, source: Source, table: Any) -> Any:
     urls = locate_known(stack, source)
     if not urls:
         return table
-    with duck.connect(lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "known", urls, lake.access)
         connection.register("batch", table)
         query = select_not_outdated("batch", "known", source.key, source.updated_at)
@@ -197,7 +202,7 @@ def _drop_outdated(stack: Stack, source: Source, table: Any) -> Any:
 
 def _locate_batch(stack: Stack, run: Run) -> tuple[str, ...]:
     # As it was brought, not as a person has corrected it since: the source still tells the old rows.
-    brought = stack.ledger.events(run_id=run.run_id, type="BatchCommitted")
+    brought = stack.ledger.events(run_id=run.run_id, type=EventType.BATCH_COMMITTED)
     commits = {event.payload["commit"] for event in brought}
     return tuple(
         url

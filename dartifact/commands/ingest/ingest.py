@@ -14,6 +14,7 @@ from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Report, VerdictKind, judge
+from dartifact.domain.events import EventType
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import Source
@@ -77,16 +78,16 @@ def _claim(
         if told > now:
             seconds = round((told - ours).total_seconds(), 3)
             say(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
-            tx.append("SourceClockAhead", actor, source=source.name, seconds=seconds, trusted=now.isoformat())
+            tx.append(EventType.SOURCE_CLOCK_AHEAD, actor, source=source.name, seconds=seconds, trusted=now.isoformat())
         if last is not None and told < last:
             seconds = round((last - told).total_seconds(), 3)
             say(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
-            tx.append("SourceClockBehind", actor, source=source.name, seconds=seconds)
+            tx.append(EventType.SOURCE_CLOCK_BEHIND, actor, source=source.name, seconds=seconds)
         if claim is None:
             return None
         run = tx.windows.claim(source, ingestor, *claim, after=last, actor=actor, clock=now)
         if stack.flow_run:
-            tx.append("FlowRunNoted", actor, run=run.run_id, flow_run=stack.flow_run)
+            tx.append(EventType.FLOW_RUN_NOTED, actor, run=run.run_id, flow_run=stack.flow_run)
         return run
 
 
@@ -109,7 +110,7 @@ def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksEr
         if attempts >= stack.policy.attempts and tx.runs.get(run_id).phase is Phase.EXTRACTING:
             # The window is a hole now and the next run flows past; a person, or a backfill, closes it.
             reasons = [f"gave up after {attempts} attempts: {error.message}"]
-            tx.runs.move(run_id, Phase.HELD, "RunHeld", actor, changes={"reasons": reasons}, reasons=reasons)
+            tx.runs.move(run_id, Phase.HELD, EventType.RUN_HELD, actor, changes={"reasons": reasons}, reasons=reasons)
 
 
 def check_run(stack: Stack, run: Run, actor: str) -> Run:
@@ -121,7 +122,7 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
     left_out = {each.name for each in stack.source(run.source).ingestors if not each.local_gate}
     if run.ingestor in left_out | stack.policy.skip_local_gate:
         with stack.ledger.write() as tx:
-            tx.append("LocalGateLeftOut", actor, run=run.run_id)
+            tx.append(EventType.LOCAL_GATE_LEFT_OUT, actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
     commit = stack.lake.commit_of(run.commit)
     profiles: list[Profile | None] = []
@@ -144,7 +145,11 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
             return run
         if verdict.kind is VerdictKind.PASS:
             return request_merge(tx, run, actor, digest)
-        phase, event = (Phase.FAILED, "RunFailed") if verdict.kind is VerdictKind.FAIL else (Phase.HELD, "RunHeld")
+        phase, event = (
+            (Phase.FAILED, EventType.RUN_FAILED)
+            if verdict.kind is VerdictKind.FAIL
+            else (Phase.HELD, EventType.RUN_HELD)
+        )
         until = stack.clock() + stack.policy.orphan_grace if phase is Phase.HELD else None
         changes = {"report": digest, "reasons": list(verdict.reasons), "held_until": until}
         return tx.runs.move(run.run_id, phase, event, actor, expect=run.phase, gate=Gate.LOCAL, changes=changes,
@@ -154,7 +159,7 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
 def request_merge(tx: Writer, run: Run, actor: str, digest: str | None) -> Run:
     """Create the merge request of a run whose local gate passed or was left out; policy approves it at once."""
     changes: dict[str, Any] = {"report": digest, "reasons": [], "held_until": None}
-    queued = tx.runs.move(run.run_id, Phase.QUEUED, "MergeRequested", actor, expect=run.phase, gate=Gate.LOCAL,
+    queued = tx.runs.move(run.run_id, Phase.QUEUED, EventType.MERGE_REQUESTED, actor, expect=run.phase, gate=Gate.LOCAL,
                               changes=changes, commit=run.commit, report=digest)  # fmt: skip
-    tx.append("MergeApproved", "policy:merge", run=run.run_id, commit=run.commit, report=digest)
+    tx.append(EventType.MERGE_APPROVED, "policy:merge", run=run.run_id, commit=run.commit, report=digest)
     return queued

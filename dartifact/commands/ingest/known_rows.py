@@ -11,6 +11,7 @@ from dartifact.adapters.tables.batches import build_batch
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current, select_gone
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Source
 
@@ -40,7 +41,7 @@ def is_snapshot_due(stack: Stack, source: Source, run: Run) -> bool:
     """Say whether a run compares the keys: the first ingestor's, once each `key_snapshot` of the source's time."""
     if source.key_snapshot is None or run.window.backfill or run.window.shard or run.window.backlog:
         return False
-    compared = stack.ledger.events(type="KeysCompared")
+    compared = stack.ledger.events(type=EventType.KEYS_COMPARED)
     last = [stack.ledger.run(each.run_id) for each in compared if each.run_id and each.payload["source"] == source.name]
     return not last or run.window.hi - last[-1].window.hi >= source.key_snapshot
 
@@ -55,7 +56,7 @@ def find_deleted(stack: Stack, source: Source, keys: Iterator[list[dict[str, Any
     urls = locate_known(stack, source)
     columns = {name: contract[name] for name in source.key}
     there = build_batch(listed, columns.items(), zone=source.zone)
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         if not urls:
             return build_batch([], contract.items(), zone=source.zone)
         duck.create_view(connection, "known", urls, stack.lake.access)

@@ -8,9 +8,10 @@ from datetime import datetime
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 
-_AUTHORED = ("RunFixed", "RunApproved", "ChangeOpened", "RowsLeftOut")
+_AUTHORED = (EventType.RUN_FIXED, EventType.RUN_APPROVED, EventType.CHANGE_OPENED, EventType.ROWS_LEFT_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def find_approvals(stack: Stack, dartifact: Dartifact) -> tuple[Approval, ...]:
     Those of another build do not count. Changed data, checks or code make another dartifact, which has none.
     """
     found: dict[str, Approval] = {}
-    for event in stack.ledger.events(dartifact_id=dartifact.dartifact_id, type="DartifactEndorsed"):
+    for event in stack.ledger.events(dartifact_id=dartifact.dartifact_id, type=EventType.DARTIFACT_ENDORSED):
         if event.payload["commit"] == dartifact.commit:
             found.setdefault(event.actor, Approval(event.actor, event.at, event.payload["reason"]))
     return tuple(found.values())
@@ -54,7 +55,7 @@ def approve_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commi
         raise errors.PolicyRefused(f"{actor} has changed rows of {name}: somebody else has to approve it")
     with stack.ledger.write() as tx:
         if all(each.actor != actor for each in find_approvals(stack, dartifact)):
-            tx.append("DartifactEndorsed", actor, dartifact=name, reason=reason, commit=dartifact.commit)
+            tx.append(EventType.DARTIFACT_ENDORSED, actor, dartifact=name, reason=reason, commit=dartifact.commit)
     return dartifact
 
 
@@ -67,7 +68,7 @@ def reject_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit
         raise errors.Conflict(f"{name} is being promoted", hint="dartifact abort --reason WHY")
     reasons = [f"rejected by {actor}: {reason}"]
     with stack.ledger.write() as tx:
-        tx.dartifacts.move(name, DartifactState.BAD, "DartifactRejected", actor, changes={"reasons": reasons},
+        tx.dartifacts.move(name, DartifactState.BAD, EventType.DARTIFACT_REJECTED, actor, changes={"reasons": reasons},
                           reason=reason, commit=dartifact.commit)  # fmt: skip
     return stack.ledger.dartifact(name)
 

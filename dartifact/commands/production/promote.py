@@ -19,6 +19,7 @@ from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, VerdictKind, judge
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
 from dartifact.domain.traffic import Soak
@@ -127,7 +128,7 @@ def promote(
                     # A rollback killed while it warmed a slot: its blame died with it, so a person asks again.
                     abandoned = plans.abandon(pointer, left.plan.slot, left.plan.plan_id)
                     pointer = tx.production.swap_pointer(
-                        pointer, abandoned, "SlotAbandoned", actor, slot=left.plan.slot
+                        pointer, abandoned, EventType.SLOT_ABANDONED, actor, slot=left.plan.slot
                     )
                 tx.production.move_promotion(left.plan.plan_id, state="aborted")
         chosen = choose_promotion(stack, dartifact)
@@ -136,10 +137,14 @@ def promote(
         plan = plan_promotion(stack, pointer, chosen.dartifact_id, new_operation())
         with stack.ledger.write() as tx:
             if chosen.state is DartifactState.GREEN:
-                tx.dartifacts.move(chosen.dartifact_id, DartifactState.APPROVED, "DartifactApproved", "policy:promote")
+                tx.dartifacts.move(
+                    chosen.dartifact_id, DartifactState.APPROVED, EventType.DARTIFACT_APPROVED, "policy:promote"
+                )
             for older in stack.ledger.dartifacts(states=WAITING):
                 if older.created < chosen.created:
-                    tx.dartifacts.move(older.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
+                    tx.dartifacts.move(
+                        older.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor
+                    )
         execute(stack, plan, 0, actor, run, deadline, tell)
         return plan
 
@@ -171,7 +176,13 @@ def execute(
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
                 if tx.production.move_promotion(plan.plan_id, state="aborted"):
-                    tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(step), reason=error.message)
+                    tx.append(
+                        EventType.PROMOTION_ABORTED,
+                        actor,
+                        dartifact=plan.dartifact,
+                        step=str(step),
+                        reason=error.message,
+                    )
             raise errors.Aborted(f"the {plan.kind} stopped before «{step}»: {error.message}") from error
 
 
@@ -186,7 +197,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             with ledger.write() as tx:
                 tx.production.start_promotion(plan)
                 tx.production.swap_pointer(pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
-                                "SlotClaimed", actor, plan=plan.plan_id, slot=step.slot)  # fmt: skip
+                                EventType.SLOT_CLAIMED, actor, plan=plan.plan_id, slot=step.slot)  # fmt: skip
                 tx.production.move_promotion(plan.plan_id, done=number)
         case StepKind.PUBLISH:
             _publish_slot(stack, plan, step, number, actor)
@@ -195,7 +206,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
         case StepKind.SHIFT:
             pointer = ledger.pointer()
             _swap(stack, plan, number, pointer, plans.shift(pointer, step.slot, step.weight, plan.plan_id),
-                  "TrafficShifted", actor, slot=step.slot, weight=step.weight)  # fmt: skip
+                  EventType.TRAFFIC_SHIFTED, actor, slot=step.slot, weight=step.weight)  # fmt: skip
         case StepKind.SOAK:
             traffic.close_soak(stack, plan, step, number, actor)
         case StepKind.SETTLE:
@@ -204,7 +215,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             show_settled(stack, actor)
             with ledger.write() as tx:
                 tx.production.move_promotion(plan.plan_id, done=number, state="done")
-                tx.append("PromotionFinished", actor, dartifact=plan.dartifact, plan=plan.plan_id)
+                tx.append(EventType.PROMOTION_FINISHED, actor, dartifact=plan.dartifact, plan=plan.plan_id)
 
 
 def _wait(
@@ -241,7 +252,7 @@ def _swap(
     number: int,
     old: LivePointer,
     new: LivePointer,
-    event: str,
+    event: EventType,
     actor: str,
     **payload: object,
 ) -> None:
@@ -270,7 +281,7 @@ def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str)
         except errors.Conflict:
             continue  # another publisher won: go on only while the pointer still asks for this
         _swap(stack, plan, number, pointer, plans.record(pointer, step.slot, commit, plan.plan_id),
-              "SlotPublished", actor, slot=step.slot, commit=commit)  # fmt: skip
+              EventType.SLOT_PUBLISHED, actor, slot=step.slot, commit=commit)  # fmt: skip
         return
     raise errors.Conflict(f"slot {step.slot} kept moving while it was published", hint="dartifact promote")
 
@@ -289,14 +300,25 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
         if verdict.kind is VerdictKind.PASS:
             tx.production.move_promotion(plan.plan_id, done=number)
             tx.append(
-                "SlotSmoked", actor, dartifact=plan.dartifact, slot=step.slot, commit=commit, report=report.digest
+                EventType.SLOT_SMOKED,
+                actor,
+                dartifact=plan.dartifact,
+                slot=step.slot,
+                commit=commit,
+                report=report.digest,
             )
             return
         reasons = list(verdict.reasons)
-        tx.production.swap_pointer(pointer, plans.abandon(pointer, step.slot, plan.plan_id), "SlotAbandoned", actor,
-                        slot=step.slot, reasons=reasons)  # fmt: skip
+        tx.production.swap_pointer(
+            pointer,
+            plans.abandon(pointer, step.slot, plan.plan_id),
+            EventType.SLOT_ABANDONED,
+            actor,
+            slot=step.slot,
+            reasons=reasons,
+        )
         tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, "DartifactBad", actor,
+        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
                           changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
     raise errors.Aborted(f"the smoke test of {plan.dartifact} on {step.slot} is red: {verdict.reasons[0]}")
 
@@ -307,9 +329,9 @@ def _settle(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
     served = stack.ledger.dartifact(plan.dartifact).runs
     before = stack.ledger.dartifact(pointer.live).runs if pointer.live else ()
     with stack.ledger.write() as tx:
-        tx.production.swap_pointer(pointer, new, "ProductionSettled", actor, plan=plan.plan_id, slot=step.slot)
+        tx.production.swap_pointer(pointer, new, EventType.PRODUCTION_SETTLED, actor, plan=plan.plan_id, slot=step.slot)
         tx.production.move_promotion(plan.plan_id, done=number)
         if pointer.live:
-            tx.dartifacts.move(pointer.live, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
-        tx.dartifacts.move(plan.dartifact, DartifactState.LIVE, "DartifactLive", actor, commit=new.settled)
+            tx.dartifacts.move(pointer.live, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor)
+        tx.dartifacts.move(plan.dartifact, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
         tx.runs.mark_served(served, before)

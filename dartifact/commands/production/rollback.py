@@ -13,6 +13,7 @@ from dartifact.commands.repair.reconcile import reconcile, show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, StepKind
 from dartifact.domain.runs import Phase
@@ -149,7 +150,7 @@ def _note_promotion(stack: Stack, pointer: LivePointer) -> str:
 def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[Blame, ...]) -> Dartifact:
     # What served is in the events of settling, newest first; what was found bad since never comes back.
     served: list[str] = []
-    for event in reversed(stack.ledger.events(type="DartifactLive", most=1000)):
+    for event in reversed(stack.ledger.events(type=EventType.DARTIFACT_LIVE, most=1000)):
         if event.dartifact_id and event.dartifact_id not in served:
             served.append(event.dartifact_id)
     if to is not None:
@@ -172,7 +173,9 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
     if pointer.plan is not None:
         new = plans.abandon(pointer, pointer.idle, pointer.plan)
         with stack.ledger.write() as tx:
-            tx.production.swap_pointer(pointer, new, "SlotAbandoned", actor, slot=pointer.idle, reason="rollback")
+            tx.production.swap_pointer(
+                pointer, new, EventType.SLOT_ABANDONED, actor, slot=pointer.idle, reason="rollback"
+            )
             tx.production.move_promotion(pointer.plan, state="aborted")
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
@@ -193,7 +196,7 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
         tx.production.swap_pointer(
             pointer,
             new,
-            "ProductionRolledBack",
+            EventType.PRODUCTION_ROLLED_BACK,
             actor,
             plan=decided.plan.plan_id,
             reason=reason,
@@ -205,13 +208,13 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
             if pointer.plan is not None:
                 tx.production.move_promotion(pointer.plan, state="aborted")
         tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
-        tx.dartifacts.move(decided.leaves, DartifactState.BAD, "DartifactBad", actor,
+        tx.dartifacts.move(decided.leaves, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
                           changes={"reasons": [reason]}, reason=reason)  # fmt: skip
-        tx.dartifacts.move(decided.returns, DartifactState.LIVE, "DartifactLive", actor, commit=new.settled)
+        tx.dartifacts.move(decided.returns, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
         tx.runs.mark_served(served, before)
         for blame in decided.blames:
             tx.dartifacts.add_blame(blame)
-            tx.append("BlameRecorded", actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
+            tx.append(EventType.BLAME_RECORDED, actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
         for run_id in decided.reverts:
             if tx.runs.get(run_id).phase not in (Phase.MERGED, Phase.LIVE):
                 continue  # it has left `main` since this was decided

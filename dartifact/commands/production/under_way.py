@@ -7,6 +7,7 @@ from datetime import datetime
 
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
 from dartifact.domain.traffic import Soak
@@ -77,10 +78,10 @@ def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor
     new = plans.abort(pointer, plan.slot, plan.plan_id, reason=frozen)
     with stack.ledger.write() as tx:
         tx.production.swap_pointer(
-            pointer, new, "ConsumersSentBack", actor, plan=plan.plan_id, slot=plan.slot, reason=reason
+            pointer, new, EventType.CONSUMERS_SENT_BACK, actor, plan=plan.plan_id, slot=plan.slot, reason=reason
         )
         tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.append("PromotionAborted", actor, dartifact=plan.dartifact, step=str(found.step), reason=reason)
+        tx.append(EventType.PROMOTION_ABORTED, actor, dartifact=plan.dartifact, step=str(found.step), reason=reason)
 
 
 def freeze(stack: Stack, *, reason: str, actor: str) -> None:
@@ -88,7 +89,9 @@ def freeze(stack: Stack, *, reason: str, actor: str) -> None:
     stack.require(Role.OPERATOR, "freeze promotions")
     pointer = stack.ledger.pointer()
     with stack.ledger.write() as tx:
-        tx.production.swap_pointer(pointer, plans.freeze(pointer, reason), "PromotionsFrozen", actor, reason=reason)
+        tx.production.swap_pointer(
+            pointer, plans.freeze(pointer, reason), EventType.PROMOTIONS_FROZEN, actor, reason=reason
+        )
 
 
 def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
@@ -97,4 +100,6 @@ def unfreeze(stack: Stack, *, reason: str, actor: str) -> None:
     pointer = stack.ledger.pointer()
     if pointer.frozen:
         with stack.ledger.write() as tx:
-            tx.production.swap_pointer(pointer, plans.freeze(pointer, None), "PromotionsUnfrozen", actor, reason=reason)
+            tx.production.swap_pointer(
+                pointer, plans.freeze(pointer, None), EventType.PROMOTIONS_UNFROZEN, actor, reason=reason
+            )

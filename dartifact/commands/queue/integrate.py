@@ -10,11 +10,13 @@ from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.gates import ask_again, check_candidate
 from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
+from dartifact.domain.events import EventType
 from dartifact.domain.queue import (
     HEAD_FENCE,
     OUT_OF_THE_WAY,
@@ -163,11 +165,12 @@ def _find_suspects(stack: Stack, red: Batch, in_order: frozenset[str]) -> frozen
 def ensure_main_tested(stack: Stack, actor: str) -> Commit:
     """Return the head of `main`, tested as it is: what was merged by hand is checked, and repaired forward if red."""
     head = stack.lake.head(MAIN)
-    if not head.parents:
-        return head
-    if stack.ledger.has_green_report(head.meta_range):
-        if "operation" not in head.metadata:  # tested content, but brought back by hand: a revert, say
+    state = is_main_tested(stack.ledger, head)
+    if state:
+        if head.parents and not state.is_taken_in:  # tested content, but brought back by hand: a revert, say
             _adopt_presence(stack, head, actor)
+            with stack.ledger.write() as tx:
+                tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
         return head
     tested = next(
         each
@@ -175,7 +178,13 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
         if not each.parents or stack.ledger.has_green_report(each.meta_range)
     )
     with stack.ledger.write() as tx:
-        tx.append("MainFoundUntested", actor, commit=head.commit_id, tested=tested.commit_id)
+        tx.append(
+            EventType.MAIN_FOUND_UNTESTED,
+            actor,
+            commit=head.commit_id,
+            meta_range=head.meta_range,
+            tested=tested.commit_id,
+        )
     report, arrived, gone = _check_by_hand(stack, tested, head)
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.PASS:
@@ -185,7 +194,7 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
                 moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
             for run_id in gone:
                 moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
-            tx.append("MainAdopted", actor, commit=head.commit_id, meta_range=head.meta_range)
+            tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
         return head
     candidate = moves.build_repair(stack, tested, head)
     message = f"main is brought forward to the content of {tested.commit_id[:12]}"
@@ -194,7 +203,13 @@ def ensure_main_tested(stack: Stack, actor: str) -> Commit:
     report = Report(Gate.INTEGRATION, candidate.commit.commit_id, meta_range, (restored,))
     with stack.ledger.write() as tx:
         tx.reports.save(report, judge(report.results))
-        tx.append("MainRepaired", actor, refused=head.commit_id, tested=tested.commit_id, reasons=list(verdict.reasons))
+        tx.append(
+            EventType.MAIN_REPAIRED,
+            actor,
+            refused=head.commit_id,
+            tested=tested.commit_id,
+            reasons=list(verdict.reasons),
+        )
     moves.advance(stack, candidate, report, actor)
     repaired = stack.lake.head(MAIN)
     _adopt_presence(stack, repaired, actor)
@@ -282,7 +297,7 @@ def _refuse(
         digest = tx.reports.save(report, verdict)
         if not still_waits:
             tx.append(
-                "CandidateRefused",
+                EventType.CANDIDATE_REFUSED,
                 actor,
                 operation=candidate.operation,
                 branch=candidate.branch,
@@ -303,7 +318,7 @@ def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], comm
     reasons = list(verdict.reasons)
     fails = verdict.kind is VerdictKind.FAIL
     is_own = any(each.run_id == run.run_id and each.outcome is Outcome.FAILED for each in results)
-    if is_own and stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut", most=1):
+    if is_own and stack.ledger.events(run_id=run.run_id, type=EventType.LOCAL_GATE_LEFT_OUT, most=1):
         reasons.append(f"{run.ingestor}'s local gate is left out and would have caught it: switch it on")
     until = None if fails else run.held_until or stack.clock() + stack.policy.orphan_grace
     if not fails:
@@ -316,7 +331,7 @@ def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], comm
         changes = {"report": digest, "reasons": reasons, "held_until": until}
         if still_waits:
             return  # for the same reason
-        phase, event = (Phase.FAILED, "RunFailed") if fails else (Phase.HELD, "RunHeld")
+        phase, event = (Phase.FAILED, EventType.RUN_FAILED) if fails else (Phase.HELD, EventType.RUN_HELD)
         tx.runs.move(run.run_id, phase, event, this.actor, expect=run.phase, gate=Gate.INTEGRATION, changes=changes,
                     reasons=reasons, branch=run.branch, commit=run.commit)  # fmt: skip
     (this.done.failed if fails else this.done.held).append(run.run_id)

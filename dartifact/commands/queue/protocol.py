@@ -19,6 +19,7 @@ from dartifact.commands.stack import Stack, new_operation
 from dartifact.domain import errors
 from dartifact.domain.checks import Report
 from dartifact.domain.dartifacts import Blame
+from dartifact.domain.events import EventType
 from dartifact.domain.queue import HEAD_FENCE, Batch, find_foreign
 from dartifact.domain.runs import Phase, Run
 
@@ -187,7 +188,7 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
             for run_id in payload["reverts"] if is_tested else ():
                 adopt_run(tx, run_id, Phase.REVERTED, payload["actor"], merged.commit_id, operation=operation)
             tx.append(
-                "MainAdvanced" if is_tested else "MainUntested",
+                EventType.MAIN_ADVANCED if is_tested else EventType.MAIN_UNTESTED,
                 payload["actor"],
                 operation=operation,
                 commit=merged.commit_id,
@@ -202,10 +203,13 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
 def adopt_run(tx: Writer, run_id: str, phase: Phase, actor: str, commit: str, *, operation: str | None = None) -> None:
     """Write down that a commit of `main` has brought a run in or taken it out; by hand if no operation did."""
     by_hand: dict[str, Any] = {} if operation else {"by_hand": True}
-    event = "RunMerged"
+    event = EventType.RUN_MERGED
     changes: dict[str, Any] = {"held_until": None, "reasons": []}
     if phase is Phase.REVERTED:
-        event, changes["reasons"] = "RunReverted", [tx.runs.get(run_id).revert_reason or "taken out of main by hand"]
+        event, changes["reasons"] = (
+            EventType.RUN_REVERTED,
+            [tx.runs.get(run_id).revert_reason or "taken out of main by hand"],
+        )
     if phase is Phase.REVERTED or not by_hand:
         changes["revert_reason"] = None  # a request to take it out outlives what a hand does to its rows
     tx.runs.move(
@@ -274,8 +278,14 @@ def finish_publication(stack: Stack, operation: str, payload: dict[str, Any]) ->
     with stack.ledger.write() as tx:
         if tx.intents.close(operation, "done" if is_exact else "mixed"):
             fence = {key: payload[key] for key in ("branch", "generation", "wanted")}
-            tx.append("SnapshotPublished" if is_exact else "SnapshotMixed", payload["actor"], operation=operation,
-                      dartifact=payload["dartifact"], commit=merged.commit_id, **fence)  # fmt: skip
+            tx.append(
+                EventType.SNAPSHOT_PUBLISHED if is_exact else EventType.SNAPSHOT_MIXED,
+                payload["actor"],
+                operation=operation,
+                dartifact=payload["dartifact"],
+                commit=merged.commit_id,
+                **fence,
+            )
     lake.delete_branch(f"publish-{operation}")
     if not is_exact:
         raise errors.Conflict(f"{branch} was changed by hand while it was published", hint="dartifact doctor")

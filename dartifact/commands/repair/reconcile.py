@@ -14,6 +14,7 @@ from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair import recovery
 from dartifact.commands.stack import Stack, is_held
 from dartifact.domain import errors, plans
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase
 
 _ABANDONED_AFTER = timedelta(hours=1)
@@ -78,7 +79,7 @@ def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
         frozen = plans.freeze(pointer, reason)
         frozen = replace(frozen, generation=max(frozen.generation, shown["generation"]))
         with stack.ledger.write() as tx:
-            tx.production.swap_pointer(pointer, frozen, "PromotionsFrozen", actor, reason=reason)
+            tx.production.swap_pointer(pointer, frozen, EventType.PROMOTIONS_FROZEN, actor, reason=reason)
         return (reason,)
     if pointer.settled and not is_ahead:
         if not recovery.has_commit(stack, pointer.settled):
@@ -108,8 +109,8 @@ def sweep_branches(stack: Stack, actor: str) -> tuple[str, ...]:
     # Read after the branches: an intent that was opened between the two looks is seen.
     owned = {intent.operation for intent in stack.ledger.open_intents()}
     operations = {match[2] for match in helpers.values()}
-    refused = stack.ledger.first_times("CandidateRefused", operations)
-    noted = stack.ledger.first_times("LeftoverNoted", operations)
+    refused = stack.ledger.first_times(EventType.CANDIDATE_REFUSED, operations)
+    noted = stack.ledger.first_times(EventType.LEFTOVER_NOTED, operations)
     kinds = {match[1] for match in helpers.values() if match[2] not in refused}
     busy = {kind for kind in kinds if kind in _LEASES and is_held(stack.ledger, _LEASES[kind])}
     now, due = stack.clock(), {}
@@ -122,13 +123,13 @@ def sweep_branches(stack: Stack, actor: str) -> tuple[str, ...]:
             continue
         elif operation not in noted:
             with stack.ledger.write() as tx:
-                tx.append("LeftoverNoted", actor, operation=operation, branch=branch)
+                tx.append(EventType.LEFTOVER_NOTED, actor, operation=operation, branch=branch)
         elif now >= noted[operation] + _ABANDONED_AFTER:
             due[branch] = "a leftover"
     for branch, why in due.items():
         stack.lake.delete_branch(branch)
         with stack.ledger.write() as tx:
-            tx.append("BranchSwept", actor, operation=helpers[branch][2], branch=branch, why=why)
+            tx.append(EventType.BRANCH_SWEPT, actor, operation=helpers[branch][2], branch=branch, why=why)
     return tuple(f"{branch}: swept, {why}" for branch, why in due.items())
 
 
@@ -146,7 +147,7 @@ def sweep_evidence(stack: Stack, actor: str) -> tuple[str, ...]:
         branch, why = branches[run.run_id], f"the run is {run.phase} and its retention is over"
         stack.lake.delete_branch(branch)
         with stack.ledger.write() as tx:
-            tx.append("BranchSwept", actor, run=run.run_id, branch=branch, why=why)
+            tx.append(EventType.BRANCH_SWEPT, actor, run=run.run_id, branch=branch, why=why)
         swept.append(f"{branch}: swept, {why}")
     return tuple(swept)
 

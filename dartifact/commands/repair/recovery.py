@@ -9,6 +9,7 @@ from dartifact.commands.queue import protocol as moves
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Dartifact, DartifactState, find_blamed
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Slot
 
 _SERVED_AT_MOST = 1000
@@ -35,8 +36,9 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     if found is None:
         if pointer.frozen != frozen:
             with stack.ledger.write() as tx:
-                pointer = tx.production.swap_pointer(pointer, plans.freeze(pointer, frozen), "ProductionLost", actor,
-                                          reasons=[reason])  # fmt: skip
+                pointer = tx.production.swap_pointer(
+                    pointer, plans.freeze(pointer, frozen), EventType.PRODUCTION_LOST, actor, reasons=[reason]
+                )
         return f"{reason}, and no dartifact that served: restore the lake", pointer
     served, commit = found
     slot = next((name for name in plans.SLOTS if pointer.slots[name] == Slot(served.dartifact_id, commit)), None)
@@ -47,15 +49,15 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     new = plans.recover(pointer, slot, Slot(served.dartifact_id, commit), frozen=frozen)
     reason += f"; {served.dartifact_id} is served"
     with stack.ledger.write() as tx:
-        new = tx.production.swap_pointer(pointer, new, "ProductionRecovered", actor, leaves=pointer.live,
+        new = tx.production.swap_pointer(pointer, new, EventType.PRODUCTION_RECOVERED, actor, leaves=pointer.live,
                               returns=served.dartifact_id, reasons=[reason])  # fmt: skip
         if pointer.plan is not None:
             tx.production.move_promotion(pointer.plan, state="aborted")
         if served.dartifact_id != pointer.live:
             lost = stack.ledger.dartifact(pointer.live or "")
-            tx.dartifacts.move(lost.dartifact_id, DartifactState.BAD, "DartifactBad", actor,
+            tx.dartifacts.move(lost.dartifact_id, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
                               changes={"reasons": [reason]}, reason=reason)  # fmt: skip
-            tx.dartifacts.move(served.dartifact_id, DartifactState.LIVE, "DartifactLive", actor, commit=commit)
+            tx.dartifacts.move(served.dartifact_id, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=commit)
             tx.runs.mark_served(served.runs, lost.runs)
     return reason, new
 
@@ -63,7 +65,7 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
 def _find_served(stack: Stack, pointer: LivePointer) -> Iterator[tuple[Dartifact, str]]:
     """Find what served and can serve again, newest first, each with a commit of it that the lake has."""
     blames, seen = stack.ledger.blames(), set()
-    for event in reversed(stack.ledger.events(type="DartifactLive", most=_SERVED_AT_MOST)):
+    for event in reversed(stack.ledger.events(type=EventType.DARTIFACT_LIVE, most=_SERVED_AT_MOST)):
         name = event.dartifact_id or ""
         if name in seen:
             continue

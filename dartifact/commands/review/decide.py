@@ -10,6 +10,7 @@ from dartifact.commands.ingest.ingest import check_run
 from dartifact.commands.stack import Stack, hold_lease
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.waivers import is_waivable
@@ -45,7 +46,7 @@ def approve(
         return tx.runs.move(
             run_id,
             Phase.QUEUED,
-            "RunApproved",
+            EventType.RUN_APPROVED,
             actor,
             expect=run.phase,
             changes=changes,
@@ -84,7 +85,7 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
         return run
     with stack.ledger.write() as tx:
         changes = {"reasons": [f"rejected by {actor}: {reason}"], "held_until": None}
-        return tx.runs.move(run_id, Phase.REJECTED, "RunRejected", actor, expect=run.phase, changes=changes,
+        return tx.runs.move(run_id, Phase.REJECTED, EventType.RUN_REJECTED, actor, expect=run.phase, changes=changes,
                            reason=reason, commit=run.commit, report=run.report)  # fmt: skip
 
 
@@ -100,8 +101,15 @@ def recheck(
     if run.phase is not Phase.CHECKING:  # else a recheck or fix was killed on its way: go on with it
         run = find_stopped(stack, run_id, "recheck")
         with stack.ledger.write() as tx:
-            run = tx.runs.move(run_id, Phase.CHECKING, "RecheckRequested", actor, expect=run.phase, gate=Gate.LOCAL,
-                              commit=run.commit)  # fmt: skip
+            run = tx.runs.move(
+                run_id,
+                Phase.CHECKING,
+                EventType.RECHECK_REQUESTED,
+                actor,
+                expect=run.phase,
+                gate=Gate.LOCAL,
+                commit=run.commit,
+            )
     return check_in_turn(stack, run, actor, wait, patience)
 
 

@@ -16,6 +16,7 @@ from dartifact.adapters.tables.row_files import to_rows
 from dartifact.commands.review.decide import STOPPED, check_in_turn, refuse_other
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 
@@ -31,7 +32,7 @@ def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
         raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
     with stack.ledger.write() as tx:
         run = tx.windows.claim_by_hand(source, stack.clock(), reason, actor)
-        return tx.runs.move(run.run_id, Phase.HELD, "RunHeld", actor, expect=Phase.EXTRACTING,
+        return tx.runs.move(run.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
                            changes={"reasons": [f"waits for its rows: {reason}"]}, reason=reason)  # fmt: skip
 
 
@@ -73,8 +74,19 @@ def fix(
     with stack.ledger.write() as tx:
         refuse_other(tx.runs.get(run_id), run.commit, None)
         changes = {"commit_id": fixed, "rows": len(taken), "held_until": None}
-        run = tx.runs.move(run_id, Phase.CHECKING, "RunFixed", actor, expect=run.phase, changes=changes, reason=reason,
-                          commit=fixed, was=run.commit, rows=len(taken), rows_before=run.rows)  # fmt: skip
+        run = tx.runs.move(
+            run_id,
+            Phase.CHECKING,
+            EventType.RUN_FIXED,
+            actor,
+            expect=run.phase,
+            changes=changes,
+            reason=reason,
+            commit=fixed,
+            was=run.commit,
+            rows=len(taken),
+            rows_before=run.rows,
+        )
     return check_in_turn(stack, run, actor, wait)
 
 
@@ -102,7 +114,7 @@ def _read_branch(stack: Stack, run: Run) -> Rows:
 
 
 def _read(stack: Stack, ref: str, objects: Sequence[LakeObject]) -> Rows:
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         duck.create_view(connection, "batch", stack.lake.locate(ref, objects), stack.lake.access)
         return to_rows(connection.execute("SELECT * FROM batch ORDER BY file_row_number").to_arrow_table())
 

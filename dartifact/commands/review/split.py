@@ -18,6 +18,7 @@ from dartifact.commands.review.decide import check_in_turn, find_stopped, list_f
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
@@ -69,10 +70,10 @@ def leave_out(
         counts = {"brought": good.num_rows + left.num_rows, "merged": good.num_rows, "left_out": left.num_rows}
         refuse_other(tx.runs.get(run_id), run.commit, run.report)
         tx.runs.refuse_while_merging(run_id)
-        tx.runs.move(run_id, run.phase, "RowsLeftOut", actor, expect=run.phase, adopt=True, reason=reason,
+        tx.runs.move(run_id, run.phase, EventType.ROWS_LEFT_OUT, actor, expect=run.phase, adopt=True, reason=reason,
                     changes={"commit_id": kept, "rows": left.num_rows}, was=run.commit, commit=kept,
                     derived=derived.run_id, **counts)  # fmt: skip
-        tx.runs.move(derived.run_id, Phase.CHECKING, "RowsBrought", actor, expect=Phase.HELD, reason=reason,
+        tx.runs.move(derived.run_id, Phase.CHECKING, EventType.ROWS_BROUGHT, actor, expect=Phase.HELD, reason=reason,
                     changes={"commit_id": merged, "rows": good.num_rows, "reasons": []}, commit=merged,
                     came_from=run_id, **counts)  # fmt: skip
         derived = tx.runs.get(derived.run_id)
@@ -91,7 +92,7 @@ def _find_opened(stack: Stack, run: Run) -> Run | None:
 def _open(stack: Stack, run: Run, reason: str, actor: str) -> Run:
     with stack.ledger.write() as tx:
         derived = tx.windows.claim_by_hand(stack.source(run.source), stack.clock(), reason, actor)
-        return tx.runs.move(derived.run_id, Phase.HELD, "RunHeld", actor, expect=Phase.EXTRACTING,
+        return tx.runs.move(derived.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
                            changes={"reasons": [_tell(run)]}, reason=reason)  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def _split(stack: Stack, run: Run, failures: tuple[Result, ...], owner: str) -> 
     fails = " OR ".join(f"(CASE WHEN _deleted THEN false ELSE {each.condition} END) IS TRUE" for each in failures)
     plain = "SELECT * EXCLUDE (file_row_number)"
     owned = f"{plain} REPLACE ({duck.literal(owner)} AS _run_id)"
-    with duck.connect(stack.lake.access) as connection:
+    with duck.connect() as connection:
         if not view_batch(stack, connection, run, run.commit or ""):
             raise errors.UsageError(f"there is nothing in {run.folder}", hint=f"dartifact show {run.run_id}")
         try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def read_batch(stack: Stack, run: Run) -> pa.Table:
     """Return the rows of a run at its commit, in the order of the file, system columns included."""
-    with duck.connect(stack.lake.access) as connection, _reading(f"the batch of {run.run_id}"):
+    with duck.connect() as connection, _reading(f"the batch of {run.run_id}"):
         _open_batch(stack, connection, run)
         query = "SELECT * EXCLUDE (file_row_number) FROM batch ORDER BY file_row_number"
         return connection.execute(query).to_arrow_table()
@@ -31,7 +31,7 @@ def read_batch(stack: Stack, run: Run) -> pa.Table:
 def read_current_of_batch(stack: Stack, run: Run, commit: str) -> pa.Table:
     """Return the current rows at a commit of the keys that a run brings; the columns are there without a row, too."""
     source = stack.source(run.source)
-    with duck.connect(stack.lake.access) as connection, _reading(f"{run.source} at {commit[:12]}"):
+    with duck.connect() as connection, _reading(f"{run.source} at {commit[:12]}"):
         _open_batch(stack, connection, run)
         if not _view(stack, connection, commit, _list_raw(stack, run.source, commit)):
             return connection.execute("SELECT * EXCLUDE (file_row_number) FROM batch WHERE false").to_arrow_table()
@@ -44,7 +44,7 @@ def read_current_of_batch(stack: Stack, run: Run, commit: str) -> pa.Table:
 def read_dataset(stack: Stack, dataset: str, commit: str) -> pa.Table:
     """Return the current rows of a dataset at a commit, by key; NotFound where it has none of it."""
     source = stack.source(dataset)
-    with duck.connect(stack.lake.access) as connection, _reading(f"{dataset} at {commit[:12]}"):
+    with duck.connect() as connection, _reading(f"{dataset} at {commit[:12]}"):
         if not _view(stack, connection, commit, _list_raw(stack, dataset, commit)):
             raise NotFound(f"commit {commit[:12]} holds no rows of {dataset}", hint="dartifact status")
         query = select_current("records", source.key, source.updated_at)
@@ -59,7 +59,7 @@ def read_mart(stack: Stack, mart: str, commit: str) -> pa.Table:
     if not chosen:
         names = ", ".join(each.path.removeprefix("marts/").removesuffix(".parquet") for each in objects)
         raise NotFound(f"commit {commit[:12]} has no mart {mart}; it has {names or 'none'}", hint="dartifact status")
-    with duck.connect(stack.lake.access) as connection, _reading(f"{mart} at {commit[:12]}"):
+    with duck.connect() as connection, _reading(f"{mart} at {commit[:12]}"):
         _view(stack, connection, commit, chosen)
         query = "SELECT * EXCLUDE (file_row_number) FROM records ORDER BY file_row_number"
         return connection.execute(query).to_arrow_table()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dartifact.adapters.contracts.contracts import Contract
 from dartifact.adapters.contracts.soda import check_contract
 from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
@@ -13,7 +15,17 @@ from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.compare.current import select_current
 from dartifact.domain.checks import Result
+from dartifact.domain.sources import Source
 
+if TYPE_CHECKING:
+    import duckdb
+
+_SYSTEM_COLUMNS = (
+    ("_run_id", "varchar"),
+    ("_seq", "bigint"),
+    ("_extracted_at", "timestamp with time zone"),
+    ("_deleted", "boolean"),
+)
 Content = Mapping[str, Sequence[LakeObject]]
 """Raw data to build: objects by the commit they are read at."""
 
@@ -35,29 +47,42 @@ def build(
 
 def _seed(stack: Stack, content: Content, folder: Path) -> None:
     """Write `build.duckdb`: `raw.<dataset>` is the current table of the content."""
-    with duck.connect(stack.lake.access, folder / "build.duckdb") as connection:
+    with duck.connect(folder / "build.duckdb") as connection:
         connection.execute("CREATE SCHEMA raw; CREATE SCHEMA records")
         for source in stack.sources.values():
+            name = duck.quote(source.name)
             urls: list[str] = []
             for commit, objects in content.items():
                 mine = [each for each in objects if each.path.startswith(f"raw/{source.name}/")]
                 urls += stack.lake.locate(commit, mine) if mine else ()
             if not urls:
-                columns = [*stack.contract(source.name).columns, ("_run_id", "varchar"), ("_seq", "bigint"),
-                           ("_extracted_at", "timestamp with time zone"), ("_deleted", "boolean")]  # fmt: skip
-                typed = ", ".join(f"NULL::{kind} AS {duck.quote(column)}" for column, kind in columns)
-                connection.execute(f"CREATE VIEW raw.{source.name} AS SELECT {typed} WHERE false")
+                _seed_empty(connection, source, stack.contract(source.name))
                 continue
-            duck.create_view(connection, f"records.{source.name}", urls, stack.lake.access)
-            query = select_current(f"records.{source.name}", source.key, source.updated_at)
+            duck.create_view(connection, f"records.{name}", urls, stack.lake.access)
+            query = select_current(f"records.{name}", source.key, source.updated_at)
             # dbt's own connection has no key to the gateway, so what comes from there is copied now.
             kind = "TABLE" if any(url.startswith("s3://") for url in urls) else "VIEW"
-            connection.execute(f"CREATE {kind} raw.{source.name} AS {query}")
+            connection.execute(f"CREATE {kind} raw.{name} AS {query}")
+
+
+def seed_nothing(sources: Iterable[Source], contracts: Mapping[str, Contract], folder: Path) -> None:
+    """Write a `build.duckdb` in which each source has its columns and no row."""
+    with duck.connect(folder / "build.duckdb") as connection:
+        connection.execute("CREATE SCHEMA raw")
+        for source in sources:
+            _seed_empty(connection, source, contracts[source.name])
+
+
+def _seed_empty(connection: duckdb.DuckDBPyConnection, source: Source, contract: Contract) -> None:
+    columns = ", ".join(
+        f"NULL::{kind} AS {duck.quote(column)}" for column, kind in (*contract.columns, *_SYSTEM_COLUMNS)
+    )
+    connection.execute(f"CREATE VIEW raw.{duck.quote(source.name)} AS SELECT {columns} WHERE false")
 
 
 def _test_marts(code: Stack, folder: Path) -> tuple[Result, ...]:
     results = run_sql_checks(folder, code.project / "checks" / "integration")
-    with duck.connect(code.lake.access, folder / "build.duckdb") as connection:
+    with duck.connect(folder / "build.duckdb") as connection:
         for contract in code.mart_contracts():
             results += check_contract(connection, contract, f"marts.{contract.dataset}")
     return results

@@ -11,6 +11,7 @@ from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import unpack_code
 from dartifact.commands.stack import Stack
 from dartifact.domain.dartifacts import PASSED, Blame, Dartifact
+from dartifact.domain.events import EventType
 
 CODE_TAR = "_dartifact/code.tar"
 
@@ -54,10 +55,10 @@ def find_refusal(ledger: Ledger, digest: str) -> str | None:
     """Say why a code is refused, by staging or by a rollback; None when it is not."""
     if Blame("code", digest) not in ledger.blames():
         return None
-    told = [each for each in ledger.events(type="CodeRefused", most=1000) if each.payload["code"] == digest]
+    told = [each for each in ledger.events(type=EventType.CODE_REFUSED, most=1000) if each.payload["code"] == digest]
     blamed = [
         each
-        for each in ledger.events(type="BlameRecorded", most=1000)
+        for each in ledger.events(type=EventType.BLAME_RECORDED, most=1000)
         if (each.payload["kind"], each.payload["value"]) == ("code", digest)
     ]
     last = max((*told, *blamed), key=lambda event: event.sequence, default=None)
@@ -65,7 +66,7 @@ def find_refusal(ledger: Ledger, digest: str) -> str | None:
 
 
 def _explain(ledger: Ledger, event: Event) -> str:
-    if event.type == "CodeRefused":
+    if event.type == EventType.CODE_REFUSED:
         return str(event.payload["why"])
     reasons = ledger.dartifact(event.dartifact_id).reasons if event.dartifact_id else ()
     return f"rolled back: {'; '.join(reasons) or 'no reason given'}"

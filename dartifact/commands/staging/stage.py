@@ -20,6 +20,7 @@ from dartifact.adapters.lakefs.values import Commit, LakeObject
 from dartifact.adapters.transform.dbt_build import export_marts
 from dartifact.adapters.transform.project_code import digest_code, pack_code
 from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
 from dartifact.commands.staging.builds import build
@@ -30,6 +31,7 @@ from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Report, Result, Verdict, VerdictKind, judge
 from dartifact.domain.culprits import Culprit, CulpritKind
 from dartifact.domain.dartifacts import WAITING, Blame, Dartifact, DartifactState, dartifact_id, fingerprint
+from dartifact.domain.events import EventType
 from dartifact.domain.queue import runs_in
 from dartifact.domain.runs import Phase
 
@@ -85,8 +87,8 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly, retry: bool = 
         head = stack.lake.head(MAIN)
         if not head.parents:
             raise errors.UsageError("main holds no data yet", hint="dartifact ingest SOURCE, then dartifact integrate")
-        if not stack.ledger.has_green_report(head.meta_range):
-            raise errors.Conflict("the head of main is not tested", hint="dartifact integrate")
+        if not (state := is_main_tested(stack.ledger, head)):
+            raise errors.Conflict(f"the head of main is not tested: {state.why}", hint="dartifact integrate")
         objects, digest = stack.lake.list_objects(head.commit_id, "raw/"), digest_code(stack.project)
         inputs = Inputs(head, objects, digest, lambda: stack)
         if retry:
@@ -123,9 +125,11 @@ def _forget(stack: Stack, inputs: Inputs, actor: str) -> None:
     known = _find(stack, inputs.name)
     with stack.ledger.write() as tx:
         if tx.dartifacts.drop_blame(Blame("code", inputs.digest)):
-            tx.append("CodeRefusalForgotten", actor, code=inputs.digest)
+            tx.append(EventType.CODE_REFUSAL_FORGOTTEN, actor, code=inputs.digest)
         if known is not None and known.state is DartifactState.RED:
-            tx.dartifacts.move(inputs.name, DartifactState.BUILDING, "DartifactRetried", actor, changes={"reasons": []})
+            tx.dartifacts.move(
+                inputs.name, DartifactState.BUILDING, EventType.DARTIFACT_RETRIED, actor, changes={"reasons": []}
+            )
 
 
 def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, run: Runner) -> Dartifact:
@@ -159,10 +163,10 @@ def _wait_alone(stack: Stack, known: Dartifact, actor: str) -> None:
         if is_settled():
             return
         if ledger.dartifact(name).state is DartifactState.SUPERSEDED:
-            tx.dartifacts.move(name, DartifactState.APPROVED, "DartifactApproved", actor)
+            tx.dartifacts.move(name, DartifactState.APPROVED, EventType.DARTIFACT_APPROVED, actor)
         for other in ledger.dartifacts(states=WAITING):
             if other.dartifact_id != name:
-                tx.dartifacts.move(other.dartifact_id, DartifactState.SUPERSEDED, "DartifactSuperseded", actor)
+                tx.dartifacts.move(other.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor)
 
 
 def _find(stack: Stack, name: str) -> Dartifact | None:
@@ -199,10 +203,10 @@ def build_dartifact(
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
         changes = {"commit_id": commit.commit_id, "meta_range": commit.meta_range, "passport": passport, "reasons": []}
-        tx.dartifacts.move(name, DartifactState.GREEN, "DartifactGreen", actor, changes=changes,
+        tx.dartifacts.move(name, DartifactState.GREEN, EventType.DARTIFACT_GREEN, actor, changes=changes,
                           commit=commit.commit_id, report=report.digest)  # fmt: skip
         if stack.policy.approvals:
-            tx.append("ApprovalNeeded", actor, dartifact=name, needed=stack.policy.approvals)
+            tx.append(EventType.APPROVAL_NEEDED, actor, dartifact=name, needed=stack.policy.approvals)
 
 
 def _refuse_other_code(code: Stack, inputs: Inputs) -> None:
@@ -218,11 +222,13 @@ def _record_red(
     named = {"kind": culprit.kind.value, "run": culprit.run_id, "probes": culprit.probes}
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
-        tx.dartifacts.move(name, DartifactState.RED, "DartifactRed", actor, changes={"reasons": reasons},
+        tx.dartifacts.move(name, DartifactState.RED, EventType.DARTIFACT_RED, actor, changes={"reasons": reasons},
                           reasons=reasons, report=report.digest, culprit=named)  # fmt: skip
         if culprit.kind is CulpritKind.CODE:
             tx.dartifacts.add_blame(Blame("code", inputs.digest))
-            tx.append("CodeRefused", _POLICY, dartifact=name, code=inputs.digest, why=why, reason=culprit.reason)
+            tx.append(
+                EventType.CODE_REFUSED, _POLICY, dartifact=name, code=inputs.digest, why=why, reason=culprit.reason
+            )
         if culprit.kind is CulpritKind.DATA and culprit.run_id and stack.policy.revert_culprits:
             guilty = tx.runs.get(culprit.run_id)
             # It may have left `main` meanwhile, or wait to be taken out already.

@@ -20,23 +20,24 @@ from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.notifier import describe_target
 from dartifact.commands.stack import hold_lease
 from dartifact.domain import errors
+from dartifact.domain.events import EventType
 
 BUDGET_SECONDS = 5.0
 TEST_SECONDS = 20.0
 
 _STOPS = (
-    "RunFailed",
-    "RunHeld",
-    "DartifactRed",
-    "PromotionAborted",
-    "SlotAbandoned",
-    "TrafficRefused",
-    "ProductionRecovered",
-    "ProductionLost",
-    "WaiverExpired",
-    "ApprovalNeeded",
+    EventType.RUN_FAILED,
+    EventType.RUN_HELD,
+    EventType.DARTIFACT_RED,
+    EventType.PROMOTION_ABORTED,
+    EventType.SLOT_ABANDONED,
+    EventType.TRAFFIC_REFUSED,
+    EventType.PRODUCTION_RECOVERED,
+    EventType.PRODUCTION_LOST,
+    EventType.WAIVER_EXPIRED,
+    EventType.APPROVAL_NEEDED,
 )
-_EXPLANATION = "DartifactBad"  # follows a SlotAbandoned of the smoke gate, in the same transaction
+_EXPLANATION = EventType.DARTIFACT_BAD  # follows a SlotAbandoned of the smoke gate, in the same transaction
 _SINGLY_AT_MOST = 10
 _REASONS_AT_MOST = 10
 _EVENTS_AT_MOST = 1000
@@ -173,30 +174,30 @@ def _write(event: Event, explanation: Event | None) -> Message | None:
     reasons = payload.get("reasons") or [payload.get("reason", "")]
     look, branch = "status", ""
     match event.type:
-        case "RunFailed" | "RunHeld":
+        case EventType.RUN_FAILED | EventType.RUN_HELD:
             if "gate" not in payload:  # given up for want of an answer: no gate was asked
                 return None
-            verb = "failed" if event.type == "RunFailed" else "is held"
+            verb = "failed" if event.type == EventType.RUN_FAILED else "is held"
             title = f"{event.run_id} {verb} at the {payload['gate']} gate"
             look, branch = f"show {event.run_id}", payload.get("branch", "")
-        case "DartifactRed":
+        case EventType.DARTIFACT_RED:
             title = f"dartifact {event.dartifact_id} is red at the staging gate"
             look = f"show {event.dartifact_id}"
-        case "PromotionAborted":
+        case EventType.PROMOTION_ABORTED:
             title = f"the way of dartifact {event.dartifact_id} to production stopped before «{payload.get('step')}»"
             look = f"show {event.dartifact_id}"
-        case "TrafficRefused":
+        case EventType.TRAFFIC_REFUSED:
             title = f"dartifact {payload['refused']} failed at the traffic gate on slot {payload['slot']}"
             look = f"show {payload['refused']}"
-        case "ProductionRecovered":
+        case EventType.PRODUCTION_RECOVERED:
             title = f"production lost {payload['leaves']}; it shows {payload['returns']}, promotions are frozen"
-        case "WaiverExpired":
+        case EventType.WAIVER_EXPIRED:
             title = f"the waiver of {payload['check']} has expired: the check stops runs again"
             look = "waivers"
-        case "ApprovalNeeded":
+        case EventType.APPROVAL_NEEDED:
             title = f"dartifact {event.dartifact_id} waits for {payload['needed']} approvals"
             look = f"show {event.dartifact_id}"
-        case "ProductionLost":
+        case EventType.PRODUCTION_LOST:
             title, look = "production cannot be shown again if it is lost; promotions are frozen", "doctor"
         case _:
             title = f"slot {payload.get('slot')} was abandoned before it served anybody"

@@ -92,7 +92,7 @@ class _Trials:
         _, profile = look_at_batch(stack, run, commit)
         if profile is None:
             raise errors.ChecksErrored(f"the batch of {run.run_id} could not be profiled")
-        with duck.connect(stack.lake.access) as self.connection:
+        with duck.connect() as self.connection:
             view_batch(stack, self.connection, run, commit.commit_id)
             self.connection.execute("CREATE TABLE mine AS FROM batch")
             self.connection.execute("CREATE OR REPLACE VIEW batch AS FROM mine")
