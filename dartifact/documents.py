@@ -157,7 +157,7 @@ def describe_status(stack: Stack) -> Document:
 
 def describe_holes(stack: Stack) -> list[Document]:
     """Return the open holes, with the commands that close each."""
-    holes = stack.ledger.holes()
+    holes = stack.ledger.gaps()
     names = [run_id for _, run_id in holes]
     left_by = {run.run_id: run for run in stack.ledger.runs(names=names)} if names else {}
     return [

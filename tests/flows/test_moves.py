@@ -370,7 +370,7 @@ def test_one_run_of_a_merged_batch_is_taken_out_and_the_others_stay(world: World
     assert (taken.phase, taken.window.state) == (Phase.REVERTED, WindowState.REVERTED)
     assert taken.reasons == ("wrong country",)
     assert taken.revert_reason is None
-    assert [run_id for _, run_id in world.stack.ledger.holes()] == [queued[1].run_id]
+    assert [run_id for _, run_id in world.stack.ledger.gaps()] == [queued[1].run_id]
     assert [world.run(run).phase for run in queued] == [Phase.MERGED, Phase.REVERTED, Phase.MERGED]
     assert world.lake.has_branch(queued[1].branch)
 
@@ -385,7 +385,7 @@ def test_reverted_run_lands_again_with_a_fix(world: World, queued: tuple[Run, ..
     assert world.keys("customers") == ["C000001", "C000002", "C000003", "C000022"]
     assert world.rows("customers")[1]["country"] == "FR"
     assert world.run(queued[1]).phase is Phase.MERGED
-    assert world.stack.ledger.holes() == ()
+    assert world.stack.ledger.gaps() == ()
 
 
 def test_reverted_run_lands_again_with_the_same_commit(world: World, queued: tuple[Run, ...]) -> None:
@@ -523,7 +523,7 @@ def test_run_deleted_by_hand_is_marked_reverted(world: World, queued: tuple[Run,
     world.integrate()
     assert world.run(queued[1]).phase is Phase.REVERTED
     assert world.keys("customers") == ["C000001", "C000003"]
-    assert [run_id for _, run_id in world.stack.ledger.holes()] == [queued[1].run_id]
+    assert [run_id for _, run_id in world.stack.ledger.gaps()] == [queued[1].run_id]
 
 
 def test_run_edited_by_hand_while_its_revert_is_requested_is_taken_out_all_the_same(

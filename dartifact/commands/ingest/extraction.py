@@ -167,7 +167,7 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
     """Drop the rows that the overlap reads again: a version belongs to the run that brought it first.
 
     Whatever became of that run: rows of a failed or reverted one must not come back through the next one's overlap.
-    Only a backfill brings them again, of the holes it repairs.
+    Only a backfill brings them again, of the gaps it repairs.
     """
     window = run.window
     earlier = [
