@@ -20,7 +20,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import judge
 from dartifact.domain.plans import LivePointer
-from dartifact.domain.queue import HEAD_FENCE, Batch
+from dartifact.domain.queue import HEAD_FENCE, CandidatePlan
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy, merge_into
@@ -30,8 +30,8 @@ from tests.support.world import ACTOR, World, edit_by_hand, green
 MERGE = merge_into(MAIN)
 
 
-def batch_of(world: World, *runs: Run) -> Batch:
-    return Batch(tuple(world.run(run) for run in runs))
+def batch_of(world: World, *runs: Run) -> CandidatePlan:
+    return CandidatePlan(tuple(world.run(run) for run in runs))
 
 
 def candidate_of(world: World, *runs: Run) -> Candidate:
@@ -319,9 +319,9 @@ def test_run_that_touches_what_is_not_its_own_is_refused_by_name(world: World) -
         world.lake.create_branch(branch, bad.commit or "")
         edit(world, branch)
         edited = world.lake.commit(branch, "by hand", {}).commit_id
-        batch = Batch((good, replace(bad, commit=edited)))
+        plan = CandidatePlan((good, replace(bad, commit=edited)))
         with pytest.raises(RunRefused) as caught:
-            build_candidate(world.stack, batch, world.head)
+            build_candidate(world.stack, plan, world.head)
         assert caught.value.run_id == bad.run_id
         assert bad.run_id in caught.value.message
         assert path in caught.value.message
@@ -574,7 +574,7 @@ def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
 def test_run_merged_by_hand_while_a_candidate_is_checked_is_adopted_with_it(
     world: World, queued: tuple[Run, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.with_policy(batch_size=1)
+    world.with_policy(candidate_size=1)
     while_checking(monkeypatch, lambda: merge_by_hand(world, queued[2]))
     world.integrate()
     assert world.keys("customers") == ["C000001", "C000002", "C000003"]
