@@ -157,7 +157,7 @@ def describe_status(stack: Stack) -> Document:
 
 def describe_gaps(stack: Stack) -> list[Document]:
     """Return the open gaps, with the commands that close each."""
-    gaps = stack.ledger.holes()
+    gaps = stack.ledger.gaps()
     names = [run_id for _, run_id in gaps]
     left_by = {run.run_id: run for run in stack.ledger.runs(names=names)} if names else {}
     return [

@@ -55,7 +55,7 @@ def open_stack(
             home=settings.home,
             flow_run=flow_run,
             policy=Policy(
-                batch_size=settings.batch_size,
+                candidate_size=settings.batch_size,
                 attempts=settings.attempts,
                 orphan_grace=timedelta(seconds=settings.orphan_grace_seconds),
                 smoke_least_share=settings.smoke_least_share,

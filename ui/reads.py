@@ -225,7 +225,7 @@ def list_gaps() -> list[dict[str, Any]]:
     """Return the windows whose rows are missing from `main`, with the run that left each."""
     return [
         {"source": window.source, "lo": window.lo, "hi": window.hi, "state": window.state.value, "run": run_id}
-        for window, run_id in open_ledger().holes()
+        for window, run_id in open_ledger().gaps()
     ]
 
 

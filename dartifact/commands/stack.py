@@ -50,7 +50,7 @@ class Policy:
     promoted.
     """
 
-    batch_size: int = 16
+    candidate_size: int = 16
     attempts: int = 3
     orphan_grace: timedelta = timedelta(hours=1)
     smoke_least_share: float = 0.5

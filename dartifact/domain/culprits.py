@@ -16,7 +16,7 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RunChange:
     """One run's part in how `main` changed since the last good dartifact."""
 
     run_id: str
@@ -58,26 +58,26 @@ _HOW = {
 }
 
 
-def list_changes(before: Mapping[str, str], now: Mapping[str, str], seqs: Mapping[str, int]) -> tuple[Change, ...]:
+def list_changes(before: Mapping[str, str], now: Mapping[str, str], seqs: Mapping[str, int]) -> tuple[RunChange, ...]:
     """List what differs between two contents (run id → fingerprint): who left first, then by claiming order.
 
     `seqs` are the runs' places in the claiming order; a run without one comes last.
     """
-    left = [Change(run_id, ChangeKind.LEFT) for run_id in before if run_id not in now]
+    left = [RunChange(run_id, ChangeKind.LEFT) for run_id in before if run_id not in now]
     come = [
-        Change(run_id, ChangeKind.REPLACED if run_id in before else ChangeKind.ARRIVED)
+        RunChange(run_id, ChangeKind.REPLACED if run_id in before else ChangeKind.ARRIVED)
         for run_id, content in now.items()
         if before.get(run_id) != content
     ]
 
-    def place(change: Change) -> tuple[bool, float, str]:
+    def place(change: RunChange) -> tuple[bool, float, str]:
         return change.kind is not ChangeKind.LEFT, seqs.get(change.run_id, float("inf")), change.run_id
 
     return tuple(sorted((*left, *come), key=place))
 
 
 def find_culprit(
-    good: str, changes: tuple[Change, ...], answers: Mapping[Probe, bool], *, has_new_code: bool
+    good: str, changes: tuple[RunChange, ...], answers: Mapping[Probe, bool], *, has_new_code: bool
 ) -> Probe | Culprit:
     """Say what to build next, or who turned all `changes` together with the code that is asked about red.
 

@@ -22,7 +22,7 @@ STUMBLED = frozenset({Phase.FAILED, Phase.REJECTED, Phase.REVERTED})
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CandidatePlan:
     """What one advance of `main` brings: runs that land and runs that are taken out."""
 
     lands: tuple[Run, ...] = ()
@@ -30,7 +30,7 @@ class Batch:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """Name all runs of the batch."""
+        """Name all runs of the candidate."""
         return tuple(run.run_id for run in (*self.lands, *self.reverts))
 
     @property
@@ -47,7 +47,7 @@ class Batch:
         return bool(self.lands or self.reverts)
 
 
-def plan_batch(queued: Iterable[Run], reverts: Iterable[Run], size: int) -> Batch:
+def plan_candidate(queued: Iterable[Run], reverts: Iterable[Run], size: int) -> CandidatePlan:
     """Take reverts first (they repair), then queued runs, up to `size` runs; both land in claiming order.
 
     Fair between ingestors: each has its oldest waiting run taken, then each its next, and so on, so that the backlog
@@ -60,15 +60,15 @@ def plan_batch(queued: Iterable[Run], reverts: Iterable[Run], size: int) -> Batc
         turns.append((rounds[run.ingestor], run.window.seq, run))
         rounds[run.ingestor] += 1
     lands = (run for _, _, run in sorted(turns, key=lambda turn: turn[:2])[: size - len(taken)])
-    return Batch(tuple(sorted(lands, key=_claimed)), taken)
+    return CandidatePlan(tuple(sorted(lands, key=_claimed)), taken)
 
 
 def find_waiting(queued: Iterable[Run], others: Iterable[Run], in_order: Collection[str]) -> dict[str, str]:
     """Return, for each queued run that may not land yet, the earliest run of its in-order ingestor that is in the way.
 
-    `queued` are the runs that may go into the next batch, `others` all that may be in the way of them; a run of which
-    a revert is requested is, though it is still in `main`. Queued runs are not in each other's way: a batch takes the
-    runs of an ingestor in claiming order.
+    `queued` are the runs that may go into the next candidate, `others` all that may be in the way of them; a run of
+    which a revert is requested is, though it is still in `main`. Queued runs are not in each other's way: a candidate
+    takes the runs of an ingestor in claiming order.
     """
     queued = tuple(queued)
     up = {run.run_id for run in queued}
@@ -90,9 +90,9 @@ def find_foreign(paths: Iterable[str], folders: Sequence[str]) -> tuple[str, ...
     return tuple(path for path in paths if path != HEAD_FENCE and not path.startswith(allowed or "\0"))
 
 
-def find_culprits(results: Iterable[Result], batch: Batch) -> frozenset[str]:
+def find_culprits(results: Iterable[Result], plan: CandidatePlan) -> frozenset[str]:
     """Return the landing runs that own a failed or errored result by themselves."""
-    landing = {run.run_id for run in batch.lands}
+    landing = {run.run_id for run in plan.lands}
     red = (Outcome.FAILED, Outcome.ERRORED)
     return frozenset(r.run_id for r in results if r.outcome in red and r.run_id in landing and r.run_id is not None)
 
@@ -100,11 +100,11 @@ def find_culprits(results: Iterable[Result], batch: Batch) -> frozenset[str]:
 def find_suspects(
     lands: Sequence[Run], reports: Mapping[str, Report], stumbled: Collection[str], in_order: Collection[str] = ()
 ) -> frozenset[str]:
-    """Return the landing runs that are asked first when a batch is red and nobody is guilty by himself.
+    """Return the landing runs that are asked first when a candidate is red and nobody is guilty by himself.
 
-    `reports` are the runs' reports by digest; `stumbled` the ingestors whose run before this batch went wrong. Nobody
-    has looked at a run without a local report; a warning is what a threshold was too generous for; and a source that
-    brought something wrong tends to do it again. What has to land before a suspect is asked together with it.
+    `reports` are the runs' reports by digest; `stumbled` the ingestors whose run before this candidate went wrong.
+    Nobody has looked at a run without a local report; a warning is what a threshold was too generous for; and a source
+    that brought something wrong tends to do it again. What has to land before a suspect is asked together with it.
     """
     suspects = set()
     for run in lands:
@@ -118,21 +118,21 @@ def find_suspects(
     return frozenset(suspects | before)
 
 
-def split(batch: Batch, suspects: Collection[str] = ()) -> tuple[Batch, Batch]:
-    """Part a red batch whose culprit is not known into what is tested next and the rest.
+def split(plan: CandidatePlan, suspects: Collection[str] = ()) -> tuple[CandidatePlan, CandidatePlan]:
+    """Part a red candidate whose culprit is not known into what is tested next and the rest.
 
     Reverts are tested alone: they repair, so they wait for nobody, and no run is blamed for what they do. Then come
     the suspects if they are at most half of the runs: right, the search goes on among them only; wrong, they are
     merged by that one candidate. Else the first half: each candidate halves the runs among which the culprit is, so
-    that a batch of n runs takes at most log2(n) + 3 candidates after the red one, the reverts' own included.
+    that a candidate of n runs takes at most log2(n) + 3 candidates after the red one, the reverts' own included.
     """
-    if batch.reverts:
-        return Batch((), batch.reverts), Batch(batch.lands)
-    first = [run for run in batch.lands if run.run_id in suspects]
-    ordered = (*first, *(run for run in batch.lands if run.run_id not in suspects))
+    if plan.reverts:
+        return CandidatePlan((), plan.reverts), CandidatePlan(plan.lands)
+    first = [run for run in plan.lands if run.run_id in suspects]
+    ordered = (*first, *(run for run in plan.lands if run.run_id not in suspects))
     half = (len(ordered) + 1) // 2
     size = len(first) if 0 < len(first) <= half else half
-    return Batch(ordered[:size]), Batch(ordered[size:])
+    return CandidatePlan(ordered[:size]), CandidatePlan(ordered[size:])
 
 
 def runs_in(paths: Iterable[str]) -> frozenset[str]:

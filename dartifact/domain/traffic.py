@@ -74,10 +74,16 @@ def judge_readers(exposed: Iterable[Consumer], reported: Iterable[ReportedError]
     complained = {each.dataset for each in failed}
     silent = sorted({each.name for each in exposed} - complained)
     passed = tuple(
-        Result(f"traffic.{name}.errors", name, Outcome.PASSED, f"consumer {name} reads it and reported no error",
-               measured=0, threshold="0")
+        Result(
+            f"traffic.{name}.errors",
+            name,
+            Outcome.PASSED,
+            f"consumer {name} reads it and reported no error",
+            measured=0,
+            threshold="0",
+        )
         for name in silent
-    )  # fmt: skip
+    )
     return (*failed, *passed)
 
 

@@ -14,7 +14,7 @@ class OutOfOrder(Exception):
 
 
 class WindowState(StrEnum):
-    """What became of a window; the last three are holes."""
+    """What became of a window; the last three are gaps."""
 
     OPEN = "open"
     MERGED = "merged"
@@ -24,7 +24,7 @@ class WindowState(StrEnum):
     REVERTED = "reverted"
 
 
-HOLES = frozenset({WindowState.HELD, WindowState.REJECTED, WindowState.REVERTED})
+GAPS = frozenset({WindowState.HELD, WindowState.REJECTED, WindowState.REVERTED})
 DONE = frozenset({WindowState.MERGED, WindowState.EMPTY})
 
 AHEAD = timedelta(minutes=5)
@@ -36,8 +36,8 @@ class Window:
     """The stretch (lo, hi] of a source's time that one run claimed; `seq` orders the claims of all sources.
 
     `clock` is how far the source could have been read when an ordinary window was claimed. A backfill goes over a
-    stretch again: it moves no fetch cursor, and brings anew what the windows in `repairs` brought, which were holes
-    when it was claimed. `gap_reason` is why a person accepted that the rows of a hole are missing.
+    stretch again: it moves no fetch cursor, and brings anew what the windows in `repairs` brought, which were gaps
+    when it was claimed. `gap_reason` is why a person accepted that the rows of a gap are missing.
     """
 
     seq: int
@@ -109,40 +109,40 @@ def take_rows(
     return rows, None
 
 
-def find_holes(windows: Iterable[Window]) -> tuple[Window, ...]:
+def find_gaps(windows: Iterable[Window]) -> tuple[Window, ...]:
     """Return the windows whose rows are missing from `main`, in claiming order; `windows` are of one (source, shard).
 
-    A hole is closed when a person accepted the gap, or when finished backfills that repair it cover it completely.
-    Other windows close nothing, however far their overlap reaches: they leave out what the hole's run brought.
+    A gap is closed when a person accepted it, or when finished backfills that repair it cover it completely.
+    Other windows close nothing, however far their overlap reaches: they leave out what the gap's run brought.
     """
     known = tuple(windows)
-    holes = (w for w in known if w.state in HOLES and w.gap_reason is None)
-    return tuple(sorted((w for w in holes if not _is_covered(w, known)), key=lambda w: w.seq))
+    gaps = (w for w in known if w.state in GAPS and w.gap_reason is None)
+    return tuple(sorted((w for w in gaps if not _is_covered(w, known)), key=lambda w: w.seq))
 
 
-def _is_covered(hole: Window, windows: Iterable[Window]) -> bool:
-    repairs = [w for w in windows if w.backfill and hole.seq in w.repairs]
+def _is_covered(gap: Window, windows: Iterable[Window]) -> bool:
+    repairs = [w for w in windows if w.backfill and gap.seq in w.repairs]
     if any(w.state is WindowState.OPEN for w in repairs):
         return False  # a finished one may have left rows out because the open one brings them
-    covered = hole.lo
+    covered = gap.lo
     for window in sorted((w for w in repairs if w.state in DONE), key=lambda w: w.lo):
         if window.lo > covered:
             return False
         covered = max(covered, window.hi)
-    return covered >= hole.hi
+    return covered >= gap.hi
 
 
 def complete_up_to(windows: Iterable[Window]) -> datetime | None:
     """Return up to where nothing of one (source, shard) is missing, None without a finished first window.
 
-    The end of the unbroken prefix of windows that are merged, empty or closed holes; where a backfill itself left a
-    hole, at most the beginning of that.
+    The end of the unbroken prefix of windows that are merged, empty or closed gaps; where a backfill itself left a
+    gap, at most the beginning of that.
     """
     known = tuple(windows)
-    missing = find_holes(known)
+    missing = find_gaps(known)
     complete: datetime | None = None
     for window in sorted((w for w in known if not w.backfill), key=lambda w: w.seq):
-        if window in missing or (window.state not in DONE and window.state not in HOLES):
+        if window in missing or (window.state not in DONE and window.state not in GAPS):
             break
         complete = window.hi
     if complete is None:

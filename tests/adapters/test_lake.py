@@ -17,17 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from lakefs_sdk import models
 
-from dartifact.adapters.lakefs.lake import (
-    MAIN,
-    PRODUCTION,
-    PROTECTED,
-    SERVED,
-    STAGING,
-    Change,
-    Commit,
-    Lake,
-    LakeAccess,
-)
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, PROTECTED, SERVED, STAGING, Lake, LakeAccess
+from dartifact.adapters.lakefs.values import Commit, ObjectChange
 from dartifact.adapters.tables import duck
 from dartifact.domain import errors
 from dartifact.local.lakefs_server import choose_port
@@ -613,7 +604,7 @@ def test_odd_name_is_kept_through_every_call(shared: Shared, name: str) -> None:
     lake.upload(branch, path, b"1")
     commit = lake.commit(branch, f"write {name[:50]}", {"name": name[:50]})
     assert [each.path for each in lake.list_objects(commit.commit_id, "odd/")] == [path]
-    assert lake.diff(root, commit.commit_id) == (Change(path, "added"),)
+    assert lake.diff(root, commit.commit_id) == (ObjectChange(path, "added"),)
     assert lake.read_bytes(commit.commit_id, path) == b"1"
     assert lake.commit_of(commit.commit_id).metadata == {"name": name[:50]}
     lake.delete_objects(branch, [path])
@@ -638,10 +629,10 @@ def test_head_leaves_out_what_is_staged(lake: Lake, side: Commit) -> None:
 def test_difference_is_plain_or_since_the_two_parted(lake: Lake, side: Commit) -> None:
     lake.create_branch("other", lake.head(MAIN).commit_id)
     other = commit_file(lake, "other", "b")
-    assert lake.diff(other.commit_id, side.commit_id) == (Change("a", "added"), Change("b", "removed"))
-    assert lake.diff(other.commit_id, side.commit_id, since_merge_base=True) == (Change("a", "added"),)
+    assert lake.diff(other.commit_id, side.commit_id) == (ObjectChange("a", "added"), ObjectChange("b", "removed"))
+    assert lake.diff(other.commit_id, side.commit_id, since_merge_base=True) == (ObjectChange("a", "added"),)
     changed = commit_file(lake, "side", "a", b"2")
-    assert lake.diff(side.commit_id, changed.commit_id) == (Change("a", "changed"),)
+    assert lake.diff(side.commit_id, changed.commit_id) == (ObjectChange("a", "changed"),)
     assert lake.diff(side.commit_id, side.commit_id) == ()
 
 

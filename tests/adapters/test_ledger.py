@@ -396,13 +396,13 @@ def test_runs_are_listed_newest_first_and_filtered(ledger: Ledger) -> None:
     assert ledger.count_runs() == {Phase.EXTRACTING: 2, Phase.CHECKING: 1}
 
 
-def test_holes_name_the_run_that_left_them_in_claiming_order(ledger: Ledger) -> None:
+def test_gaps_name_the_run_that_left_them_in_claiming_order(ledger: Ledger) -> None:
     held = move(ledger, claim(ledger), Phase.HELD)
     merged(ledger, 5, 10)
     failed = move(ledger, claim(ledger, ingestor="dave"), Phase.CHECKING, Phase.FAILED)
     reverted = move(ledger, merged(ledger, 10, 15), Phase.REVERTED)
     rejected = move(ledger, claim(ledger, 15, 20), Phase.CHECKING, Phase.FAILED, Phase.REJECTED)
-    assert [(window.seq, window.state.value, run_id) for window, run_id in ledger.holes()] == [
+    assert [(window.seq, window.state.value, run_id) for window, run_id in ledger.gaps()] == [
         (1, "held", held.run_id),
         (3, "held", failed.run_id),
         (4, "reverted", reverted.run_id),
@@ -983,16 +983,16 @@ def test_a_backfill_moves_no_cursor_and_may_end_where_a_claim_ended(ledger: Ledg
         tx.windows._add_run(ORDERS, "dan", at(0), at(10), "WindowClaimed", ACTOR)
 
 
-def test_a_hole_is_listed_until_a_backfill_over_it_is_merged(ledger: Ledger) -> None:
+def test_a_gap_is_listed_until_a_backfill_over_it_is_merged(ledger: Ledger) -> None:
     broken = move(ledger, claim(ledger, 0, 5), Phase.CHECKING, Phase.FAILED)
     with ledger.write() as tx:
         again = tx.windows.claim_backfill(ORDERS, "dan", at(0), at(5), actor=ACTOR)
     again = move(ledger, again, Phase.CHECKING, Phase.QUEUED)
-    assert [run_id for _, run_id in ledger.holes()] == [broken.run_id]
+    assert [run_id for _, run_id in ledger.gaps()] == [broken.run_id]
     again = move(ledger, again, Phase.MERGED)
-    assert ledger.holes() == ()
+    assert ledger.gaps() == ()
     move(ledger, again, Phase.REVERTED)
-    assert [run_id for _, run_id in ledger.holes()] == [broken.run_id, again.run_id]
+    assert [run_id for _, run_id in ledger.gaps()] == [broken.run_id, again.run_id]
 
 
 def test_only_the_last_claim_can_end_earlier_and_only_while_it_is_extracting(ledger: Ledger) -> None:
@@ -1021,15 +1021,15 @@ def test_an_accepted_gap_is_kept_with_its_reason_until_the_run_is_merged(ledger:
             tx.windows.accept_gap(run.run_id, "the source has lost it", ACTOR).window.gap_reason
             == "the source has lost it"
         )
-    assert ledger.holes() == ()
+    assert ledger.gaps() == ()
     (event,) = ledger.events(run_id=run.run_id, type="GapAccepted")
     assert (event.actor, event.payload["reason"]) == (ACTOR, "the source has lost it")
     merged = move(ledger, run, Phase.CHECKING, Phase.QUEUED, Phase.MERGED)
     assert merged.window.gap_reason is None
     move(ledger, merged, Phase.REVERTED)
-    assert [run_id for _, run_id in ledger.holes()] == [run.run_id]
+    assert [run_id for _, run_id in ledger.gaps()] == [run.run_id]
     live = claim(ledger, 5, 10)
-    with pytest.raises(errors.UsageError, match="it is no hole"), ledger.write() as tx:
+    with pytest.raises(errors.UsageError, match="it is not a gap"), ledger.write() as tx:
         tx.windows.accept_gap(live.run_id, "why not", ACTOR)
 
 

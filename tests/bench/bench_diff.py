@@ -26,7 +26,8 @@ import duckdb
 from dartifact.commands.diffs.cells import read_page
 from dartifact.commands.diffs.files import diff_files
 from dartifact.compare.current import select_current
-from dartifact.compare.diff.table import Options, Side, bound, compare
+from dartifact.compare.diff.plan import Options, Side
+from dartifact.compare.diff.table import bound, compare
 
 COLUMNS = ("customer_id", "status", "amount", "quantity", "weight", "updated_at", "ordered_on", "gift", "note", "url",
            "reference")  # fmt: skip

@@ -64,7 +64,7 @@ def print_table(ledger: Ledger, runs: int, url: str) -> list[str]:
         "runs(phase=live, most=50)": lambda: ledger.runs(phases=(Phase.LIVE,), most=50),
         "runs(failed or held, most=20)": lambda: ledger.runs(phases=(Phase.FAILED, Phase.HELD), most=20),
         "runs(names=20, phases)": lambda: ledger.runs(names=named, phases=(Phase.MERGED, Phase.LIVE)),
-        "holes()": ledger.holes,
+        "gaps()": ledger.gaps,
         "pending_reverts()": ledger.pending_reverts,
         "last_claim(source, shard)": lambda: ledger.last_claim("orders", 0),
         "events(run_id)": lambda: ledger.events(run_id=middle),
@@ -95,7 +95,7 @@ def print_table(ledger: Ledger, runs: int, url: str) -> list[str]:
 
 
 def fill(ledger: Ledger, events: int) -> int:
-    """Insert runs with eight events each in bulk, beside the writer: one in a hundred runs leaves a hole."""
+    """Insert runs with eight events each in bulk, beside the writer: one in a hundred runs leaves a gap."""
     runs = events // EVENTS_PER_RUN
     with ledger._database.engine.execution_options(writes=True).begin() as connection:
         for table, rows in (

@@ -72,7 +72,7 @@ def test_a_gap_is_accepted_by_the_name_of_the_run_or_its_branch(call: Call, ledg
         tx.runs.move(run.run_id, Phase.HELD, "RunHeld", "test")
     code, out, _ = call("accept-gap", run.branch, "--reason", "nobody needs it", "-o", "json")
     assert (code, json.loads(out)["window"]["gap_reason"]) == (0, "nobody needs it")
-    assert ledger.holes() == ()
+    assert ledger.gaps() == ()
     code, _, said = call("accept-gap", run.run_id, "--reason", "again")
     assert (code, "has left no open gap" in said) == (1, True)
 

@@ -37,7 +37,7 @@ def test_history_leaves_two_weeks_of_runs_a_bad_chunk_and_a_rollback(tmp_path: P
         assert counts[Phase.REVERTED] in (1, 2)
         assert len(ledger.events(type="ProductionRolledBack")) == 1
         faults = find_faults(stack, state_file)
-        assert [each for each in faults if "left a hole" not in each] == []
+        assert [each for each in faults if "left a gap" not in each] == []
         History(stack, company, modules, INGESTORS, told.append).play()
         assert len(ledger.runs()) == len(runs), "a company that has lived got a second history"
     assert len(told) == DAYS

@@ -57,7 +57,7 @@ SOURCES = {
     "orders": replace(ORDERS, ingestors=(Ingestor("dan"), Ingestor("dave", local_gate=False))),
 }
 INGESTORS = {each.name: name for name, source in SOURCES.items() for each in source.ingestors}
-POLICY = Policy(batch_size=4, attempts=2, orphan_grace=timedelta(minutes=10), weights=(50, 100),
+POLICY = Policy(candidate_size=4, attempts=2, orphan_grace=timedelta(minutes=10), weights=(50, 100),
                 soak=timedelta(seconds=30))  # fmt: skip
 OVERLAP = ORDERS.overlap
 

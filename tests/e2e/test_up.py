@@ -159,12 +159,12 @@ def check_that_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None
     for verb in ("integrate", "stage", "promote"):
         assert run_cli(up.home, verb).returncode == 0
     with open_stack(up.settings, print) as stack:
-        holes = {run_id for _, run_id in stack.ledger.holes()}
+        gaps = {run_id for _, run_id in stack.ledger.gaps()}
         failed = {each.run_id: each.reasons for each in stack.ledger.runs(phases=(Phase.FAILED,))}
         assert len(failed) == 2, failed
-        assert holes == set(failed)
+        assert gaps == set(failed)
         faults = find_faults(stack, up.home / "demo" / "company.json", killed=4)
-    assert [each for each in faults if "left a hole" not in each] == []
+    assert [each for each in faults if "left a gap" not in each] == []
 
 
 def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) -> None:

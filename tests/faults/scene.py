@@ -210,7 +210,7 @@ class Scene:
             windows = self.stack.ledger.windows(name, 0)
             for before, after in itertools.pairwise(windows):
                 assert after.lo == before.hi - source.overlap, f"{name}: {before}, then {after}"
-        assert {each for _, each in self.stack.ledger.holes()} == self.out
+        assert {each for _, each in self.stack.ledger.gaps()} == self.out
 
     def _look_at_production(self, heads: dict[str, str]) -> None:
         ledger = self.stack.ledger

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dartifact.commands.gates import waivers
-from dartifact.commands.ingest import backfill as holes
+from dartifact.commands.ingest import backfill as gaps
 from dartifact.commands.production import approvals, rollback, under_way
 from dartifact.commands.production import promote as production
 from dartifact.commands.review import decide as review
@@ -98,7 +98,7 @@ DEEDS: dict[str, tuple[Role, Callable[[Stack], object]]] = {
         lambda s: waivers.waive(s, "o", "c", until=datetime(2000, 1, 1, tzinfo=UTC), reason="x", actor="eve"),
     ),
     "unwaive": (Role.REVIEWER, lambda s: waivers.withdraw(s, 1, reason="x", actor="eve")),
-    "accept gap": (Role.REVIEWER, lambda s: holes.accept_gap(s, "r", reason="x", actor="eve")),
+    "accept gap": (Role.REVIEWER, lambda s: gaps.accept_gap(s, "r", reason="x", actor="eve")),
     "approve dartifact": (Role.REVIEWER, lambda s: approvals.approve_dartifact(s, "d", reason="x", actor="eve")),
     "reject dartifact": (Role.REVIEWER, lambda s: approvals.reject_dartifact(s, "d", reason="x", actor="eve")),
     "promote": (Role.OPERATOR, lambda s: production.promote(s, "d", actor="eve")),

@@ -85,10 +85,10 @@ def test_an_outage_of_a_source_loses_nothing(
     assert first.window.hi < second.window.hi == company.now
     done = integrate(stack, actor="test")
     assert set(done.merged) == {first.run_id, second.run_id}
-    assert stack.ledger.holes() == ()
+    assert stack.ledger.gaps() == ()
 
 
-def test_a_source_that_never_recovers_leaves_a_hole_and_is_flowed_past(
+def test_a_source_that_never_recovers_leaves_a_gap_and_is_flowed_past(
     stack: Stack, company: SimulatedSources, bring: Callable[[str], tuple[Run, ...]]
 ) -> None:
     land_customers(stack, bring)
@@ -96,7 +96,7 @@ def test_a_source_that_never_recovers_leaves_a_hole_and_is_flowed_past(
     for _ in range(stack.policy.attempts):
         with pytest.raises(errors.SourceMalformed):
             bring("orders")
-    (window, run_id), *others = stack.ledger.holes()
+    (window, run_id), *others = stack.ledger.gaps()
     assert not others
     assert window.state is WindowState.HELD
     assert stack.ledger.run(run_id).reasons[0].startswith("gave up after 3 attempts")
@@ -129,7 +129,7 @@ def test_an_empty_batch_is_an_empty_window_without_a_branch(world: World) -> Non
     assert run.phase is Phase.EMPTY
     assert run.window.state is WindowState.EMPTY
     assert not world.lake.has_branch(run.branch)
-    assert world.stack.ledger.holes() == ()
+    assert world.stack.ledger.gaps() == ()
     assert world.bring("customers", customer(1)).phase is Phase.QUEUED
 
 

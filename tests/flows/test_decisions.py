@@ -118,11 +118,11 @@ def test_a_fix_of_what_has_been_fixed_since_it_was_shown_is_refused(shop: World)
     assert shop.run(run).commit == fixed.commit
 
 
-def test_a_rejected_run_leaves_a_hole_and_never_lands(shop: World) -> None:
+def test_a_rejected_run_leaves_a_gap_and_never_lands(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
     rejected = review.reject(shop.stack, run.run_id, reason="rubbish", actor="ann")
     assert (rejected.phase, rejected.reasons) == (Phase.REJECTED, ("rejected by ann: rubbish",))
-    assert [name for _, name in shop.stack.ledger.holes()] == [run.run_id]
+    assert [name for _, name in shop.stack.ledger.gaps()] == [run.run_id]
     assert review.reject(shop.stack, run.run_id, reason="again", actor="bob").reasons == rejected.reasons
     with pytest.raises(errors.UsageError, match="is rejected: it cannot be fixed"):
         fix(shop.stack, run.run_id, plain(order(1)), reason=WHY, actor="ann")
@@ -184,7 +184,7 @@ def test_a_fixed_run_passes_the_same_gates_and_lands(shop: World, tmp_path: Path
     assert shop.keys("orders") == [1]
     [event] = shop.events("RunFixed", run=run)
     assert (event.payload["was"], event.payload["rows_before"], event.payload["rows"]) == (run.commit, 2, 1)
-    assert not shop.stack.ledger.holes()
+    assert not shop.stack.ledger.gaps()
 
 
 def test_a_fix_with_other_faults_is_stopped_again(shop: World) -> None:
@@ -267,11 +267,11 @@ def test_a_fix_that_was_killed_after_its_commit_is_made_again(shop: World, monke
 # Changes by hand
 
 
-def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_hole(shop: World) -> None:
+def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_gap(shop: World) -> None:
     shop.land("orders", order(1), order(2))
     opened = open_change(shop.stack, "orders", reason="order 1 was paid in cash", actor="ann")
     assert (opened.phase, opened.ingestor, opened.commit) == (Phase.HELD, "hand", None)
-    assert not shop.stack.ledger.holes()
+    assert not shop.stack.ledger.gaps()
     with pytest.raises(errors.UsageError, match="has brought no rows"):
         review.approve(shop.stack, opened.run_id, reason=WHY, actor="ann")
     bad = fix(shop.stack, opened.run_id, plain(bad_order(1)), reason=WHY, actor="ann")
@@ -281,7 +281,7 @@ def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_hole(shop: World) 
         is Phase.QUEUED  # fmt: skip
     assert shop.integrate().merged == [opened.run_id]
     assert [(row["order_id"], row["amount"]) for row in shop.rows("orders")] == [(1, Decimal(3))]
-    assert not shop.stack.ledger.holes()
+    assert not shop.stack.ledger.gaps()
     # an ingestor's next run is not disturbed by it, and beats it
     shop.land("orders", order(1, amount=4))
     assert [row["amount"] for row in shop.rows("orders")] == [Decimal(4)]

@@ -17,9 +17,10 @@ from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_
 from dartifact.commands.diffs.store import DiffStore
 from dartifact.commands.production.promote import promote
 from dartifact.commands.staging.stage import stage
+from dartifact.compare.diff.plan import Options
 from dartifact.compare.diff.rendering import tell_diff, write_markdown
 from dartifact.compare.diff.report import RowCounts, ThreeWay
-from dartifact.compare.diff.table import Diff, Options
+from dartifact.compare.diff.table import Diff
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.people import HIDDEN
 from tests.support.sources import customer, order

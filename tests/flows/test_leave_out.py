@@ -58,7 +58,7 @@ def test_brought_is_merged_and_left_out_row_by_row(shop: World, bad: Run) -> Non
     assert shop.integrate().merged == [derived.run_id]
     assert shop.keys("orders") == [1, 3]
     assert str(shop.rows("orders")[0]["amount"]) == "7.00"
-    assert [name for _, name in shop.stack.ledger.holes()] == [bad.run_id]
+    assert [name for _, name in shop.stack.ledger.gaps()] == [bad.run_id]
 
 
 def test_what_was_left_out_can_still_be_fixed_approved_or_rejected(shop: World, bad: Run) -> None:
@@ -75,7 +75,7 @@ def test_what_was_left_out_can_still_be_fixed_approved_or_rejected(shop: World, 
     assert fixed.phase is Phase.QUEUED
     shop.integrate()
     assert shop.keys("orders") == [1, 2, 3, 4]
-    assert not shop.stack.ledger.holes()
+    assert not shop.stack.ledger.gaps()
 
     other = shop.bring("orders", order(5), bad_order(6))
     leave_out(shop.stack, other.run_id, reason="one is lost", actor="ann")

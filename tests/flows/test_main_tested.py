@@ -13,7 +13,7 @@ from dartifact.commands.queue.tested import MainState, is_main_tested
 from dartifact.commands.staging import stage as staging
 from dartifact.domain import errors
 from dartifact.domain.checks import judge
-from dartifact.domain.queue import Batch
+from dartifact.domain.queue import CandidatePlan
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import customer
 from tests.support.world import ACTOR, World, edit_by_hand, green
@@ -42,10 +42,10 @@ def spoil_by_hand(world: World) -> str:
 
 def advance_into_a_merge_by_hand(world: World) -> None:
     """Let rubbish be merged by hand while a tested candidate is merged."""
-    candidate = build_candidate(world.stack, Batch((world.bring("customers", customer(2)),)), world.head)
+    candidate = build_candidate(world.stack, CandidatePlan((world.bring("customers", customer(2)),)), world.head)
     report = green(candidate.commit)
     with world.stack.ledger.write() as tx:
-        tx.save_report(report, judge(report.results))
+        tx.reports.save(report, judge(report.results))
     spoil_by_hand(world)
     with pytest.raises(MainUntested):
         moves.advance(world.stack, candidate, report, ACTOR)

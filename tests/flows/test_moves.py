@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING, Commit
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.queue import integrate as queue
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.protocol import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
@@ -19,7 +20,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import judge
 from dartifact.domain.plans import LivePointer
-from dartifact.domain.queue import HEAD_FENCE, Batch
+from dartifact.domain.queue import HEAD_FENCE, CandidatePlan
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.windows import WindowState
 from tests.support.proxy import Fault, Proxy, merge_into
@@ -29,8 +30,8 @@ from tests.support.world import ACTOR, World, edit_by_hand, green
 MERGE = merge_into(MAIN)
 
 
-def batch_of(world: World, *runs: Run) -> Batch:
-    return Batch(tuple(world.run(run) for run in runs))
+def batch_of(world: World, *runs: Run) -> CandidatePlan:
+    return CandidatePlan(tuple(world.run(run) for run in runs))
 
 
 def candidate_of(world: World, *runs: Run) -> Candidate:
@@ -318,9 +319,9 @@ def test_run_that_touches_what_is_not_its_own_is_refused_by_name(world: World) -
         world.lake.create_branch(branch, bad.commit or "")
         edit(world, branch)
         edited = world.lake.commit(branch, "by hand", {}).commit_id
-        batch = Batch((good, replace(bad, commit=edited)))
+        plan = CandidatePlan((good, replace(bad, commit=edited)))
         with pytest.raises(RunRefused) as caught:
-            build_candidate(world.stack, batch, world.head)
+            build_candidate(world.stack, plan, world.head)
         assert caught.value.run_id == bad.run_id
         assert bad.run_id in caught.value.message
         assert path in caught.value.message
@@ -369,7 +370,7 @@ def test_one_run_of_a_merged_batch_is_taken_out_and_the_others_stay(world: World
     assert (taken.phase, taken.window.state) == (Phase.REVERTED, WindowState.REVERTED)
     assert taken.reasons == ("wrong country",)
     assert taken.revert_reason is None
-    assert [run_id for _, run_id in world.stack.ledger.holes()] == [queued[1].run_id]
+    assert [run_id for _, run_id in world.stack.ledger.gaps()] == [queued[1].run_id]
     assert [world.run(run).phase for run in queued] == [Phase.MERGED, Phase.REVERTED, Phase.MERGED]
     assert world.lake.has_branch(queued[1].branch)
 
@@ -384,7 +385,7 @@ def test_reverted_run_lands_again_with_a_fix(world: World, queued: tuple[Run, ..
     assert world.keys("customers") == ["C000001", "C000002", "C000003", "C000022"]
     assert world.rows("customers")[1]["country"] == "FR"
     assert world.run(queued[1]).phase is Phase.MERGED
-    assert world.stack.ledger.holes() == ()
+    assert world.stack.ledger.gaps() == ()
 
 
 def test_reverted_run_lands_again_with_the_same_commit(world: World, queued: tuple[Run, ...]) -> None:
@@ -522,7 +523,7 @@ def test_run_deleted_by_hand_is_marked_reverted(world: World, queued: tuple[Run,
     world.integrate()
     assert world.run(queued[1]).phase is Phase.REVERTED
     assert world.keys("customers") == ["C000001", "C000003"]
-    assert [run_id for _, run_id in world.stack.ledger.holes()] == [queued[1].run_id]
+    assert [run_id for _, run_id in world.stack.ledger.gaps()] == [queued[1].run_id]
 
 
 def test_run_edited_by_hand_while_its_revert_is_requested_is_taken_out_all_the_same(
@@ -573,7 +574,7 @@ def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
 def test_run_merged_by_hand_while_a_candidate_is_checked_is_adopted_with_it(
     world: World, queued: tuple[Run, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.with_policy(batch_size=1)
+    world.with_policy(candidate_size=1)
     while_checking(monkeypatch, lambda: merge_by_hand(world, queued[2]))
     world.integrate()
     assert world.keys("customers") == ["C000001", "C000002", "C000003"]

@@ -84,7 +84,7 @@ def test_waiting_runs_land_together_in_one_tested_commit(world: World) -> None:
 
 
 def test_batches_are_no_larger_than_the_policy_says_and_keep_the_order_of_claims(world: World) -> None:
-    world.with_policy(batch_size=2)
+    world.with_policy(candidate_size=2)
     runs = bring_customers(world, 1, 2, 3, 4, 5)
     done = world.integrate()
     assert (done.merged, done.candidates) == (ids(*runs), 3)
@@ -365,7 +365,7 @@ def test_order_that_comes_before_its_customer_is_held_and_merged_when_the_custom
 
 
 def test_order_and_its_customer_in_one_pass_land_though_the_order_was_claimed_first(world: World) -> None:
-    world.with_policy(batch_size=1)
+    world.with_policy(candidate_size=1)
     early = bring_order(world, 1, of=1)
     (arrived,) = bring_customers(world, 1)
     done = world.integrate()
@@ -532,7 +532,7 @@ def test_lease_of_another_machine_is_respected_until_it_runs_out(world: World) -
 
 def test_integrators_without_any_lease_still_lose_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "hold_lease", lambda *_: nullcontext())
-    world.with_policy(batch_size=1)
+    world.with_policy(candidate_size=1)
     runs = bring_customers(world, 1, 2, 3, 4)
     together = threading.Barrier(2)
 
@@ -560,7 +560,7 @@ def test_main_that_keeps_moving_ends_in_a_conflict_and_the_run_stays_queued(
     def check(stack: Stack, commit: Any, runs: Any) -> Report:
         report = real(stack, commit, runs)
         if runs:  # another integrator is always quicker; it brings nothing, but the fence
-            rival = moves.build_candidate(stack, queue.Batch(), world.head)
+            rival = moves.build_candidate(stack, queue.CandidatePlan(), world.head)
             rivals = replace(report, commit=rival.commit.commit_id, meta_range=rival.commit.meta_range)
             with stack.ledger.write() as tx:
                 tx.reports.save(rivals, queue.judge(rivals.results))

@@ -69,7 +69,7 @@ def test_waiting_is_said_once_however_often_the_queue_is_looked_at(world: World)
 
 
 def test_fixed_run_lets_the_later_ones_land_after_it(world: World) -> None:
-    world.with_policy(batch_size=1)
+    world.with_policy(candidate_size=1)
     bad = world.bring("customers", bad_customer(1))
     later = world.bring("customers", customer(2))
     world.integrate()

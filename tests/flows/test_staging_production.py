@@ -258,7 +258,7 @@ def test_rollback_answers_the_old_commit_and_takes_the_blamed_run_out_of_main(sh
     assert shop.integrate().reverted == [guilty.run_id]
     assert guilty.run_id not in shop.runs_in_main()
     assert shop.run(guilty).phase is Phase.REVERTED
-    assert [run_id for _, run_id in shop.stack.ledger.holes()] == [guilty.run_id]
+    assert [run_id for _, run_id in shop.stack.ledger.gaps()] == [guilty.run_id]
 
 
 def test_after_a_rollback_the_same_content_is_known_and_new_data_goes_on_without_the_blamed_run(shop: World) -> None:

@@ -13,7 +13,7 @@ from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair.reconcile import reconcile, sweep_branches
 from dartifact.commands.stack import hold_lease
 from dartifact.documents import describe_one
-from dartifact.domain.queue import Batch
+from dartifact.domain.queue import CandidatePlan
 from dartifact.domain.runs import Phase
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import World, green
@@ -87,7 +87,7 @@ def test_branch_of_a_station_at_work_is_left_alone(world: World, kind: str, leas
 
 def test_branch_that_an_open_intent_names_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run = world.bring("customers", customer(1))
-    candidate = moves.build_candidate(world.stack, Batch((run,)), world.head)
+    candidate = moves.build_candidate(world.stack, CandidatePlan((run,)), world.head)
     reconcile(world.stack)
     world.tick(2 * HOUR)
 

@@ -92,7 +92,7 @@ def test_a_run_killed_between_its_commit_and_the_ledger_loses_nothing_behind_its
     assert world.keys("customers") == names(1, 2, 3)
 
 
-def test_a_backfill_closes_the_hole_that_a_corrected_source_left(world: World) -> None:
+def test_a_backfill_closes_the_gap_that_a_corrected_source_left(world: World) -> None:
     world.land("customers", customer(1))
     failed = world.bring("customers", bad_customer(2), customer(3))
     world.land("customers", customer(4))
@@ -103,10 +103,10 @@ def test_a_backfill_closes_the_hole_that_a_corrected_source_left(world: World) -
     (run,) = fill(world, failed)
     assert (run.rows, run.phase, run.window.backfill) == (2, Phase.QUEUED, True)
     assert run.window.seq > failed.window.seq
-    assert len(world.stack.ledger.holes()) == 1
+    assert len(world.stack.ledger.gaps()) == 1
     assert world.integrate().merged == [run.run_id]
     assert world.keys("customers") == names(1, 2, 3, 4)
-    assert world.stack.ledger.holes() == ()
+    assert world.stack.ledger.gaps() == ()
     assert world.stack.ledger.last_claim("customers", 0) == cursor
 
 
@@ -142,7 +142,7 @@ def test_a_backfill_goes_in_chunks_and_flows_past_a_bad_one(world: World) -> Non
     assert [run.phase for run in runs] == [Phase.FAILED, Phase.EMPTY, Phase.EMPTY]
     assert told == list(runs)
     assert [run.window.lo for run in runs[1:]] == [run.window.hi for run in runs[:-1]]
-    assert [run_id for _, run_id in world.stack.ledger.holes()] == [failed.run_id, runs[0].run_id]
+    assert [run_id for _, run_id in world.stack.ledger.gaps()] == [failed.run_id, runs[0].run_id]
 
 
 def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_claimed(world: World) -> None:
@@ -155,12 +155,12 @@ def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_clai
     assert len(world.stack.ledger.runs()) == 1
 
 
-def test_an_accepted_gap_is_no_hole_any_more_and_only_a_hole_can_be_accepted(world: World) -> None:
+def test_an_accepted_gap_is_listed_no_more_and_only_a_gap_can_be_accepted(world: World) -> None:
     failed = world.bring("customers", bad_customer(1))
     with pytest.raises(errors.UsageError, match="for a reason"):
         accept_gap(world.stack, failed.run_id, reason=" ", actor="person:test")
     accept_gap(world.stack, failed.run_id, reason="nobody needs it", actor="person:test")
-    assert world.stack.ledger.holes() == ()
+    assert world.stack.ledger.gaps() == ()
     with pytest.raises(errors.UsageError, match="no open gap"):
         accept_gap(world.stack, failed.run_id, reason="again", actor="person:test")
 

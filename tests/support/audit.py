@@ -41,7 +41,7 @@ def find_faults(stack: Stack, state_file: Path, *, killed: int = 0) -> list[str]
 def _find_loose_ends(stack: Stack) -> list[str]:
     ledger, lake = stack.ledger, stack.lake
     faults = [f"intent {each.operation} ({each.kind}) is open" for each in ledger.open_intents()]
-    faults += [f"{run_id} left a hole: {window.lo} to {window.hi}" for window, run_id in ledger.holes()]
+    faults += [f"{run_id} left a gap: {window.lo} to {window.hi}" for window, run_id in ledger.gaps()]
     under_way = (Phase.EXTRACTING, Phase.CHECKING, Phase.QUEUED)
     faults += [f"{each.run_id} is {each.phase}" for each in ledger.runs(phases=under_way)]
     there = set(runs_in(each.path for each in lake.list_objects(f"{MAIN}@", "raw/")))
@@ -70,13 +70,13 @@ def _content(stack: Stack, commit: str) -> dict[str, str]:
 
 
 def _find_wrong_orders(stack: Stack, state: CompanyState) -> list[str]:
-    """Compare versions: each one that the company has made is there exactly once, or was brought by a run in a hole."""
+    """Compare versions: each one that the company has made is there exactly once, or was brought by a run in a gap."""
     until = _claimed(stack, "orders")
     expected = Counter(map(_version, Company.from_state(state).changes("orders", state.start, until)))
     head = stack.lake.head(MAIN).commit_id
     found = Counter(_version(row) for row in _rows(stack, head, "raw/orders/", _ORDERS) if row["updated_at"] <= until)
-    holes = [stack.ledger.run(run_id) for window, run_id in stack.ledger.holes() if window.source == "orders"]
-    for run in holes:
+    gaps = [stack.ledger.run(run_id) for window, run_id in stack.ledger.gaps() if window.source == "orders"]
+    for run in gaps:
         rows = _rows(stack, run.commit, run.folder, _ORDERS) if run.commit else []
         expected -= Counter(_version(row) for row in rows)
     faults = [f"order {each} is missing" for each in list(expected - found)[:5]]

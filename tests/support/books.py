@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dartifact.adapters.lakefs.calls import LakeCalls
-from dartifact.adapters.lakefs.lake import Lake, LakeAccess, LakeObject
+from dartifact.adapters.lakefs.lake import Lake, LakeAccess
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.domain.runs import Phase, Run, folder_owner
 from dartifact.domain.sources import Source
 from tests.support.sources import RememberingSource, Row, shard_of

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit, Lake
+from dartifact.adapters.lakefs.lake import MAIN, Lake
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet

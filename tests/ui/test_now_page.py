@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from dartifact.adapters.lakefs.lake import Commit
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.domain.checks import judge
 from dartifact.domain.events import EventType
@@ -27,7 +27,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     ledger = Ledger(url)
     report = green(GOOD)
     with ledger.write() as tx:
-        tx.save_report(report, judge(report.results))
+        tx.reports.save(report, judge(report.results))
     yield ledger
     ledger.close()
 

@@ -8,15 +8,15 @@ from math import ceil, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dartifact.domain.culprits import Change, ChangeKind, Culprit, CulpritKind, Probe, find_culprit, list_changes
+from dartifact.domain.culprits import ChangeKind, Culprit, CulpritKind, Probe, RunChange, find_culprit, list_changes
 
 
-def arrivals(count: int) -> tuple[Change, ...]:
-    return tuple(Change(f"run-{number}", ChangeKind.ARRIVED) for number in range(count))
+def arrivals(count: int) -> tuple[RunChange, ...]:
+    return tuple(RunChange(f"run-{number}", ChangeKind.ARRIVED) for number in range(count))
 
 
 def play(
-    changes: tuple[Change, ...], is_green: Callable[[Probe], bool], *, has_new_code: bool = False
+    changes: tuple[RunChange, ...], is_green: Callable[[Probe], bool], *, has_new_code: bool = False
 ) -> tuple[Culprit, list[Probe]]:
     """Build what is asked for until somebody is named; return who, and what was built."""
     answers: dict[Probe, bool] = {}
@@ -80,7 +80,7 @@ def test_the_same_code_that_is_red_on_the_data_it_was_green_on_tells_nothing() -
 
 
 def test_a_run_whose_leaving_turns_the_build_red_is_named_as_a_removal() -> None:
-    changes = (Change("gone", ChangeKind.LEFT), *arrivals(4))
+    changes = (RunChange("gone", ChangeKind.LEFT), *arrivals(4))
     found, _ = play(changes, lambda probe: probe.changes == 0)
     assert (found.kind, found.run_id) == (CulpritKind.REMOVAL, "gone")
     assert "taken out of main" in found.reason

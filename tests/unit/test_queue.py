@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from dartifact.domain.checks import Gate, Outcome, Report, Result
 from dartifact.domain.queue import (
     HEAD_FENCE,
-    Batch,
+    CandidatePlan,
     find_culprits,
     find_foreign,
     find_suspects,
     find_waiting,
-    plan_batch,
+    plan_candidate,
     runs_in,
     split,
 )
@@ -37,33 +37,33 @@ queues = st.lists(st.sampled_from(["dan", "dave", "dana", "dora"]), max_size=40)
 )
 
 
-def names(batch: Batch) -> tuple[list[str], list[str]]:
-    return [each.run_id for each in batch.lands], [each.run_id for each in batch.reverts]
+def names(plan: CandidatePlan) -> tuple[list[str], list[str]]:
+    return [each.run_id for each in plan.lands], [each.run_id for each in plan.reverts]
 
 
 def test_queued_runs_land_in_the_order_they_were_claimed() -> None:
-    assert names(plan_batch([run(3), run(1), run(2)], [], 16)) == (["r1", "r2", "r3"], [])
+    assert names(plan_candidate([run(3), run(1), run(2)], [], 16)) == (["r1", "r2", "r3"], [])
 
 
 def test_reverts_come_first_and_count_against_the_size() -> None:
-    batch = plan_batch([run(1), run(2), run(3)], [run(9), run(8)], 4)
-    assert names(batch) == (["r1", "r2"], ["r8", "r9"])
+    plan = plan_candidate([run(1), run(2), run(3)], [run(9), run(8)], 4)
+    assert names(plan) == (["r1", "r2"], ["r8", "r9"])
 
 
 def test_more_reverts_than_the_size_leave_no_place_for_runs() -> None:
-    assert names(plan_batch([run(1)], [run(9), run(8), run(7)], 2)) == ([], ["r7", "r8"])
+    assert names(plan_candidate([run(1)], [run(9), run(8), run(7)], 2)) == ([], ["r7", "r8"])
 
 
 def test_an_empty_queue_is_an_empty_batch() -> None:
-    assert not plan_batch([], [], 16)
-    assert plan_batch([run(1)], [], 16)
-    assert plan_batch([], [run(1)], 16)
+    assert not plan_candidate([], [], 16)
+    assert plan_candidate([run(1)], [], 16)
+    assert plan_candidate([], [run(1)], 16)
 
 
 def test_a_batch_names_its_runs_and_the_folders_it_may_change() -> None:
-    batch = Batch((run(1),), (run(9),))
-    assert batch.run_ids == ("r1", "r9")
-    assert batch.folders == ("raw/orders/r1/", "raw/orders/r9/")
+    plan = CandidatePlan((run(1),), (run(9),))
+    assert plan.run_ids == ("r1", "r9")
+    assert plan.folders == ("raw/orders/r1/", "raw/orders/r9/")
 
 
 @given(queued=st.sets(st.integers(0, 50)), reverts=st.sets(st.integers(51, 80)), size=st.integers(1, 20))
@@ -71,10 +71,10 @@ def test_taking_batches_until_nothing_waits_takes_every_run_once(
     queued: set[int], reverts: set[int], size: int
 ) -> None:
     waiting, out, taken = {n: run(n) for n in queued}, {n: run(n) for n in reverts}, []
-    while batch := plan_batch(waiting.values(), out.values(), size):
-        assert len(batch.run_ids) <= size
-        taken += batch.run_ids
-        for each in (*batch.lands, *batch.reverts):
+    while plan := plan_candidate(waiting.values(), out.values(), size):
+        assert len(plan.run_ids) <= size
+        taken += plan.run_ids
+        for each in (*plan.lands, *plan.reverts):
             waiting.pop(each.window.seq, None)
             out.pop(each.window.seq, None)
     assert sorted(taken) == sorted(f"r{n}" for n in queued | reverts)
@@ -82,14 +82,14 @@ def test_taking_batches_until_nothing_waits_takes_every_run_once(
 
 def test_a_backlog_leaves_a_place_for_each_other_ingestor() -> None:
     backlog = [run(seq) for seq in range(1, 30)]
-    batch = plan_batch([*backlog, run(30, ingestor="dave"), run(31, ingestor="dana")], [], 4)
-    assert names(batch) == (["r1", "r2", "r30", "r31"], [])
+    plan = plan_candidate([*backlog, run(30, ingestor="dave"), run(31, ingestor="dana")], [], 4)
+    assert names(plan) == (["r1", "r2", "r30", "r31"], [])
 
 
 def test_ingestors_take_turns_until_one_has_nothing_left() -> None:
     queued = [run(1), run(2), run(3), run(4), run(5, ingestor="dave"), run(6, ingestor="dave"), run(7, ingestor="dana")]
-    assert names(plan_batch(queued, [], 5)) == (["r1", "r2", "r5", "r6", "r7"], [])
-    assert names(plan_batch(queued, [], 2)) == (["r1", "r5"], [])
+    assert names(plan_candidate(queued, [], 5)) == (["r1", "r2", "r5", "r6", "r7"], [])
+    assert names(plan_candidate(queued, [], 2)) == (["r1", "r5"], [])
 
 
 @given(queued=queues, size=st.integers(1, 20), seed=st.randoms())
@@ -99,16 +99,16 @@ def test_batches_are_fair_keep_each_ingestors_order_and_lose_nothing(
     waiting = list(queued)
     seed.shuffle(waiting)  # type: ignore[attr-defined]
     taken: list[Run] = []
-    while batch := plan_batch(waiting, [], size):
+    while plan := plan_candidate(waiting, [], size):
         owners = {each.ingestor for each in waiting}
-        served = [each.ingestor for each in batch.lands]
+        served = [each.ingestor for each in plan.lands]
         if size >= len(owners):
             assert set(served) == owners
         more = {owner: sum(each.ingestor == owner for each in waiting) - served.count(owner) for owner in owners}
         most = max(served.count(owner) for owner in owners)
         assert all(not more[owner] or served.count(owner) >= most - 1 for owner in owners)
-        taken += batch.lands
-        waiting = [each for each in waiting if each not in batch.lands]
+        taken += plan.lands
+        waiting = [each for each in waiting if each not in plan.lands]
     assert sorted(each.window.seq for each in taken) == [each.window.seq for each in queued]
     for owner in {each.ingestor for each in queued}:
         assert [each for each in taken if each.ingestor == owner] == [each for each in queued if each.ingestor == owner]
@@ -176,21 +176,21 @@ def test_what_lands_before_a_suspect_in_order_is_asked_with_it() -> None:
 
 
 def test_reverts_are_tested_apart_from_the_runs() -> None:
-    first, rest = split(Batch((run(1), run(2)), (run(9),)))
+    first, rest = split(CandidatePlan((run(1), run(2)), (run(9),)))
     assert (names(first), names(rest)) == (([], ["r9"]), (["r1", "r2"], []))
 
 
 def test_few_suspects_are_tested_alone_and_many_by_halves() -> None:
-    batch = Batch(tuple(run(n) for n in range(1, 6)))
+    plan = CandidatePlan(tuple(run(n) for n in range(1, 6)))
     for suspects, first in (
         ({"r4"}, "r4"),
         ({"r4", "r2"}, "r2 r4"),
         ({"r5", "r4", "r3", "r2"}, "r2 r3 r4"),
         ((), "r1 r2 r3"),
     ):
-        part, rest = split(batch, suspects)
+        part, rest = split(plan, suspects)
         assert names(part)[0] == first.split()
-        assert sorted((*part.run_ids, *rest.run_ids)) == sorted(batch.run_ids)
+        assert sorted((*part.run_ids, *rest.run_ids)) == sorted(plan.run_ids)
 
 
 @given(
@@ -201,7 +201,7 @@ def test_no_part_holds_a_run_in_order_without_the_earlier_ones(
 ) -> None:
     lands = [replace(each, report=None if each.window.seq in suspects else "good") for each in queued]
     guilty = find_suspects(lands, {"good": report(Outcome.PASSED)}, (), in_order)
-    part, rest = split(Batch(tuple(lands)), guilty)
+    part, rest = split(CandidatePlan(tuple(lands)), guilty)
     for later in part.lands:
         if later.ingestor in in_order:
             left = [each.window.seq for each in rest.lands if each.ingestor == later.ingestor]
@@ -216,7 +216,7 @@ def test_a_culprit_is_found_in_the_logarithm_of_candidates_whether_suspicion_is_
 ) -> None:
     culprit %= size
     guilty = {f"r{seq}" for seq in suspects if seq < size}
-    red, candidates = Batch(tuple(run(n) for n in range(size)), (run(999),) if reverts else ()), 0
+    red, candidates = CandidatePlan(tuple(run(n) for n in range(size)), (run(999),) if reverts else ()), 0
     while True:
         part, rest = split(red, guilty)
         assert part
@@ -248,17 +248,19 @@ def result(run_id: str | None, outcome: Outcome) -> Result:
     ],
 )
 def test_a_culprit_owns_a_failed_or_errored_result(outcome: Outcome, guilty: set[str]) -> None:
-    assert find_culprits([result("r1", outcome), result("r2", Outcome.PASSED)], Batch((run(1), run(2)))) == guilty
+    assert (
+        find_culprits([result("r1", outcome), result("r2", Outcome.PASSED)], CandidatePlan((run(1), run(2)))) == guilty
+    )
 
 
 def test_a_result_that_no_run_owns_makes_nobody_guilty() -> None:
-    assert find_culprits([result(None, Outcome.FAILED)], Batch((run(1), run(2)))) == frozenset()
+    assert find_culprits([result(None, Outcome.FAILED)], CandidatePlan((run(1), run(2)))) == frozenset()
 
 
 def test_a_run_that_is_not_in_the_batch_is_not_its_culprit() -> None:
-    assert find_culprits([result("r7", Outcome.FAILED), result("r9", Outcome.FAILED)], Batch((run(1),), (run(9),))) == (
-        frozenset()
-    )
+    assert find_culprits(
+        [result("r7", Outcome.FAILED), result("r9", Outcome.FAILED)], CandidatePlan((run(1),), (run(9),))
+    ) == (frozenset())
 
 
 def test_foreign_is_what_lies_outside_the_folders_and_is_not_the_fence() -> None:

@@ -19,7 +19,7 @@ from dartifact.domain.runs import (
     run_folder,
     run_id,
 )
-from dartifact.domain.windows import DONE, HOLES, Window, WindowState
+from dartifact.domain.windows import DONE, GAPS, Window, WindowState
 
 NOON = datetime(2021, 1, 1, 12, tzinfo=UTC)
 
@@ -92,8 +92,8 @@ def test_a_refused_transition_out_of_an_end_says_nothing_is_allowed() -> None:
         check_transition("r", Phase.REJECTED, Phase.QUEUED)
 
 
-def test_windows_of_stopped_runs_are_holes_and_windows_of_main_are_done() -> None:
-    assert {phase for phase, state in WINDOW_STATE.items() if state in HOLES} == {
+def test_windows_of_stopped_runs_are_gaps_and_windows_of_main_are_done() -> None:
+    assert {phase for phase, state in WINDOW_STATE.items() if state in GAPS} == {
         Phase.FAILED,
         Phase.HELD,
         Phase.REJECTED,

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from dartifact.compare.diff import stretches
 from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.figures import select_cells
+from dartifact.compare.diff.plan import Options, Side
 from dartifact.compare.diff.report import DiffReport, Renamed, Retyped
-from dartifact.compare.diff.table import Diff, Options, Side, compare
+from dartifact.compare.diff.table import Diff, compare
 from dartifact.domain.errors import UsageError
 from tests.support.diff_oracle import Row, diff_naively
 

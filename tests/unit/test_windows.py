@@ -16,7 +16,7 @@ from dartifact.domain.windows import (
     Window,
     WindowState,
     complete_up_to,
-    find_holes,
+    find_gaps,
     next_window,
     take_rows,
     trust_clock,
@@ -105,7 +105,7 @@ def test_whatever_the_clock_does_claims_leave_no_gap_and_never_go_back(
     assert covered <= max(START, at(max(clock)))
 
 
-def test_held_rejected_and_reverted_windows_are_holes_in_claiming_order() -> None:
+def test_held_rejected_and_reverted_windows_are_gaps_in_claiming_order() -> None:
     mixed = windows(
         WindowState.REVERTED,
         WindowState.MERGED,
@@ -114,7 +114,7 @@ def test_held_rejected_and_reverted_windows_are_holes_in_claiming_order() -> Non
         WindowState.OPEN,
         WindowState.REJECTED,
     )
-    assert [window.seq for window in find_holes(reversed(mixed))] == [0, 2, 5]
+    assert [window.seq for window in find_gaps(reversed(mixed))] == [0, 2, 5]
 
 
 def test_complete_is_the_end_of_the_unbroken_prefix() -> None:
@@ -129,7 +129,7 @@ def test_nothing_is_complete_while_the_first_window_is_missing() -> None:
     assert complete_up_to(windows(WindowState.REVERTED, WindowState.MERGED)) is None
 
 
-def test_a_closed_hole_lets_complete_jump_to_the_next_one() -> None:
+def test_a_closed_gap_lets_complete_jump_to_the_next_one() -> None:
     before = windows(WindowState.MERGED, WindowState.HELD, WindowState.MERGED, WindowState.REJECTED)
     after = windows(WindowState.MERGED, WindowState.MERGED, WindowState.MERGED, WindowState.REJECTED)
     assert (complete_up_to(before), complete_up_to(after)) == (at(5), at(15))
@@ -214,10 +214,10 @@ def test_cut_windows_together_bring_each_row_and_always_get_on(
     assert brought == set(range(len(ordered)))
 
 
-# What closes a hole
+# What closes a gap
 
 
-def hole(seq: int, lo: float, hi: float, **changes: Any) -> Window:
+def gap(seq: int, lo: float, hi: float, **changes: Any) -> Window:
     return replace(Window(seq, "orders", 0, at(lo), at(hi), WindowState.HELD), **changes)
 
 
@@ -225,11 +225,11 @@ def repair(seq: int, lo: float, hi: float, *repairs: int, state: WindowState = W
     return Window(seq, "orders", 0, at(lo), at(hi), state, backfill=True, repairs=repairs)
 
 
-def test_a_backfill_that_repairs_a_hole_and_covers_it_closes_it() -> None:
-    broken = hole(1, 5, 10)
-    assert find_holes([broken, repair(2, 5, 10, 1)]) == ()
-    assert find_holes([broken, repair(2, 0, 20, 1, state=WindowState.EMPTY)]) == ()
-    assert find_holes([broken, repair(3, 7, 10, 1), repair(2, 5, 7, 1)]) == ()
+def test_a_backfill_that_repairs_a_gap_and_covers_it_closes_it() -> None:
+    broken = gap(1, 5, 10)
+    assert find_gaps([broken, repair(2, 5, 10, 1)]) == ()
+    assert find_gaps([broken, repair(2, 0, 20, 1, state=WindowState.EMPTY)]) == ()
+    assert find_gaps([broken, repair(3, 7, 10, 1), repair(2, 5, 7, 1)]) == ()
 
 
 @pytest.mark.parametrize(
@@ -243,38 +243,38 @@ def test_a_backfill_that_repairs_a_hole_and_covers_it_closes_it() -> None:
     ],
     ids=["ends too early", "begins too late", "repairs another one", "is under way", "is no backfill"],
 )
-def test_what_does_not_repair_all_of_a_hole_leaves_it_open(other: Window) -> None:
-    assert find_holes([hole(1, 5, 10), other]) == (hole(1, 5, 10),)
+def test_what_does_not_repair_all_of_a_gap_leaves_it_open(other: Window) -> None:
+    assert find_gaps([gap(1, 5, 10), other]) == (gap(1, 5, 10),)
 
 
 def test_two_backfills_with_a_gap_between_them_close_nothing() -> None:
-    assert find_holes([hole(1, 5, 10), repair(2, 5, 7, 1), repair(3, 8, 10, 1)]) == (hole(1, 5, 10),)
+    assert find_gaps([gap(1, 5, 10), repair(2, 5, 7, 1), repair(3, 8, 10, 1)]) == (gap(1, 5, 10),)
 
 
-def test_an_unfinished_backfill_keeps_the_hole_open_whatever_others_have_left_to_it() -> None:
+def test_an_unfinished_backfill_keeps_the_gap_open_whatever_others_have_left_to_it() -> None:
     under_way = repair(2, 5, 10, 1, state=WindowState.OPEN)
     left_out = repair(3, 5, 10, 1, state=WindowState.EMPTY)
-    assert find_holes([hole(1, 5, 10), under_way, left_out]) == (hole(1, 5, 10),)
+    assert find_gaps([gap(1, 5, 10), under_way, left_out]) == (gap(1, 5, 10),)
 
 
-def test_a_backfill_that_is_taken_out_again_is_a_hole_and_opens_what_it_closed() -> None:
+def test_a_backfill_that_is_taken_out_again_is_a_gap_and_opens_what_it_closed() -> None:
     taken_out = repair(2, 5, 10, 1, state=WindowState.REVERTED)
-    assert find_holes([hole(1, 5, 10), taken_out]) == (hole(1, 5, 10), taken_out)
+    assert find_gaps([gap(1, 5, 10), taken_out]) == (gap(1, 5, 10), taken_out)
 
 
-def test_an_accepted_gap_is_no_open_hole_and_counts_as_complete() -> None:
-    accepted = hole(1, 5, 10, gap_reason="the source has lost it")
+def test_an_accepted_gap_is_no_open_gap_and_counts_as_complete() -> None:
+    accepted = gap(1, 5, 10, gap_reason="the source has lost it")
     first = Window(0, "orders", 0, at(0), at(5), WindowState.MERGED)
     last = Window(2, "orders", 0, at(10), at(15), WindowState.MERGED)
-    assert find_holes([accepted]) == ()
+    assert find_gaps([accepted]) == ()
     assert complete_up_to([first, accepted, last]) == at(15)
     assert complete_up_to([first, replace(accepted, gap_reason=None), last]) == at(5)
 
 
-def test_a_closed_hole_counts_as_complete_and_a_backfill_does_not_move_the_end() -> None:
+def test_a_closed_gap_counts_as_complete_and_a_backfill_does_not_move_the_end() -> None:
     first = Window(0, "orders", 0, at(0), at(5), WindowState.MERGED)
     last = Window(2, "orders", 0, at(10), at(15), WindowState.MERGED)
-    assert complete_up_to([first, hole(1, 5, 10), last, repair(3, 5, 10, 1)]) == at(15)
+    assert complete_up_to([first, gap(1, 5, 10), last, repair(3, 5, 10, 1)]) == at(15)
     assert complete_up_to([first, repair(3, 2, 4, state=WindowState.OPEN)]) == at(5)
 
 

@@ -1,15 +1,15 @@
-"""The lake: lakeFS as typed primitives with explicit timeouts. Protocols over them stand in `commands/moves.py`."""
+"""The lake: lakeFS as typed primitives with explicit timeouts. `commands/queue/protocol.py` builds on them."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dartifact.adapters.lakefs.calls import LakeAccess, LakeCalls
+from dartifact.adapters.lakefs.values import Commit, LakeObject, ObjectChange, to_commit
 from dartifact.domain import errors
 
 MAIN = "main"
@@ -21,40 +21,10 @@ SERVED = (STAGING, PRODUCTION, f"{PRODUCTION}-blue", f"{PRODUCTION}-green")
 _PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One commit: its content is `meta_range`; `parents[0]` is the branch it was made on."""
-
-    commit_id: str
-    meta_range: str
-    parents: tuple[str, ...]
-    message: str
-    created: int
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class LakeObject:
-    """One object of a commit; `physical` is its store address, an immutable file on a local store."""
-
-    path: str
-    checksum: str
-    size: int
-    physical: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One difference between two commits: `kind` is added, removed or changed."""
-
-    path: str
-    kind: str
-
-
 class Lake:
     """One lakeFS repository.
 
-    Every method may raise the errors of `lake_errors.translate`. Reads and repeatable writes are tried three times;
+    Every method may raise the errors of `errors.translate`. Reads and repeatable writes are tried three times;
     commits and merges once, because only the protocol above knows how to repeat them. Calls are independent of each
     other. The SDK, slow to import, is loaded at the first call.
     """
@@ -134,7 +104,7 @@ class Lake:
     def commit_of(self, ref: str) -> Commit:
         """Return the commit a reference names."""
         got = self._calls.read(f"commit {ref}", self._calls.commits_api.get_commit, ref)
-        return _commit(got)
+        return to_commit(got)
 
     def has_branch(self, branch: str) -> bool:
         """Say whether a branch exists."""
@@ -164,18 +134,18 @@ class Lake:
             for item in pages
         )
 
-    def diff(self, left: str, right: str, *, since_merge_base: bool = False) -> tuple[Change, ...]:
+    def diff(self, left: str, right: str, *, since_merge_base: bool = False) -> tuple[ObjectChange, ...]:
         """List the objects that differ between two commits, or that `right` changed since the two parted."""
         kind = "three_dot" if since_merge_base else "two_dot"
         pages = self._calls.pages(
             f"diff {left}..{right}", self._calls.refs_api.diff_refs_with_http_info, left, right, type=kind
         )
-        return tuple(Change(item["path"], item["type"]) for item in pages)
+        return tuple(ObjectChange(item["path"], item["type"]) for item in pages)
 
-    def list_staged(self, branch: str) -> tuple[Change, ...]:
+    def list_staged(self, branch: str) -> tuple[ObjectChange, ...]:
         """List what a branch has changed since its last commit."""
         pages = self._calls.pages(f"staged on {branch}", self._calls.branches_api.diff_branch_with_http_info, branch)
-        return tuple(Change(item["path"], item["type"]) for item in pages)
+        return tuple(ObjectChange(item["path"], item["type"]) for item in pages)
 
     def log(self, ref: str, *, stop_at: str | None = None, most: int = 1000) -> Iterator[Commit]:
         """Walk the first-parent history from a reference, newest first, at most to `stop_at` (inclusive)."""
@@ -268,7 +238,9 @@ class Lake:
         """Commit what is staged, or the exact content of another commit's meta-range; NoChanges when nothing is."""
         body = self._calls.models.CommitCreation(message=message, metadata=dict(metadata))
         extra: dict[str, Any] = {"source_metarange": source_metarange} if source_metarange else {}
-        return _commit(self._calls.write(f"commit on {branch}", self._calls.commits_api.commit, branch, body, **extra))
+        return to_commit(
+            self._calls.write(f"commit on {branch}", self._calls.commits_api.commit, branch, body, **extra)
+        )
 
     def merge(
         self, commit: str, into: str, message: str, metadata: Mapping[str, str] | None = None, *, squash: bool = False
@@ -297,9 +269,3 @@ class Lake:
         except errors.NotFound:
             return False
         return True
-
-
-def _commit(got: Any) -> Commit:
-    return Commit(
-        got.id, got.meta_range_id, tuple(got.parents), got.message, got.creation_date, dict(got.metadata or {})
-    )

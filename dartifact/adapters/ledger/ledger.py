@@ -24,7 +24,7 @@ from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.traffic import Consumer, Soak
 from dartifact.domain.waivers import Waiver
-from dartifact.domain.windows import HOLES, Window, find_holes
+from dartifact.domain.windows import GAPS, Window, find_gaps
 
 
 class Ledger:
@@ -91,14 +91,14 @@ class Ledger:
         query = queries.RUNS.where(t.runs.c.revert_reason.is_not(None))
         return tuple(to_run(row) for row in self._database.rows(query))
 
-    def holes(self) -> tuple[tuple[Window, str], ...]:
-        """Return each open hole with the id of the run that left it, in claiming order."""
-        query = queries.RUNS.where(t.windows.c.state.in_([state.value for state in HOLES]) | t.windows.c.backfill)
+    def gaps(self) -> tuple[tuple[Window, str], ...]:
+        """Return each open gap with the id of the run that left it, in claiming order."""
+        query = queries.RUNS.where(t.windows.c.state.in_([state.value for state in GAPS]) | t.windows.c.backfill)
         known = [(to_window(row), row["run_id"]) for row in self._database.rows(query.order_by(t.runs.c.seq))]
         shards: dict[tuple[str, int], list[Window]] = {}
         for window, _ in known:
             shards.setdefault((window.source, window.shard), []).append(window)
-        open_ = {window.seq for windows in shards.values() for window in find_holes(windows)}
+        open_ = {window.seq for windows in shards.values() for window in find_gaps(windows)}
         return tuple((window, run_id) for window, run_id in known if window.seq in open_)
 
     def runs_over(self, source: str, shard: int, lo: datetime, hi: datetime) -> tuple[Run, ...]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 VERSION = 6
 OLDER = frozenset({1, 2, 3, 4, 5})
-"""The versions that `ledger_migration` brings to this one when such a ledger is opened."""
+"""The versions that `migration.migrate` brings to this one when such a ledger is opened."""
 
 metadata = sa.MetaData()
 

@@ -16,7 +16,7 @@ from dartifact.domain import errors, runs
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.sources import HAND, Source
-from dartifact.domain.windows import HOLES
+from dartifact.domain.windows import GAPS
 
 
 class WindowTable:
@@ -48,17 +48,17 @@ class WindowTable:
         return self._add_run(source, ingestor, lo, hi, EventType.WINDOW_CLAIMED, actor, clock=clock)
 
     def claim_backfill(self, source: Source, ingestor: str, lo: datetime, hi: datetime, *, actor: str) -> Run:
-        """Claim (lo, hi] once more, without moving the fetch cursor; it repairs what is a hole now and overlaps it."""
+        """Claim (lo, hi] once more, without moving the fetch cursor; it repairs what is a gap now and overlaps it."""
         w = t.windows.c
         query = sa.select(w.seq).where(w.source == source.name, w.shard == source.shard(ingestor), w.hi > lo, w.lo < hi)
-        query = query.where(w.state.in_([state.value for state in HOLES])).order_by(w.seq)
+        query = query.where(w.state.in_([state.value for state in GAPS])).order_by(w.seq)
         repairs = list(self._tx.execute(query).scalars())
         return self._add_run(
             source, ingestor, lo, hi, EventType.BACKFILL_CLAIMED, actor, backfill=True, repairs=repairs
         )
 
     def claim_by_hand(self, source: Source, now: datetime, reason: str, actor: str) -> Run:
-        """Make a run of HAND over no stretch at all: it leaves no hole and moves no cursor."""
+        """Make a run of HAND over no stretch at all: it leaves no gap and moves no cursor."""
         return self._add_run(source, HAND, now, now, EventType.CHANGE_OPENED, actor, backfill=True, reason=reason)
 
     def shorten(self, run_id: str, hi: datetime, actor: str) -> None:
@@ -79,10 +79,10 @@ class WindowTable:
         self._tx.append(EventType.WINDOW_SHORTENED, actor, run=run_id, hi=hi.isoformat(), was=window.hi.isoformat())
 
     def accept_gap(self, run_id: str, reason: str, actor: str) -> Run:
-        """Write down that the rows of a hole are missing for good; UsageError when the run left no hole."""
+        """Write down that the rows of a gap are missing for good; UsageError when the run left no gap."""
         run = self._runs.get(run_id)
-        if run.window.state not in HOLES:
-            message = f"the window of {run_id} is {run.window.state}: it is no hole"
+        if run.window.state not in GAPS:
+            message = f"the window of {run_id} is {run.window.state}: it is not a gap"
             raise errors.UsageError(message, hint="dartifact status")
         self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500]))
         self._tx.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)

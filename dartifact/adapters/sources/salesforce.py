@@ -205,8 +205,14 @@ class SalesforceSource:
 
             session = self._open_session()
             token, instance = self._log_in(session)
-            self._org = Salesforce(instance_url=instance, session_id=token, session=session, version=VERSION,
-                                   parse_float=Decimal, object_pairs_hook=dict)  # fmt: skip
+            self._org = Salesforce(
+                instance_url=instance,
+                session_id=token,
+                session=session,
+                version=VERSION,
+                parse_float=Decimal,
+                object_pairs_hook=dict,
+            )
         return self._org
 
     def _open_session(self) -> Session:

@@ -18,8 +18,8 @@ from dartifact.commands.diffs.cells import write_cells
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.stack import Stack
 from dartifact.compare.diff.columns import Tolerance
+from dartifact.compare.diff.plan import Options
 from dartifact.compare.diff.rendering import tell_diff, write_markdown
-from dartifact.compare.diff.table import Options
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.settings import read_settings
 from dartifact.wiring import prepare_home

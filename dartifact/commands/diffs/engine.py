@@ -10,7 +10,8 @@ import duckdb
 
 from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.tables import duck
-from dartifact.compare.diff.table import Options, bound
+from dartifact.compare.diff.plan import Options
+from dartifact.compare.diff.table import bound
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import duckdb
 from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.commands.diffs.engine import open_engine, spell_options
 from dartifact.commands.diffs.store import DiffStore, StoredDiff
-from dartifact.compare.diff.table import Diff, Options, Side, compare
+from dartifact.compare.diff.plan import Options, Side
+from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.sql_text import literal
 from dartifact.domain.errors import NotFound, UsageError
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import duckdb
 
 from dartifact.adapters.contracts.contracts import key_of
-from dartifact.adapters.lakefs.lake import MAIN, Lake, LakeObject
+from dartifact.adapters.lakefs.lake import MAIN, Lake
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
 from dartifact.commands.diffs.engine import open_engine, spell_options
 from dartifact.commands.diffs.store import DiffStore, StoredDiff
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
+from dartifact.compare.diff.plan import Options, Side
 from dartifact.compare.diff.report import ThreeWay
-from dartifact.compare.diff.table import Diff, Options, Side, compare
+from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.diff.three_way import select_three_way
 from dartifact.compare.sql_text import quote
 from dartifact.domain.errors import ChecksErrored, NotFound

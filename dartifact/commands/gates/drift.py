@@ -9,11 +9,11 @@ from itertools import combinations
 import duckdb
 
 from dartifact.adapters.contracts.drift_file import drift_path, load_drift_rules
-from dartifact.adapters.lakefs.lake import Commit
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.commands.stack import Stack
 from dartifact.compare import current
-from dartifact.compare.drift.columns import measure_strangeness
+from dartifact.compare.drift.distributions import measure_unlikeness
 from dartifact.compare.drift.drift import check_drift, count_rows, find_swapped
 from dartifact.compare.drift.profiling import Scan, add_known, profile_as, profile_batch
 from dartifact.domain.checks import Outcome, Result
@@ -102,7 +102,7 @@ def _look_for_swapped(
     """Ask of columns that are unlike themselves whether they are like each other."""
     past = {name: [each.columns[name] for each in history if name in each.columns] for name in profile.columns}
     red = {each.column for each in results if each.outcome is Outcome.FAILED and each.column}
-    strange = {name: measure_strangeness(profile.columns[name], past[name]) for name in profile.columns if name in red}
+    strange = {name: measure_unlikeness(profile.columns[name], past[name]) for name in profile.columns if name in red}
     names = [name for name, figure in strange.items() if figure > _STRANGE and past[name]]
     alike = [
         (a, b) for a, b in combinations(names, 2) if profile.columns[a].layout.kind is profile.columns[b].layout.kind
@@ -111,7 +111,7 @@ def _look_for_swapped(
     for first, second in alike[:_MOST_PAIRS]:
         other = profile_as(scan, profile.layout, {first: second, second: first})
         is_better = all(
-            measure_strangeness(other.columns[name], past[name]) < strange[name] / 2 for name in (first, second)
+            measure_unlikeness(other.columns[name], past[name]) < strange[name] / 2 for name in (first, second)
         )
         swapped = find_swapped(dataset, (first, second), rules) if is_better else None
         found += [swapped] if swapped else []

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from dartifact.adapters.contracts.soda import check_contract
-from dartifact.adapters.lakefs.lake import Commit
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.drift import look_for_drift
 from dartifact.commands.gates.key_checks import check_keys

@@ -7,7 +7,7 @@ from dataclasses import replace
 import duckdb
 
 from dartifact.adapters.contracts.contracts import Check, checks_of
-from dartifact.adapters.lakefs.lake import Commit
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables.duck import quote
 from dartifact.commands.gates.drift import define_before
 from dartifact.commands.stack import Stack

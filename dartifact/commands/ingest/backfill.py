@@ -1,4 +1,4 @@
-"""Holes: closed by a backfill over them, or because a person accepts that their rows are missing."""
+"""Gaps: closed by a backfill over them, or because a person accepts that their rows are missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def backfill(
 ) -> tuple[Run, ...]:
     """Bring (lo, to] of the named ingestors' shards once more, in windows of at most `max_window` and `max_rows`.
 
-    What `main` or the merge queue has already is left out, also as a newer version of the same key; what holes lack
+    What `main` or the merge queue has already is left out, also as a newer version of the same key; what gaps lack
     is brought. The fetch cursor stays. `tell` is given each run as it stands when it is done with. UsageError: the
     stretch is empty, or not all of it was claimed before; nothing is claimed then. Else raises what `ingest` does: the
     same call again does the rest.
@@ -59,13 +59,14 @@ def backfill(
 
 
 def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
-    """Accept that the rows of an open hole are missing; UsageError when the run left none."""
+    """Accept that the rows of an open gap are missing; UsageError when the run left none."""
     stack.require(Role.REVIEWER, "accept a gap")
     if not reason.strip():
         raise errors.UsageError("a gap is accepted for a reason", hint="--reason WHY")
     run = stack.ledger.run(run_id)
-    if run_id not in {left_by for _, left_by in stack.ledger.holes()}:
-        raise errors.UsageError(f"{run_id} has left no open gap: its window is {run.window.state}",
-                                hint="dartifact status")  # fmt: skip
+    if run_id not in {left_by for _, left_by in stack.ledger.gaps()}:
+        raise errors.UsageError(
+            f"{run_id} has left no open gap: its window is {run.window.state}", hint="dartifact status"
+        )
     with stack.ledger.write() as tx:
         return tx.windows.accept_gap(run_id, reason, actor)

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, read_stamp, write_parquet
 from dartifact.commands.ingest.known_rows import KeyLister, find_deleted, is_snapshot_due, locate_known
@@ -174,7 +175,7 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
     """Drop the rows that the overlap reads again: a version belongs to the run that brought it first.
 
     Whatever became of that run: rows of a failed or reverted one must not come back through the next one's overlap.
-    Only a backfill brings them again, of the holes it repairs.
+    Only a backfill brings them again, of the gaps it repairs.
     """
     window = run.window
     earlier = [

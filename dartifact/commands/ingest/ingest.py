@@ -108,7 +108,7 @@ def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksEr
     with stack.ledger.write() as tx:
         attempts = tx.runs.note_attempt(run_id, actor, error.message)
         if attempts >= stack.policy.attempts and tx.runs.get(run_id).phase is Phase.EXTRACTING:
-            # The window is a hole now and the next run flows past; a person, or a backfill, closes it.
+            # The window is a gap now and the next run flows past; a person, or a backfill, closes it.
             reasons = [f"gave up after {attempts} attempts: {error.message}"]
             tx.runs.move(run_id, Phase.HELD, EventType.RUN_HELD, actor, changes={"reasons": reasons}, reasons=reasons)
 

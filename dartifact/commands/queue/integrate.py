@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.gates import ask_again, check_candidate
 from dartifact.commands.queue import protocol as moves
@@ -20,11 +21,11 @@ from dartifact.domain.queue import (
     HEAD_FENCE,
     OUT_OF_THE_WAY,
     STUMBLED,
-    Batch,
+    CandidatePlan,
     find_culprits,
     find_suspects,
     find_waiting,
-    plan_batch,
+    plan_candidate,
     runs_in,
     split,
 )
@@ -60,15 +61,15 @@ class _Pass:
 
     actor: str
     done: Integration = field(default_factory=Integration)
-    red: Batch = field(default_factory=Batch)
+    red: CandidatePlan = field(default_factory=CandidatePlan)
     held_at: dict[str, str] = field(default_factory=dict)
     refusal: errors.ChecksErrored | None = None
 
 
 def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integration:
-    """Bring all waiting runs into `main` and take all waiting reverts out, batch by batch.
+    """Bring all waiting runs into `main` and take all waiting reverts out, candidate by candidate.
 
-    A red batch loses its culprits (they become failed or held on their branches) and the rest is tested again; where
+    A red candidate loses its culprits (they become failed or held on their branches), the rest is tested again; where
     nobody is guilty by himself, parts of it are tested until the culprit is alone. A run is blamed only for a candidate
     that it owns a red result of, or was alone in. Raises Locked while another integrator works, Conflict when `main`
     keeps moving, ChecksErrored when reverts were red by themselves (after all else has landed), and what the lake
@@ -85,14 +86,14 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
             except (moves.MainMoved, moves.MainUntested):
                 rebuilds += 1  # main moved under its own repair
                 continue
-            batch, rest = _choose(stack, this, head)
-            if not batch:
+            plan, rest = _choose(stack, this, head)
+            if not plan:
                 if this.refusal is not None:
                     raise this.refusal
                 return this.done
             try:
-                name = f"integrate {len(batch.lands)} in, {len(batch.reverts)} out"
-                run(name, partial(_process, stack, this, batch, rest, head))
+                name = f"integrate {len(plan.lands)} in, {len(plan.reverts)} out"
+                run(name, partial(_process, stack, this, plan, rest, head))
             except moves.MainMoved:
                 rebuilds += 1
             except moves.MainUntested:
@@ -100,8 +101,8 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
     raise errors.Conflict(f"main kept moving: gave up after {_REBUILDS} candidates", hint="dartifact integrate")
 
 
-def _choose(stack: Stack, this: _Pass, head: Commit) -> tuple[Batch, Batch]:
-    """Return what the next candidate brings, and the rest of the red batch that it is a part of."""
+def _choose(stack: Stack, this: _Pass, head: Commit) -> tuple[CandidatePlan, CandidatePlan]:
+    """Return what the next candidate brings, and the rest of the red candidate that it is a part of."""
     ledger = stack.ledger
     queued = ledger.runs(phases=(Phase.QUEUED,))
     graced = [
@@ -119,13 +120,13 @@ def _choose(stack: Stack, this: _Pass, head: Commit) -> tuple[Batch, Batch]:
     out = () if this.refusal else reverts
     wanted = {each.run_id for each in out}
     # As they stand now: a person may have taken one of them out of the queue meanwhile.
-    red = Batch(
+    red = CandidatePlan(
         tuple(free[each.run_id] for each in this.red.lands if each.run_id in free),
         tuple(each for each in this.red.reverts if each.run_id in wanted),
     )
     if red:
         return split(red, _find_suspects(stack, red, in_order))
-    return plan_batch(free.values(), out, stack.policy.batch_size), Batch()
+    return plan_candidate(free.values(), out, stack.policy.candidate_size), CandidatePlan()
 
 
 def _in_order(stack: Stack) -> frozenset[str]:
@@ -147,7 +148,7 @@ def _say_waiting(run_id: str | None) -> tuple[str, ...]:
     return (f"waits for {run_id}: in order",) if run_id else ()
 
 
-def _find_suspects(stack: Stack, red: Batch, in_order: frozenset[str]) -> frozenset[str]:
+def _find_suspects(stack: Stack, red: CandidatePlan, in_order: frozenset[str]) -> frozenset[str]:
     reports = {each.report: stack.ledger.report(each.report) for each in red.lands if each.report}
     known = {digest: report for digest, report in reports.items() if report is not None}
     first: dict[str, int] = {}
@@ -252,37 +253,37 @@ def _check_by_hand(stack: Stack, tested: Commit, head: Commit) -> tuple[Report, 
     return report, tuple(sorted(arrived)), tuple(sorted(gone - set(arrived)))
 
 
-def _process(stack: Stack, this: _Pass, batch: Batch, rest: Batch, head: Commit) -> None:
+def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan, head: Commit) -> None:
     """Test one candidate and do what follows from it: advance `main`, stop the guilty, or say what is red together."""
     this.done.candidates += 1
-    this.red = Batch()
+    this.red = CandidatePlan()
     try:
-        candidate = moves.build_candidate(stack, batch, head)
+        candidate = moves.build_candidate(stack, plan, head)
     except moves.RunRefused as refused:
         result = Result("main.paths", "main", Outcome.FAILED, refused.message, run_id=refused.run_id)
-        guilty = next(each for each in batch.lands if each.run_id == refused.run_id)
+        guilty = next(each for each in plan.lands if each.run_id == refused.run_id)
         _stop(stack, this, guilty, (result,), head, head)
         return
     commit = candidate.commit
-    report = ask_again(lambda: check_candidate(stack, commit, batch.lands), stack.policy.attempts)
+    report = ask_again(lambda: check_candidate(stack, commit, plan.lands), stack.policy.attempts)
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.PASS:
         with stack.ledger.write() as tx:
             tx.reports.save(report, verdict)
         this.done.commit = moves.advance(stack, candidate, report, this.actor)
-        this.done.merged.extend(each.run_id for each in batch.lands)
-        this.done.reverted.extend(each.run_id for each in batch.reverts)
+        this.done.merged.extend(each.run_id for each in plan.lands)
+        this.done.reverted.extend(each.run_id for each in plan.reverts)
         this.red = rest
         return
-    culprits = find_culprits(report.results, batch)
-    blamed = [each for each in batch.lands if each.run_id in culprits or not batch.can_be_split]
+    culprits = find_culprits(report.results, plan)
+    blamed = [each for each in plan.lands if each.run_id in culprits or not plan.can_be_split]
     _refuse(stack, candidate, report, verdict, blamed, this.actor)
     for each in blamed:
         own = tuple(result for result in report.results if result.run_id == each.run_id)
         _stop(stack, this, each, own if culprits else report.results, commit, head)
-    if batch.can_be_split and not culprits:
-        this.red = batch
-    elif not batch.lands:
+    if plan.can_be_split and not culprits:
+        this.red = plan
+    elif not plan.lands:
         message = f"a revert could not be checked: {verdict.reasons[0]}"
         this.refusal = errors.ChecksErrored(message, hint="dartifact integrate")
 
@@ -301,8 +302,8 @@ def _refuse(
                 operation=candidate.operation,
                 branch=candidate.branch,
                 commit=candidate.commit.commit_id,
-                runs=[each.run_id for each in candidate.batch.lands],
-                reverts=[each.run_id for each in candidate.batch.reverts],
+                runs=[each.run_id for each in candidate.plan.lands],
+                reverts=[each.run_id for each in candidate.plan.reverts],
                 report=digest,
                 reasons=list(verdict.reasons),
             )

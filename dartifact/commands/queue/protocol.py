@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.writer import Writer
 from dartifact.commands.stack import Stack, new_operation
 from dartifact.domain import errors
 from dartifact.domain.checks import Report
 from dartifact.domain.dartifacts import Blame
 from dartifact.domain.events import EventType
-from dartifact.domain.queue import HEAD_FENCE, Batch, find_foreign
+from dartifact.domain.queue import HEAD_FENCE, CandidatePlan, find_foreign
 from dartifact.domain.runs import Phase, Run
 
 PUBLISHED_FENCE = "_dartifact/published.json"
@@ -28,12 +29,12 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A batch merged onto `head` on a hidden branch, not yet tested: `commit` is what will be checked and merged."""
+    """A plan merged onto `head` on a hidden branch, not yet tested: `commit` is what will be checked and merged."""
 
     operation: str
     head: Commit
     commit: Commit
-    batch: Batch
+    plan: CandidatePlan
 
     @property
     def branch(self) -> str:
@@ -58,21 +59,21 @@ class MainUntested(errors.Conflict):
     """`main` does not show a tested candidate: somebody merged by hand. Check the head as it is, then go on."""
 
 
-def build_candidate(stack: Stack, batch: Batch, head: Commit) -> Candidate:
-    """Make a hidden candidate of a batch from a head of `main`.
+def build_candidate(stack: Stack, plan: CandidatePlan, head: Commit) -> Candidate:
+    """Make a hidden candidate of a plan from a head of `main`.
 
     Raises RunRefused for the first run that changed anything but its own folder.
     """
     lake, operation = stack.lake, new_operation()
     candidate = f"candidate-{operation}"
-    plain = {run.run_id for run in batch.lands if _brings_all_it_holds(stack, run, head)}
+    plain = {run.run_id for run in plan.lands if _brings_all_it_holds(stack, run, head)}
     lake.create_branch(candidate, head.commit_id)
     try:
-        present = [path for run in (*batch.reverts, *batch.lands) for path in _paths(stack, head, run.folder)]
+        present = [path for run in (*plan.reverts, *plan.lands) for path in _paths(stack, head, run.folder)]
         if present:
             lake.delete_objects(candidate, present)
             lake.commit(candidate, f"take out {len(present)} objects", {"operation": operation})
-        for run in batch.lands:
+        for run in plan.lands:
             metadata = {"operation": operation, "run": run.run_id, "tested_commit": _tested(run)}
             try:
                 if run.run_id in plain:
@@ -88,11 +89,11 @@ def build_candidate(stack: Stack, batch: Batch, head: Commit) -> Candidate:
         fence = {
             "operation": operation,
             "head": head.commit_id,
-            "runs": [run.run_id for run in batch.lands],
-            "reverts": [run.run_id for run in batch.reverts],
+            "runs": [run.run_id for run in plan.lands],
+            "reverts": [run.run_id for run in plan.reverts],
         }
         commit = _commit_fence(stack, candidate, HEAD_FENCE, fence)
-        return Candidate(operation, head, commit, batch)
+        return Candidate(operation, head, commit, plan)
     except BaseException:
         lake.delete_branch(candidate)
         raise
@@ -122,7 +123,7 @@ def build_repair(stack: Stack, tested: Commit, head: Commit) -> Candidate:
     else:
         stack.lake.delete_objects(candidate, [each.path for each in stack.lake.list_objects(head.commit_id)])
     fence = {"operation": operation, "head": head.commit_id, "restored": tested.commit_id, "runs": [], "reverts": []}
-    return Candidate(operation, head, _commit_fence(stack, candidate, HEAD_FENCE, fence), Batch())
+    return Candidate(operation, head, _commit_fence(stack, candidate, HEAD_FENCE, fence), CandidatePlan())
 
 
 def advance(stack: Stack, candidate: Candidate, report: Report, actor: str) -> str:
@@ -133,20 +134,20 @@ def advance(stack: Stack, candidate: Candidate, report: Report, actor: str) -> s
     """
     lake = stack.lake
     changed = lake.diff(candidate.head.commit_id, candidate.commit.commit_id)
-    foreign = find_foreign((change.path for change in changed), candidate.batch.folders)
-    if foreign and candidate.batch:
+    foreign = find_foreign((change.path for change in changed), candidate.plan.folders)
+    if foreign and candidate.plan:
         raise errors.ChecksFailed(f"candidate {candidate.branch} changes what no run of it owns: {foreign[0]}")
     payload = {
         "head": candidate.head.commit_id,
         "commit": candidate.commit.commit_id,
         "meta_range": candidate.commit.meta_range,
-        "lands": {run.run_id: _tested(run) for run in candidate.batch.lands},
-        "reverts": [run.run_id for run in candidate.batch.reverts],
+        "lands": {run.run_id: _tested(run) for run in candidate.plan.lands},
+        "reverts": [run.run_id for run in candidate.plan.reverts],
         "report": report.digest,
         "actor": actor,
     }
     with stack.ledger.write() as tx:
-        taken = [run.run_id for run in candidate.batch.lands if not _is_as_tested(tx.runs.get(run.run_id), run)]
+        taken = [run.run_id for run in candidate.plan.lands if not _is_as_tested(tx.runs.get(run.run_id), run)]
         if not taken:
             tx.intents.open(candidate.operation, "advance", payload)
     if taken:

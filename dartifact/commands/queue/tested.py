@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from dartifact.adapters.lakefs.lake import Commit
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
 from dartifact.domain.events import EventType

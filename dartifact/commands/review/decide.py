@@ -73,7 +73,7 @@ def list_failures(stack: Stack, run: Run) -> tuple[Result, ...]:
 
 
 def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | None = None) -> Run:
-    """Decide that a run never lands: its window stays a hole until a backfill, or until the gap is accepted.
+    """Decide that a run never lands: its window stays a gap until a backfill, or until the gap is accepted.
 
     Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was shown.
     """

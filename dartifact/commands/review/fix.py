@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dartifact.adapters.lakefs.lake import MAIN, LakeObject
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
 from dartifact.adapters.tables.row_files import to_rows

@@ -41,7 +41,7 @@ def leave_out(
 
     The derived run is one of HAND over no window, with the order (`_seq`) of the run it comes from; it passes the
     local gate like every other and is queued, or stopped again. The rows left out are all that is left on the stopped
-    run's branch: it stays as it is, with its hole, until they are fixed, approved or rejected. Killed half-way, the
+    run's branch: it stays as it is, with its gap, until they are fixed, approved or rejected. Killed half-way, the
     same call goes on with the derived run it had opened. Conflict when commit or report are not those that were shown.
     PolicyRefused: a failing check is not about single rows. UsageError: all rows fail, or none does.
     """

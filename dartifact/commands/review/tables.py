@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from dartifact.adapters.lakefs.lake import LakeObject
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.gates import view_batch
 from dartifact.commands.stack import Stack

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dartifact.adapters.contracts.contracts import Contract
 from dartifact.adapters.contracts.soda import check_contract
-from dartifact.adapters.lakefs.lake import LakeObject
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
 from dartifact.adapters.transform.dbt_build import run_sql_checks, to_results
 from dartifact.commands.gates.waivers import waive_results

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from dartifact.adapters.lakefs.lake import LakeObject
+from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.commands.stack import Runner, Stack
 from dartifact.commands.staging.builds import Content, build
 from dartifact.commands.staging.codes import LastGood
 from dartifact.domain import culprits, errors
 from dartifact.domain.checks import VerdictKind, judge
-from dartifact.domain.culprits import Change, Culprit, Probe
+from dartifact.domain.culprits import Culprit, Probe, RunChange
 from dartifact.domain.dartifacts import fingerprint
 from dartifact.domain.runs import folder_owner
 
@@ -57,7 +57,7 @@ def _is_green(stack: Stack, code: Stack, content: Content) -> bool:
         return judge(build(stack, code, content, Path(folder))).kind is VerdictKind.PASS
 
 
-def _compose(before: Folders, old: str, now: Folders, new: str, applied: Sequence[Change]) -> Content:
+def _compose(before: Folders, old: str, now: Folders, new: str, applied: Sequence[RunChange]) -> Content:
     """Return the old content with some runs' folders as they are in the new one."""
     changed = {change.run_id for change in applied}
     kept = [each for run_id, folder in before.items() if run_id not in changed for each in folder]

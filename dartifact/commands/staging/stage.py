@@ -15,7 +15,8 @@ from typing import Any
 
 import duckdb
 
-from dartifact.adapters.lakefs.lake import MAIN, STAGING, Commit, LakeObject
+from dartifact.adapters.lakefs.lake import MAIN, STAGING
+from dartifact.adapters.lakefs.values import Commit, LakeObject
 from dartifact.adapters.transform.dbt_build import export_marts
 from dartifact.adapters.transform.project_code import digest_code, pack_code
 from dartifact.commands.queue import protocol as moves

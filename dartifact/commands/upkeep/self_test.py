@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dartifact.adapters.lakefs.lake import MAIN, Commit
+from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.drift import define_before
 from dartifact.commands.gates.gates import check_candidate, look_at_batch, view_batch

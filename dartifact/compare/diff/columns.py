@@ -17,8 +17,16 @@ from dartifact.domain.errors import UsageError
 
 Columns = Sequence[tuple[str, str]]
 
-_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19,
-           "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20}  # fmt: skip
+_DIGITS = {
+    "TINYINT": 3,
+    "SMALLINT": 5,
+    "INTEGER": 10,
+    "BIGINT": 19,
+    "UTINYINT": 3,
+    "USMALLINT": 5,
+    "UINTEGER": 10,
+    "UBIGINT": 20,
+}
 _WHOLE = (*_DIGITS, "HUGEINT", "UHUGEINT")
 _FLOATS = ("FLOAT", "DOUBLE")
 _NAIVE = ("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP")
@@ -104,9 +112,11 @@ def compare_schema(base: Columns, candidate: Columns, *, untyped: bool) -> Schem
     mine, theirs = dict(base), dict(candidate)
     shared = [name for name, _ in base if name in theirs]
     order = [name for name, _ in candidate if name in mine]
-    retyped = () if untyped else tuple(
-        Retyped(name, mine[name], theirs[name]) for name in shared if mine[name] != theirs[name]
-    )  # fmt: skip
+    retyped = (
+        ()
+        if untyped
+        else tuple(Retyped(name, mine[name], theirs[name]) for name in shared if mine[name] != theirs[name])
+    )
     return SchemaDiff(
         added=tuple(name for name, _ in candidate if name not in mine),
         removed=tuple(name for name, _ in base if name not in theirs),

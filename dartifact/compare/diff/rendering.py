@@ -22,9 +22,7 @@ def tell_diff(report: DiffReport) -> str:
     changed = [column for column in report.columns if column.changed]
     for column in sorted(changed, key=lambda each: -each.changed)[:_CHANGED_SHOWN]:
         lines.append(f"  {column.name}: {_tell_column(column)}")
-        lines += [
-            f"    {each.key}: {_show(each.base)} → {_show(each.candidate)}" for each in column.examples
-        ]  # fmt: skip
+        lines += [f"    {each.key}: {_show(each.base)} → {_show(each.candidate)}" for each in column.examples]
     if len(changed) > _CHANGED_SHOWN:
         lines.append(f"  and {len(changed) - _CHANGED_SHOWN} more columns")
     return "\n".join(lines)
@@ -71,8 +69,10 @@ def _notes(report: DiffReport) -> list[str]:
         notes.append(f"repeated keys: {counts}; their rows are compared as a whole")
     if three:
         examples = f", e.g. {', '.join(three.both_examples)}" if three.both_examples else ""
-        notes.append(f"since the run branched: {three.run:,} keys changed by it alone, {three.main:,} in main alone, "
-                     f"{three.both:,} by both{examples}")  # fmt: skip
+        notes.append(
+            f"since the run branched: {three.run:,} keys changed by it alone, {three.main:,} in main alone, "
+            f"{three.both:,} by both{examples}"
+        )
     return notes
 
 
@@ -93,8 +93,10 @@ def _tell_column(column: ColumnDiff) -> str:
     if column.value_to_null:
         parts.append(f"{column.value_to_null:,} to null")
     if shift := column.shift:
-        parts.append(f"mean {shift.base_mean:,.6g} → {shift.candidate_mean:,.6g}, changes from "
-                     f"{shift.least_change:+,.6g} to {shift.greatest_change:+,.6g}")  # fmt: skip
+        parts.append(
+            f"mean {shift.base_mean:,.6g} → {shift.candidate_mean:,.6g}, changes from "
+            f"{shift.least_change:+,.6g} to {shift.greatest_change:+,.6g}"
+        )
     return ", ".join(parts)
 
 

@@ -102,9 +102,7 @@ def find_originals(shape: Shape, within: Condition) -> str:
 def insert_pairs(shape: Shape) -> str:
     """Add the suspects that do differ to `differing`."""
     kind = "CASE WHEN NOT s.in_base THEN 'added' WHEN NOT s.in_candidate THEN 'removed' ELSE 'changed' END"
-    differs = " OR ".join(
-        each.differs(f"o.v{n}", f"s.v{n}", shape.tolerance) for n, each in enumerate(shape.values)
-    )  # fmt: skip
+    differs = " OR ".join(each.differs(f"o.v{n}", f"s.v{n}", shape.tolerance) for n, each in enumerate(shape.values))
     numbers = range(len(shape.values))
     columns = [f"s.{key}" for key in shape.keys] + [f"o.v{n}" for n in numbers] + [f"s.v{n}" for n in numbers]
     return (

@@ -7,10 +7,11 @@ that finds nothing is counted in the one passed result of its column. With too l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from dartifact.compare.drift.columns import FEW, MANY_ROWS, Drift, look_at_column, tell_shares
+from dartifact.compare.drift.cases import FEW, MANY_ROWS, ColumnCase, Drift, describe_share
+from dartifact.compare.drift.columns import find_column_drifts
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.drift_rules import DriftRules, Level
 from dartifact.domain.drift_statistics import Figure, judge_level, judge_share
@@ -24,26 +25,22 @@ def check_drift(
 
     `source` names whose history it is, for people.
     """
-    rows = sum(each.rows for each in history)
+    rows = sum(profile.rows for profile in history)
     if len(history) < rules.least_runs or rows < rules.least_rows:
         had = f"{len(history)} merged runs of {source} with {rows:,} rows so far"
         need = f"{rules.least_runs} with {rules.least_rows:,} rows are needed"
         words = f"{dataset}: drift not checked: {had}; {need}"
         return (Result(f"{dataset}.drift", dataset, Outcome.SKIPPED, words),)
-    drifts = [each for each in _look_at_table(batch, history, rules) if each.level is not Level.OFF]
-    results = [_to_result(dataset, each, batch.rows) for each in drifts]
-    results.append(_say_passed(dataset, None, drifts, f"{len(history)} runs"))
+    results = _to_results(dataset, None, _find_table_drifts(batch, history, rules), len(history))
     for name, column in batch.columns.items():
-        before = [each.columns[name] for each in history if name in each.columns]
-        before = [each for each in before if each.layout.kind is column.layout.kind]
+        before = [profile.columns[name] for profile in history if name in profile.columns]
+        before = [past for past in before if past.layout.kind is column.layout.kind]
         if len(before) < rules.least_runs:
             words = f"{dataset}.{name}: drift not checked: {len(before)} merged runs had this column"
             results.append(Result(f"{dataset}.drift.{name}", dataset, Outcome.SKIPPED, words, column=name))
             continue
-        found = [each for each in look_at_column(name, column, before, batch, history, rules, hi)
-                 if each.level is not Level.OFF]  # fmt: skip
-        results += [_to_result(dataset, each, batch.rows) for each in found]
-        results.append(_say_passed(dataset, name, found, f"{len(before)} runs"))
+        case = ColumnCase(name, column, before, batch, history, rules, hi)
+        results += _to_results(dataset, name, find_column_drifts(case), len(before))
     return tuple(results)
 
 
@@ -58,36 +55,49 @@ def find_swapped(dataset: str, pair: tuple[str, str], rules: DriftRules) -> Resu
     return Result(f"{dataset}.drift.swapped.{first}.{second}", dataset, outcome, words, column=first)
 
 
-def _look_at_table(batch: Profile, history: Sequence[Profile], rules: DriftRules) -> Iterator[Drift]:
-    rule = rules.of_table("volume")
-    like = [each for each in history if each.rows and 0.5 <= each.seconds / max(batch.seconds, 1.0) <= 2]
-    if len(like) >= rules.least_runs and batch.rows:
-        rates = [math.log(each.rows / each.seconds) for each in like]
-        figure = judge_level(math.log(batch.rows / batch.seconds), rates, rule.least, 6 / math.sqrt(batch.rows))
-        if figure.is_unusual:
-            usual, limit = (math.exp(each) * batch.seconds for each in (figure.usual, figure.limit))
-            words = f"{batch.rows:,} rows where about {usual:,.0f} are usual (limit: {limit:,.0f})"
-            yield Drift("volume", None, rule.level, Figure(batch.rows, usual, limit), words)
+def _find_table_drifts(batch: Profile, history: Sequence[Profile], rules: DriftRules) -> Iterator[Drift]:
+    yield from _find_other_volume(batch, history, rules)
     rule = rules.of_table("deletions")
-    figure = judge_share(batch.deleted, batch.rows + batch.deleted,
-                         [(each.deleted, each.rows + each.deleted) for each in history], rule.least)  # fmt: skip
+    past = [(profile.deleted, profile.rows + profile.deleted) for profile in history]
+    figure = judge_share(batch.deleted, batch.rows + batch.deleted, past, rule.least)
     if figure.is_unusual and batch.deleted >= MANY_ROWS:
-        words = f"{batch.deleted:,} rows are deletions: {tell_shares(figure)}"
+        words = f"{batch.deleted:,} rows are deletions: {describe_share(figure)}"
         yield Drift("deletions", None, rule.level, figure, words)
     rule = rules.of_table("repeats")
-    figure = judge_share(
-        batch.repeated, batch.known, [(each.repeated, each.known) for each in history if each.known], rule.least
-    )
+    past = [(profile.repeated, profile.known) for profile in history if profile.known]
+    figure = judge_share(batch.repeated, batch.known, past, rule.least)
     if figure.is_unusual and batch.repeated >= FEW:
-        words = f"{batch.repeated:,} of {batch.known:,} rows repeat what main has: {tell_shares(figure)}"
+        words = f"{batch.repeated:,} of {batch.known:,} rows repeat what main has: {describe_share(figure)}"
         yield Drift("repeats", None, rule.level, figure, words)
 
 
-def _to_result(dataset: str, drift: Drift, rows: int) -> Result:
+def _find_other_volume(batch: Profile, history: Sequence[Profile], rules: DriftRules) -> Iterator[Drift]:
+    """Judge the rows per second among windows of at most twice the length, on a logarithmic scale."""
+    rule, seconds = rules.of_table("volume"), max(batch.seconds, 1.0)
+    like = [profile for profile in history if profile.rows and 0.5 <= profile.seconds / seconds <= 2]
+    if len(like) < rules.least_runs or not batch.rows:
+        return
+    rates = [math.log(profile.rows / profile.seconds) for profile in like]
+    figure = judge_level(math.log(batch.rows / batch.seconds), rates, rule.least, 6 / math.sqrt(batch.rows))
+    if figure.is_unusual:
+        usual, limit = (math.exp(rate) * batch.seconds for rate in (figure.usual, figure.limit))
+        words = f"{batch.rows:,} rows where about {usual:,.0f} are usual (limit: {limit:,.0f})"
+        yield Drift("volume", None, rule.level, Figure(batch.rows, usual, limit), words)
+
+
+def _to_results(dataset: str, column: str | None, found: Iterable[Drift], runs: int) -> list[Result]:
+    """Return a result for each drift that counts, and a passed one for all the rest."""
+    drifts = [drift for drift in found if drift.level is not Level.OFF]
+    subject = f"{dataset}.{column}" if column else dataset
+    words = f"{subject}: {'otherwise ' if drifts else ''}as in the last {runs} runs"
+    passed = Result(_name_check(dataset, column), dataset, Outcome.PASSED, words, column=column)
+    return [*(_to_result(dataset, drift) for drift in drifts), passed]
+
+
+def _to_result(dataset: str, drift: Drift) -> Result:
     subject = f"{dataset}.{drift.column}" if drift.column else dataset
-    check = ".".join([f"{dataset}.drift", *([drift.column] if drift.column else []), drift.check])
     return Result(
-        check,
+        f"{_name_check(dataset, drift.column)}.{drift.check}",
         dataset,
         Outcome.FAILED if drift.level is Level.FAIL else Outcome.WARNED,
         f"{subject}: {drift.words}",
@@ -99,12 +109,8 @@ def _to_result(dataset: str, drift: Drift, rows: int) -> Result:
     )
 
 
-def _say_passed(dataset: str, column: str | None, found: Sequence[Drift], runs: str) -> Result:
-    subject = f"{dataset}.{column}" if column else dataset
-    outcome, words = Outcome.PASSED, f"{subject}: as in the last {runs}"
-    if found:
-        words = f"{subject}: otherwise as in the last {runs}"
-    return Result(".".join([f"{dataset}.drift", *([column] if column else [])]), dataset, outcome, words, column=column)
+def _name_check(dataset: str, column: str | None) -> str:
+    return f"{dataset}.drift.{column}" if column else f"{dataset}.drift"
 
 
 def count_rows(result: Result, count: int) -> Result:

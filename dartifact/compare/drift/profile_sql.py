@@ -37,8 +37,16 @@ def kind_of(data_type: str) -> Kind | None:
     """Return how a column of a DuckDB type is measured; None: only its nulls would be."""
     name = data_type.upper()
     if name.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or name in {
-        "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"
-    }:  # fmt: skip
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "HUGEINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+    }:
         return Kind.NUMBER
     if name.startswith("TIMESTAMP") or name == "DATE":
         return Kind.TIME
@@ -145,8 +153,11 @@ def compare_with_known(
 ) -> str:
     """Select, of the rows whose key is in `before`: how many, how many bring nothing new, and the moves of columns."""
     on = " AND ".join(f"b.{quote(name)} = m.{quote(name)}" for name in key)
-    same = [f"b.{quote(each)} IS NOT DISTINCT FROM m.{quote(each)}" for each in columns
-            if each not in (*key, updated_at, *SYSTEM_COLUMNS)]  # fmt: skip
+    same = [
+        f"b.{quote(each)} IS NOT DISTINCT FROM m.{quote(each)}"
+        for each in columns
+        if each not in (*key, updated_at, *SYSTEM_COLUMNS)
+    ]
     moves = [
         f"histogram(m.{quote(each)} || ' → ' || b.{quote(each)}) FILTER (m.{quote(each)} <> b.{quote(each)})"
         for each in moving
