@@ -38,7 +38,7 @@ PHASE_COLOURS = {
 }
 OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
 ALL = "all"
-_SAID = "said"
+_SAID, _SHOWN = "said", "said and shown"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>])")
 T = TypeVar("T")
 RECORDED = "recorded in the activity log"
@@ -108,16 +108,19 @@ def decide(act: Callable[[], str]) -> None:
 def show_waiting(what: str, ask: Callable[[], object]) -> None:
     """Say what is under way, and show the page anew once `ask` answers, or says why it does not."""
     try:
-        if ask() is not None:
-            st.rerun()
+        is_done = ask() is not None
     except DartifactError:
+        is_done = True
+    if is_done:
+        st.session_state[_SAID] = st.session_state.get(_SHOWN)  # nobody has pressed anything: it is still the answer
         st.rerun()
     st.markdown(f":material/hourglass_top: {what} …")
 
 
 def show_said() -> None:
-    """Say once what the last action did."""
-    if said := st.session_state.pop(_SAID, None):
+    """Say what the last action did, until the person does something else."""
+    st.session_state[_SHOWN] = said = st.session_state.pop(_SAID, None)
+    if said:
         st.success(said)
 
 

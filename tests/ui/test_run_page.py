@@ -15,7 +15,7 @@ from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
 from tests.ui.pages import open_page, press, said, table
-from ui import people
+from ui import lake_reads, people
 
 
 @pytest.fixture
@@ -89,6 +89,22 @@ def test_failing_rows_are_split_off_and_the_rest_is_queued(shop: World, bad: Run
     assert shop.integrate().merged == [derived.run_id]
     assert shop.keys("orders") == [1, 3]
     assert shop.run(bad).rows == 1
+
+
+def test_the_answer_of_an_action_stays_when_the_page_refreshes_for_a_difference(
+    shop: World, bad: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page("run", run=bad.run_id)
+    real, not_yet = lake_reads.ask_diff, [None]
+    monkeypatch.setattr(lake_reads, "PATIENCE", 60.0)
+    monkeypatch.setattr(lake_reads, "ask_diff", lambda run_id: not_yet.pop() if not_yet else real(run_id))
+    page.text_input[0].set_value("the shop has lost it")
+    press(page, "Split off failing rows")
+    assert not not_yet
+    assert "hourglass" not in said(page), "the page has refreshed"
+    assert "2 of 3 rows are now" in said(page)
+    page.run()
+    assert "2 of 3 rows are now" not in said(page)
 
 
 def test_a_fix_is_uploaded(shop: World, bad: Run) -> None:
