@@ -85,9 +85,9 @@ class Source:
         if not self.key or not self.ingestors or len(set(names[1:])) != len(names) - 1:
             raise ValueError(f"source {self.name!r} needs a key and ingestors with different names")
         if self.max_rows is not None and self.max_rows < 1:
-            raise ValueError(f"source {self.name!r} cannot bring {self.max_rows} rows a run")
+            raise ValueError(f"source {self.name!r} needs a max_rows of at least 1, not {self.max_rows}")
         if HAND in names:
-            raise ValueError(f"source {self.name!r}: the name {HAND!r} is kept for changes made by hand")
+            raise ValueError(f"source {self.name!r}: the name {HAND!r} is reserved for changes made by hand")
         for name in names:
             if not is_name(name):
                 raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")

@@ -102,7 +102,7 @@ def _rules(given: Any, path: str, where: str, known: Mapping[str, Rule]) -> dict
         if level not in list(Level):
             raise UsageError(f"{path}: {where}.{name}.level is {level!r}; it can be {', '.join(Level)}")
         if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least < float("inf"):
-            raise UsageError(f"{path}: {where}.{name}.least is {least!r}; it has to be a number from 0 on")
+            raise UsageError(f"{path}: {where}.{name}.least is {least!r}; it has to be a number of at least 0")
         found[name] = Rule(Level(level), float(least))
     return found
 
@@ -121,4 +121,4 @@ def _mapping(given: Any, path: str, where: str, known: tuple[str, ...]) -> dict[
 def _whole(given: object, path: str, name: str) -> int:
     if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
         return given
-    raise UsageError(f"{path}: {name} is {given!r}; it has to be a whole number from 1 on")
+    raise UsageError(f"{path}: {name} is {given!r}; it has to be a whole number of at least 1")

@@ -66,7 +66,7 @@ class Answer:
         try:
             return json.loads(self.body, parse_float=Decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise SourceMalformed(f"{self.url} did not answer JSON: got {self}") from error
+            raise SourceMalformed(f"{self.url} did not return JSON: got {self}") from error
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
@@ -150,7 +150,7 @@ class Caller:
             if response is None:
                 raise _Broken(str(error)) from error
             answer = Answer(shown, response.status_code, response.headers, b"".join(chunks))
-            raise SourceMalformed(f"{shown} broke off in the middle: got {answer}") from error
+            raise SourceMalformed(f"{shown} broke off in the middle of the response: got {answer}") from error
 
     def _refuse_late(self, url: httpx.URL, wait: float) -> None:
         if self._ends is not None and time.monotonic() + wait > self._ends:
@@ -181,10 +181,10 @@ def _refuse_errors(answer: Answer, *, missing_is_fine: bool) -> None:
     if answer.status >= 500:
         raise SourceUnavailable(f"{answer.url} is not available: got {answer}")
     if answer.status in (401, 403):
-        raise SourceMalformed(f"{answer.url} does not let us in: got {answer}")
+        raise SourceMalformed(f"{answer.url} denied access: got {answer}")
     if answer.status >= 400:
         raise SourceMalformed(f"{answer.url} refused the request: got {answer}")
-    raise SourceMalformed(f"{answer.url} did not answer 200: got {answer}")
+    raise SourceMalformed(f"{answer.url} did not return 200: got {answer}")
 
 
 def _read_retry_after(answer: Answer) -> float | None:

@@ -34,9 +34,9 @@ def translated(url: str, timeout: float) -> Iterator[None]:
     except SalesforceError as error:
         raise _refuse(url, error.status, error.content) from error
     except requests.exceptions.JSONDecodeError as error:
-        raise SourceMalformed(f"{url} did not answer JSON: got {_fit(error.doc, 60)}") from error
+        raise SourceMalformed(f"{url} did not return JSON: got {_fit(error.doc, 60)}") from error
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-        raise SourceMalformed(f"{url} broke off in the middle") from error
+        raise SourceMalformed(f"{url} broke off in the middle of the response") from error
     except requests.exceptions.SSLError as error:
         message = f"{url} has a certificate that is not trusted: {_reason(error)}"
         raise SourceMalformed(message, hint="see DARTIFACT_SALESFORCE_CA_FILE") from error
@@ -49,10 +49,10 @@ def translated(url: str, timeout: float) -> Iterator[None]:
             raise SourceUnavailable(f"{url} sent nothing for {timeout:g} s") from error
         raise Passing(f"{url} cannot be reached: {_reason(error)}") from error
     except requests.exceptions.RequestException as error:
-        raise SourceMalformed(f"{url} is not what it should be: {_reason(error)}") from error
+        raise SourceMalformed(f"{url} sent an invalid response: {_reason(error)}") from error
     except (KeyError, TypeError) as error:
         # simple-salesforce takes `records`, `done` and `nextRecordsUrl` for granted.
-        raise SourceMalformed(f"{url} did not answer a page of records") from error
+        raise SourceMalformed(f"{url} did not return a page of records") from error
 
 
 def refuse_login(url: str, answer: Response) -> Exception:
@@ -71,7 +71,7 @@ def refuse_login(url: str, answer: Response) -> Exception:
     if answer.status_code >= 500:
         return SourceUnavailable(f"{url} is not available: got {told}")
     hint = "see DARTIFACT_SALESFORCE_CLIENT_ID and DARTIFACT_SALESFORCE_CLIENT_SECRET"
-    return SourceMalformed(f"{url} does not let us in: got {told}", hint=hint)
+    return SourceMalformed(f"{url} denied access: got {told}", hint=hint)
 
 
 def _refuse(url: str, status: int, content: Any) -> Exception:
@@ -80,7 +80,7 @@ def _refuse(url: str, status: int, content: Any) -> Exception:
     if status == 401:
         return Expired(told)
     if code == "REQUEST_LIMIT_EXCEEDED":
-        return SourceUnavailable(f"{url} takes no more calls today: got {told}")
+        return SourceUnavailable(f"{url} has no API calls left today: got {told}")
     if code in _PASSING_CODES or status in _PASSING_STATUSES:
         return Passing(f"{url} is not available: got {told}")
     kind: type[DartifactError] = SourceUnavailable if status >= 500 else SourceMalformed

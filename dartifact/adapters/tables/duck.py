@@ -59,7 +59,7 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, urls: Sequence
     except duckdb.IOException as error:
         raise ChecksErrored(f"{name}: a file of the lake cannot be read: {str(error).splitlines()[0]}") from error
     except duckdb.InvalidInputException as error:
-        raise NotParquet(f"{name}: a file of the lake is no Parquet: {str(error).splitlines()[0]}") from error
+        raise NotParquet(f"{name}: a file of the lake is not Parquet: {str(error).splitlines()[0]}") from error
 
 
 def _open_gateway(connection: duckdb.DuckDBPyConnection, access: LakeAccess) -> None:

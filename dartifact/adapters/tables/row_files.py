@@ -28,7 +28,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         ".csv": f"read_csv({file}, header = true, all_varchar = true, nullstr = '', allow_quoted_nulls = false)",
     }
     if path.suffix not in readers:
-        raise UsageError(f"{path} ends neither in .parquet nor in .csv")
+        raise UsageError(f"{path} is neither a .parquet nor a .csv file")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:

@@ -143,7 +143,7 @@ class DbtBuilder:
             # It died unseen before it took the build, and the folder is as it was.
             return self._ask_worker(self._living_worker(), build_dir, deadline)
         except WorkerGone as gone:
-            raise ChecksErrored(f"the dbt process does not stay up: {gone}") from gone
+            raise ChecksErrored(f"the dbt process keeps exiting: {gone}") from gone
 
     def _ask_worker(self, worker: Worker, build_dir: Path, deadline: float) -> dict[str, Any]:
         self._requests += 1
@@ -197,7 +197,7 @@ def export_marts(build_dir: Path, out_dir: Path) -> dict[str, Path]:
 def run_sql_checks(build_dir: Path, folder: Path) -> tuple[Result, ...]:
     """Run each `<name>.sql` of a folder as check `sql.<name>`: a query for failing rows, line one says its meaning."""
     if not folder.is_dir():
-        raise ChecksErrored(f"there is no folder of checks {folder}")
+        raise ChecksErrored(f"the folder of checks {folder} does not exist")
     with _open(build_dir) as connection:
         return tuple(_run_sql_check(connection, path) for path in sorted(folder.glob("*.sql")))
 

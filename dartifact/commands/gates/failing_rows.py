@@ -165,7 +165,7 @@ def write_failing_rows(stack: Stack, run: Run, result: Result, out: Path) -> int
     """Write all failing rows that can be had to a Parquet or CSV file, by its ending; return how many."""
     kinds = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}
     if out.suffix not in kinds:
-        raise errors.UsageError(f"{out} ends neither in .parquet nor in .csv")
+        raise errors.UsageError(f"{out} is neither a .parquet nor a .csv file")
     with open_failing(stack, run, result) as connection:
         try:
             query = f"COPY (SELECT * FROM failing) TO {duck.literal(str(out))} ({kinds[out.suffix]})"

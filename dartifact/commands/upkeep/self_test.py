@@ -161,5 +161,5 @@ def _find_stop(report: Report) -> Stop | None:
     red = (Outcome.FAILED, Outcome.ERRORED)
     first = next((each for each in report.results if each.outcome in red), None)
     if first is None:
-        return Stop(report.gate.value, "-", "no check was asked")
+        return Stop(report.gate.value, "-", "no check was run")
     return Stop(report.gate.value, first.check, first.message)

@@ -39,9 +39,11 @@ class Tolerance:
         try:
             amount = Decimal(text.removesuffix("%"))
         except InvalidOperation as error:
-            raise UsageError(f"{text!r} is no tolerance", hint="0.01 is absolute, 1% is relative") from error
+            raise UsageError(f"{text!r} is not a tolerance", hint="0.01 is absolute, 1% is relative") from error
         if not amount.is_finite() or amount < 0:
-            raise UsageError(f"the tolerance {text} is not a number from 0 on", hint="0.01 is absolute, 1% is relative")
+            raise UsageError(
+                f"the tolerance {text} is not a number of at least 0", hint="0.01 is absolute, 1% is relative"
+            )
         return cls(amount / 100 if text.endswith("%") else amount, text.endswith("%"))
 
 

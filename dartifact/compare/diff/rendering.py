@@ -57,7 +57,7 @@ def write_markdown(report: DiffReport) -> str:
 def _tell_key(report: DiffReport) -> str:
     key = ", ".join(report.key)
     if report.key_origin == "suggested":
-        return f"{key} (taken because it is unique and never null on both sides; another one: --key)"
+        return f"{key} (chosen because it is unique and never null on both sides; override it with --key)"
     return key or "none: rows are compared as a whole, equal ones cancel out"
 
 
