@@ -96,7 +96,7 @@ class Source:
         """Return the shard of a named ingestor, -1 of HAND; ValueError when the source has no such ingestor."""
         if ingestor == HAND:
             return -1
-        return [each.name for each in self.ingestors].index(ingestor)
+        return [one.name for one in self.ingestors].index(ingestor)
 
 
 def list_personal(sources: Iterable[Source]) -> tuple[tuple[str, str], ...]:

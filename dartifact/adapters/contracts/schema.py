@@ -56,7 +56,7 @@ def check_schema(
     for name, data_type in actual.items():
         if name not in known:
             results.append(_judge_unknown(contract, name, data_type, evolve))
-    if not any(each.outcome is Outcome.FAILED for each in results):
+    if not any(result.outcome is Outcome.FAILED for result in results):
         message = f"{contract.dataset}: the {len(contract.columns)} columns match the contract"
         results.append(Result(f"{contract.dataset}.schema", contract.dataset, Outcome.PASSED, message))
     return SchemaAnswer(tuple(results), unusable, actual)

@@ -84,7 +84,7 @@ class SalesforceSource:
             raise UsageError(f"{sobject} is read with a client id and secret, and there are none", hint=hint)
         if access.ca_file is not None and not access.ca_file.is_file():
             raise UsageError(f"{access.ca_file} is not a file", hint="see DARTIFACT_SALESFORCE_CA_FILE")
-        if not all(_IDENTIFIER.fullmatch(each) for each in (sobject, *columns.values())):
+        if not all(_IDENTIFIER.fullmatch(name) for name in (sobject, *columns.values())):
             raise UsageError(f"{sobject} or a field read of it is not a Salesforce name")
         if _STAMP not in columns.values():
             raise UsageError(f"{sobject} needs a column that is read from {_STAMP}")
@@ -207,8 +207,14 @@ class SalesforceSource:
 
             session = self._open_session()
             token, instance = self._log_in(session)
-            self._org = Salesforce(instance_url=instance, session_id=token, session=session, version=VERSION,
-                                   parse_float=Decimal, object_pairs_hook=dict)  # fmt: skip
+            self._org = Salesforce(
+                instance_url=instance,
+                session_id=token,
+                session=session,
+                version=VERSION,
+                parse_float=Decimal,
+                object_pairs_hook=dict,
+            )
         return self._org
 
     def _open_session(self) -> Session:
