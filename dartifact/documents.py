@@ -145,7 +145,7 @@ def describe_status(stack: Stack) -> Document:
             {"run_id": run.run_id, "phase": run.phase.value, "branch": run.branch, "reasons": list(run.reasons)}
             for run in stopped
         ],
-        "holes": describe_holes(stack),
+        "gaps": describe_gaps(stack),
         "backlog": [_backlog(window) for window in ledger.newest_claims() if window.backlog],
         "staging": _describe_staging(stack),
         "production": {"live": pointer.live, **describe_production(pointer)},
@@ -155,10 +155,10 @@ def describe_status(stack: Stack) -> Document:
     }
 
 
-def describe_holes(stack: Stack) -> list[Document]:
-    """Return the open holes, with the commands that close each."""
-    holes = stack.ledger.gaps()
-    names = [run_id for _, run_id in holes]
+def describe_gaps(stack: Stack) -> list[Document]:
+    """Return the open gaps, with the commands that close each."""
+    gaps = stack.ledger.gaps()
+    names = [run_id for _, run_id in gaps]
     left_by = {run.run_id: run for run in stack.ledger.runs(names=names)} if names else {}
     return [
         {
@@ -172,7 +172,7 @@ def describe_holes(stack: Stack) -> list[Document]:
             f"--ingestor {left_by[run_id].ingestor}",
             "accept": f"dartifact accept-gap {run_id} --reason WHY",
         }
-        for window, run_id in holes
+        for window, run_id in gaps
     ]
 
 

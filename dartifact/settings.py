@@ -148,13 +148,6 @@ def find_project(start: Path) -> Path | None:
     return None
 
 
-def use_project(folder: Path) -> None:
-    """Let this process, and what it starts, work on a project; UsageError where there is none."""
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}", hint="--project names the folder of a project")
-    os.environ[_PROJECT] = str(folder.resolve())
-
-
 def enter_project(project: str) -> dict[str, str]:
     """Let a flow run stand in its project, wherever its worker was started: a pull step of `prefect.yaml`.
 

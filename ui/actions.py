@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dartifact.adapters.tables.row_files import read_rows
@@ -22,36 +23,48 @@ from ui.people import who
 from ui.stack import find_prefect, open_ledger_stack, open_stack, open_stack_surely
 
 
-def approve(run_id: str, reason: str, commit: str, report: str) -> Run:
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decides on: a run, with the commit and the report that were shown; and why."""
+
+    run_id: str
+    commit: str | None
+    report: str | None
+    reason: str = ""
+
+
+def approve(decision: Decision) -> Run:
     """Accept the failing checks of a run; Conflict when commit or report are no longer those that were shown."""
-    return review.approve(open_ledger_stack(), run_id, reason=reason, actor=who().actor, commit=commit, report=report)
+    return review.approve(open_ledger_stack(), actor=who().actor, **asdict(decision))
 
 
-def reject(run_id: str, reason: str, commit: str | None) -> Run:
-    """Decide that a run never lands; Conflict when its commit is no longer the one that was shown."""
-    return review.reject(open_ledger_stack(), run_id, reason=reason, actor=who().actor, commit=commit)
+def reject(decision: Decision) -> Run:
+    """Discard a run; Conflict when its commit is no longer the one that was shown."""
+    return review.reject(
+        open_ledger_stack(), decision.run_id, reason=decision.reason, actor=who().actor, commit=decision.commit
+    )
 
 
-def recheck(run_id: str) -> Run:
-    """Ask the local gate of a run again."""
-    return review.recheck(open_stack(), run_id, actor=who().actor)
+def recheck(decision: Decision) -> Run:
+    """Run the checks of a run again."""
+    return review.recheck(open_stack(), decision.run_id, actor=who().actor)
 
 
-def leave_failing_out(run_id: str, reason: str, commit: str, report: str) -> tuple[Run, Run]:
-    """Bring the rows of a run that do not fail; return the derived run, and the run with what was left out."""
+def split(decision: Decision) -> tuple[Run, Run]:
+    """Merge the rows of a run that do not fail; return the derived run, and the run with what stays on its branch."""
     stack = open_stack()
-    derived = leave_out(stack, run_id, reason=reason, actor=who().actor, commit=commit, report=report)
-    return derived, stack.ledger.run(run_id)
+    derived = leave_out(stack, actor=who().actor, **asdict(decision))
+    return derived, stack.ledger.run(decision.run_id)
 
 
-def upload_fix(run_id: str, name: str, content: bytes, reason: str, commit: str | None) -> Run:
+def fix(decision: Decision, name: str, content: bytes) -> Run:
     """Give a run the rows of an uploaded file, and check it again; Conflict when it has another commit than shown."""
     stack = open_stack()
     with tempfile.TemporaryDirectory(prefix="upload-", dir=stack.home) as folder:
         file = Path(folder) / f"upload{Path(name).suffix}"
         file.write_bytes(content)
         rows = read_rows(file)
-    return fixes.fix(stack, run_id, rows, reason=reason, actor=who().actor, commit=commit)
+    return fixes.fix(stack, decision.run_id, rows, reason=decision.reason, actor=who().actor, commit=decision.commit)
 
 
 def approve_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
@@ -65,7 +78,7 @@ def reject_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
 
 
 def promote(dartifact: str | None) -> Plan | None:
-    """Promote a dartifact as far as the first soak; the station, or the same action again, goes on after it."""
+    """Promote a dartifact as far as the first soak; the station, or the same action again, continues after it."""
     return production.promote(open_stack(), dartifact, actor=who().actor)
 
 
@@ -75,7 +88,7 @@ def abort(plan_id: str, reason: str) -> Plan:
 
 
 def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
-    """Bring a dartifact back, once, while the one that was shown as live still is; also without the lake."""
+    """Roll back to a dartifact, once, while the one that was shown as live still is; also without the lake."""
     why = reason.strip() or "no reason given"
     done = rollback.roll_back(open_stack_surely(), to, (blame,), reason=why, actor=who().actor, leaves=leaves)
     if done.reverts:

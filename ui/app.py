@@ -10,8 +10,14 @@ from dartifact.domain.errors import DartifactError
 from ui import people
 from ui.format import set_style, tell_error
 
-PAGES = (("now", "Now"), ("runs", "Runs"), ("run", "Run"), ("dartifacts", "Dartifacts"), ("production", "Production"),
-         ("activity", "Activity"))  # fmt: skip
+PAGES = (
+    ("now", "Now"),
+    ("runs", "Runs"),
+    ("run", "Run"),
+    ("dartifacts", "Dartifacts"),
+    ("production", "Production"),
+    ("activity", "Activity"),
+)
 
 
 def show_app() -> None:
@@ -30,11 +36,10 @@ def show_app() -> None:
         page.run()
     except Exception:  # a bug: its traceback belongs in the log, not on the page
         logging.getLogger("dartifact.ui").exception("the page %s", page.title)
-        st.error("This page has a bug. The log of the UI (`logs/ui.log` in the home) has the traceback; "
-                 "the command line does all that the pages do.")  # fmt: skip
+        st.error("Something went wrong. Details are in `logs/ui.log`; every action is also available in the CLI.")
     if not kiosk:
         shared = (
-            "" if people.can_be_told_apart() else " Nobody signs in here: whoever opens these pages is this one user."
+            "" if people.can_be_told_apart() else " Sign-in is off: everyone who opens this page acts as this user."
         )
         st.caption(f"You are {person.actor}, {person.role}. Times are UTC.{shared}")
         if people.can_sign_out() and st.button("Sign out"):
@@ -52,7 +57,7 @@ def show_sign_in(refusal: DartifactError) -> None:
         try:
             st.login()
         except Exception as error:  # noqa: BLE001  (Streamlit raises what its secrets lack)
-            st.error(f"Signing in is not set up: {error} (see Sign-in in README.md)")
+            st.error(f"Sign-in is not configured: {error} (see Sign-in in README.md)")
 
 
 show_app()

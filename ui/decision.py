@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -9,70 +11,91 @@ import streamlit as st
 from dartifact.commands.review.decide import STOPPED
 from dartifact.domain.runs import Run
 from ui import actions, lake_reads, masks
-from ui.format import decide, plain, recall_shown
+from ui.actions import Decision
+from ui.format import RECORDED, decide, plain, recall_shown, tell_count
 
 
 def show_decision(run: dict[str, Any]) -> None:
     """Offer what can be decided now; the decision is on the commit and the report that were shown."""
     commit, report = recall_shown(f"run {run['run_id']}", (run["commit"], run["report"]))
     if run["phase"] not in STOPPED:
-        st.caption("Nothing is to be decided on this run.")
+        st.caption("No decision needed.")
         return
-    has_rows, run_id = bool(run["commit"]), run["run_id"]
     failed = [each for each in run["checks"] if each["outcome"] == "failed"]
-    can_cut = has_rows and bool(failed) and all(each["condition"] for each in failed)
+    has_rows = bool(run["commit"])
+    can_split = has_rows and bool(failed) and all(each["condition"] for each in failed)
     with st.form("decision", border=True, enter_to_submit=False):
-        reason = st.text_input("Reason", placeholder="why; kept in the ledger")
+        reason = st.text_input("Reason", placeholder=RECORDED)
         left, right = st.columns(2)
-        wants_approve = left.form_submit_button("Approve", disabled=not has_rows, width="stretch",
-                                                help="merge it as it is")  # fmt: skip
-        wants_reject = right.form_submit_button("Reject", width="stretch", help="it never lands; its rows stay a hole")
-        wants_cut = left.form_submit_button("Leave rows out", disabled=not can_cut, width="stretch",
-                                            help="merge the rest; the failing rows stay on this branch")  # fmt: skip
-        wants_recheck = right.form_submit_button("Recheck", disabled=not has_rows, width="stretch",
-                                                 help="ask the checks again, after they have changed")  # fmt: skip
+        wants_approve = left.form_submit_button(
+            "Approve", disabled=not has_rows, width="stretch", help="Merge this run as it is"
+        )
+        wants_reject = right.form_submit_button(
+            "Reject", width="stretch", help="Discard this run; its window stays a gap"
+        )
+        wants_split = left.form_submit_button(
+            "Split off failing rows",
+            disabled=not can_split,
+            width="stretch",
+            help="Merge the other rows; the failing rows stay on this branch",
+        )
+        wants_recheck = right.form_submit_button(
+            "Recheck", disabled=not has_rows, width="stretch", help="Run the checks again, after they have changed"
+        )
+    decision = Decision(run["run_id"], commit, report, reason)
     if wants_approve:
-        decide(lambda: tell_phase(actions.approve(run_id, reason, commit, report)))
-    if wants_cut:
-        with st.spinner("bringing the rest"):
-            decide(lambda: tell_cut(*actions.leave_failing_out(run_id, reason, commit, report)))
+        decide(lambda: tell_phase(actions.approve(decision)))
     if wants_reject:
-        decide(lambda: tell_phase(actions.reject(run_id, reason, commit)))
+        decide(lambda: tell_phase(actions.reject(decision)))
+    if wants_split:
+        carry_out("Splitting run…", lambda: tell_split(*actions.split(decision)))
     if wants_recheck:
-        with st.spinner("asking the checks again"):
-            decide(lambda: tell_phase(actions.recheck(run_id)))
-    show_fix(run, commit)
+        carry_out("Re-running checks…", lambda: tell_phase(actions.recheck(decision)))
+    show_fix(run, decision)
 
 
-def show_fix(run: dict[str, Any], commit: str | None) -> None:
+def show_fix(run: dict[str, Any], decision: Decision) -> None:
     """Offer to give the run other rows, and its own ones to begin with."""
     run_id = run["run_id"]
     with st.expander("Upload a fix"):
         if run["commit"] and not masks.hidden_columns(run["source"]):
-            st.download_button("Download its rows", lambda: lake_reads.pack_batch(run_id), f"{run_id}.csv", "text/csv",
-                               on_click="ignore", width="stretch", help="CSV: edit it, and upload it here")  # fmt: skip
+            st.download_button(
+                "Download rows",
+                lambda: lake_reads.pack_batch(run_id),
+                f"{run_id}.csv",
+                "text/csv",
+                on_click="ignore",
+                width="stretch",
+                help="CSV: edit it, then upload it here",
+            )
         with st.form("fix", border=False, enter_to_submit=False):
-            file = st.file_uploader("All rows of the run, Parquet or CSV", type=["parquet", "csv"])
-            why = st.text_input("Reason of the fix", placeholder="what was wrong")
-            wants_fix = st.form_submit_button("Fix and check again", width="stretch")
-        st.caption("Or by hand, with everything in one folder:")
+            file = st.file_uploader("All rows of this run (Parquet or CSV)", type=["parquet", "csv"])
+            reason = st.text_input("Reason for the fix", placeholder=RECORDED)
+            wants_fix = st.form_submit_button("Fix and recheck", width="stretch")
+        st.caption("Or fix it locally, with everything in one folder:")
         st.code(f"dartifact checkout {run_id}", language=None)
     if wants_fix and file is None:
         st.error("Choose a file first.")
     elif wants_fix and file is not None:
-        with st.spinner("checking the rows"):
-            decide(lambda: tell_phase(actions.upload_fix(run_id, file.name, file.getvalue(), why, commit)))
+        fixed = replace(decision, reason=reason)
+        carry_out("Checking rows…", lambda: tell_phase(actions.fix(fixed, file.name, file.getvalue())))
+
+
+def carry_out(what: str, act: Callable[[], str]) -> None:
+    """Carry out an action that takes a while, and say meanwhile what it is."""
+    with st.spinner(what):
+        decide(act)
 
 
 def tell_phase(run: Run) -> str:
     """Say where a run stands after a decision."""
-    return f"{run.run_id} is {run.phase} now" + (f": {plain(run.reasons[0])}" if run.reasons else "")
+    return f"{run.run_id} is now {run.phase}" + (f": {plain(run.reasons[0])}" if run.reasons else "")
 
 
-def tell_cut(derived: Run, left: Run) -> str:
-    """Say what became of the rows of a run that was cut."""
-    brought = (derived.rows or 0) + (left.rows or 0)
+def tell_split(derived: Run, left: Run) -> str:
+    """Say what became of the rows of a run that was split."""
+    total = (derived.rows or 0) + (left.rows or 0)
     return (
-        f"Of {brought:,} rows {derived.rows or 0:,} are [{derived.run_id}](run?run={derived.run_id}), which is "
-        f"{derived.phase} now; {left.rows or 0:,} stay on {left.branch}."
+        f"{derived.rows or 0:,} of {tell_count(total, 'row')} are now [{derived.run_id}](run?run={derived.run_id}), "
+        f"{derived.phase}; {left.rows or 0:,} stay on {left.branch}."
     )

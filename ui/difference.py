@@ -35,8 +35,10 @@ def show_difference(
     show_counts(report)
     if report.three_way:
         three = report.three_way
-        st.caption(f"Keys changed by this run alone {three.run:,}, in main since it branched {three.main:,}, "
-                   f"by both {three.both:,}.")  # fmt: skip
+        st.caption(
+            f"Changed keys: {three.run:,} only in this run, {three.main:,} only in main since it branched, "
+            f"{three.both:,} in both."
+        )
     only, page = ask_filter(report, conditions)
     rows = lake_reads.read_rows(stored, page - 1, PAGE, only, conditions)
     if rows:
@@ -51,9 +53,9 @@ def show_difference(
         marks = "old → new in changed cells, + added, − removed" + ("; ✗ fails a check" if conditions else "")
         st.caption(f"rows {PAGE * (page - 1) + 1:,} to {PAGE * (page - 1) + len(rows):,} · {marks}")
         if conditions and page == 1 and only == EVERY_CELL and not rows[0].fails:
-            st.caption("None of the failing rows would change main: it has the same, or newer versions of them.")
+            st.caption("None of the failing rows would change main: it has the same or newer versions.")
     else:
-        st.info("Nothing differs here." if page == 1 else "There is no such page: the rows end before it.")
+        st.info("No differences." if page == 1 else "Page out of range.")
     show_columns(report, hidden)
     if any((report.rows.added, report.rows.removed, report.rows.changed)):
         st.download_button(
@@ -68,8 +70,10 @@ def show_difference(
 def show_counts(report: DiffReport) -> None:
     """Show how many rows a diff adds, removes, changes and leaves."""
     rows = report.rows
-    st.markdown(f"Rows: **{rows.added:,}** added · **{rows.removed:,}** removed · **{rows.changed:,}** changed · "
-                f"**{rows.unchanged:,}** unchanged")  # fmt: skip
+    st.markdown(
+        f"Rows: **{rows.added:,}** added · **{rows.removed:,}** removed · **{rows.changed:,}** changed · "
+        f"**{rows.unchanged:,}** unchanged"
+    )
 
 
 def ask_filter(report: DiffReport, conditions: Mapping[str, str]) -> tuple[CellFilter, int]:
@@ -81,10 +85,17 @@ def ask_filter(report: DiffReport, conditions: Mapping[str, str]) -> tuple[CellF
         column = choose("Column", [ALL, *(each.name for each in report.columns)], "column", every="all columns")
     with check_box:
         check = choose("Failing check", [ALL, *conditions], "check", every="all checks") if conditions else ALL
-    page = page_box.number_input("Page", min_value=1, value=1, key="page", bind="query-params",
-                                 icon=":material/auto_stories:", label_visibility="collapsed")  # fmt: skip
+    page = page_box.number_input(
+        "Page",
+        min_value=1,
+        value=1,
+        key="page",
+        bind="query-params",
+        icon=":material/auto_stories:",
+        label_visibility="collapsed",
+    )
     if check not in (ALL, *conditions):
-        raise NotFound(f"no check {check} has failed", hint="choose another one")
+        raise NotFound(f"there is no failing check {check}", hint="choose another one")
     only = CellFilter("" if kind == ALL else kind, "" if column == ALL else column, conditions.get(check, ""))
     return only, int(page)
 

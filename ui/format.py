@@ -13,18 +13,35 @@ import streamlit as st
 from dartifact.domain.errors import DartifactError
 
 PHASE_MARKS = {
-    "extracting": "▸", "checking": "▸", "failed": "✗", "held": "‖", "queued": "…", "merged": "✓", "live": "●",
-    "reverted": "↩", "rejected": "⊘", "empty": "·",
-}  # fmt: skip
+    "extracting": "▸",
+    "checking": "▸",
+    "failed": "✗",
+    "held": "‖",
+    "queued": "…",
+    "merged": "✓",
+    "live": "●",
+    "reverted": "↩",
+    "rejected": "⊘",
+    "empty": "·",
+}
 PHASE_COLOURS = {
-    "extracting": "blue", "checking": "blue", "failed": "red", "held": "orange", "queued": "blue", "merged": "green",
-    "live": "green", "reverted": "orange", "rejected": "red", "empty": "gray",
-}  # fmt: skip
+    "extracting": "blue",
+    "checking": "blue",
+    "failed": "red",
+    "held": "orange",
+    "queued": "blue",
+    "merged": "green",
+    "live": "green",
+    "reverted": "orange",
+    "rejected": "red",
+    "empty": "gray",
+}
 OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "–", "errored": "?"}
 ALL = "all"
 _SAID = "said"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>])")
 T = TypeVar("T")
+RECORDED = "recorded in the activity log"
 _VIEWS = Path(__file__).resolve().parent / "views"
 
 
@@ -107,6 +124,11 @@ def show_said() -> None:
 def tell_ago(time: str | None) -> str:
     """Say how long ago a time was; `never` for None."""
     return f"{tell_age(datetime.now(UTC) - datetime.fromisoformat(time))} ago" if time else "never"
+
+
+def tell_count(number: int, noun: str) -> str:
+    """Write how many there are of what, in singular or plural."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def link(label: str, page: str, **query: str) -> None:

@@ -30,10 +30,9 @@ def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
     found = documents.describe_failing(stack, run, check, most)
     hidden, hide = hidden_columns(run.source), hider()
     rows = [
-        {name: HIDDEN if name in hidden else hide(value) if name == "_reason" else value
-         for name, value in row.items()}
+        {name: HIDDEN if name in hidden else hide(value) if name == "_reason" else value for name, value in row.items()}
         for row in found["rows"]
-    ]  # fmt: skip
+    ]
     return {**found, "message": hide(found["message"]), "rows": rows}
 
 

@@ -58,21 +58,21 @@ def _from_proxy(settings: Settings) -> Person:
     secret = settings.proxy_secret.get_secret_value()
     if not secret or not hmac.compare_digest(headers.get(_SECRET, "").encode(), secret.encode()):
         hint = "DARTIFACT_PROXY_SECRET, and the same in the proxy's header X-Dartifact-Proxy"
-        raise PolicyRefused("this page is reached through its proxy only", hint=hint)
+        raise PolicyRefused("Direct access is disabled; use the proxy", hint=hint)
     name = next((headers[each] for each in _NAMES if headers.get(each)), "")
     if not name:
-        raise PolicyRefused("the proxy names nobody", hint=f"let it send {_NAMES[0]}")
+        raise PolicyRefused("The proxy sent no user header", hint=f"let it send {_NAMES[0]}")
     claims = [each.strip() for each in headers.get(_GROUPS, "").split(",")]
     return Person(f"person:{name}", find_role([*claims, name], settings.roles))
 
 
 def _from_provider(settings: Settings) -> Person:
     if not _is_signed_in():
-        raise PolicyRefused("nobody has signed in")
+        raise PolicyRefused("Not signed in")
     claims: dict[str, Any] = dict(st.user.to_dict())
     name = str(claims.get(settings.name_claim) or claims.get("sub") or "")
     if not name:
-        raise PolicyRefused(f"the provider sends no claim {settings.name_claim}", hint="set DARTIFACT_NAME_CLAIM")
+        raise PolicyRefused(f"The provider sent no claim {settings.name_claim}", hint="set DARTIFACT_NAME_CLAIM")
     given = claims.get(settings.role_claim) or []
     groups = [given] if isinstance(given, str) else [str(each) for each in given]
     return Person(f"person:{name}", find_role([*groups, name], settings.roles))

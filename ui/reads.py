@@ -14,6 +14,7 @@ from dartifact.commands.production.promote import choose_promotion, plan_promoti
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.commands.queue.tested import is_main_tested
+from dartifact.commands.stops import LINE
 from dartifact.domain.dartifacts import WAITING
 from dartifact.domain.errors import UsageError
 from dartifact.domain.events import EventType
@@ -46,7 +47,9 @@ def read_now() -> dict[str, Any]:
     newest = next(iter(ledger.dartifacts(most=1)), None)
     names = [ingestor.name for source in read_sources().values() for ingestor in source.ingestors]
     return {
-        "stops": [f"{each.name}: {each.reason}" for each in ledger.stops()],
+        "paused": [
+            f"{'everything' if each.name == LINE else each.name} is paused: {each.reason}" for each in ledger.stops()
+        ],
         "running": _describe_runs(ledger.runs(phases=UNFINISHED, most=20)),
         "queue": len(ledger.runs(phases=(Phase.QUEUED,))) + len(ledger.pending_reverts()),
         "stopped": _describe_runs(stopped),
@@ -56,7 +59,7 @@ def read_now() -> dict[str, Any]:
         "production": read_production(),
         "data_of": ledger.dartifact(pointer.live).created_at.isoformat() if pointer.live else None,
         "under_way": read_under_way(),
-        "holes": list_holes(),
+        "gaps": list_gaps(),
         "unapproved": _list_unapproved(),
         "strips": {name: _list_strip(name) for name in names},
     }
@@ -218,7 +221,7 @@ def compare_marts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
     ]
 
 
-def list_holes() -> list[dict[str, Any]]:
+def list_gaps() -> list[dict[str, Any]]:
     """Return the windows whose rows are missing from `main`, with the run that left each."""
     return [
         {"source": window.source, "lo": window.lo, "hi": window.hi, "state": window.state.value, "run": run_id}
@@ -254,11 +257,12 @@ def read_approvals(dartifact: str) -> dict[str, Any]:
     stack = open_ledger_stack()
     found = stack.ledger.dartifact(dartifact)
     return {
-        "given": [{"who": each.actor, "at": each.at.isoformat(), "why": each.reason}
-                  for each in find_approvals(stack, found)],
+        "given": [
+            {"who": each.actor, "at": each.at.isoformat(), "why": each.reason} for each in find_approvals(stack, found)
+        ],
         "authors": sorted(find_authors(stack, found)),
         "needed": stack.policy.approvals,
-    }  # fmt: skip
+    }
 
 
 def find_in_prefect(run: Mapping[str, Any]) -> str:

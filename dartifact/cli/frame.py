@@ -1,95 +1,56 @@
-"""What all verbs have in common: how they open the stack, answer and end."""
+"""What all actions have in common: how they open the stack, answer and end."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import typer
 
-from dartifact.domain import errors
+from dartifact.cli.exit_codes import CHECKS_FAILED, NOT_CHECKED
+from dartifact.cli.options import Output
+from dartifact.commands.stack import Stack
+from dartifact.domain.runs import Phase, Run
+from dartifact.settings import Settings, read_settings
+from dartifact.wiring import open_stack, telling
 
-if TYPE_CHECKING:
-    from dartifact.commands.stack import Stack
-    from dartifact.domain.runs import Run
-    from dartifact.settings import Settings
-
-# Checked against README by a test.
-EXIT_CODES = {
-    0: "ok",
-    1: "usage or internal error",
-    2: "there are differences",
-    3: "checks failed",
-    4: "checks could not run",
-    5: "policy or approval missing",
-    6: "conflict or locked: retry",
-    7: "aborted and rolled back",
-}
-_EXIT_BY_ERROR: tuple[tuple[type[errors.DartifactError], int], ...] = (
-    (errors.ChecksFailed, 3),
-    (errors.ChecksErrored, 4),
-    (errors.ServerUnavailable, 4),
-    (errors.PolicyRefused, 5),
-    (errors.LakeRefused, 5),
-    (errors.Conflict, 6),
-    (errors.Aborted, 7),
-)
+T = TypeVar("T")
 
 
-class Output(StrEnum):
-    """How a verb answers."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or json: one document on stdout")]
-
-
-def exit_code(error: errors.DartifactError) -> int:
-    """Return the exit code of an error."""
-    return next((code for kind, code in _EXIT_BY_ERROR if isinstance(error, kind)), 1)
-
-
-def say(line: str) -> None:
-    """Tell a person what goes on; the answer alone is on stdout."""
+def print_progress(line: str) -> None:
+    """Print to stderr what goes on; the answer alone is on stdout."""
     print(line, file=sys.stderr, flush=True)
 
 
+def run_and_report(name: str, step: Callable[[], T], /) -> T:
+    """Run a step, named on stderr when it is done."""
+    result = step()
+    print_progress(f"done: {name}")
+    return result
+
+
 @contextmanager
-def opened(*, lake: bool = True, sources: bool = True, tells: bool = False) -> Iterator[tuple[Settings, Stack]]:
-    """Open the stack; with `tells`, people are told at the end what a gate has stopped."""
-    from contextlib import nullcontext  # noqa: PLC0415
-
-    from dartifact.settings import read_settings  # noqa: PLC0415
-    from dartifact.wiring import open_stack, telling  # noqa: PLC0415
-
+def opened(*, lake: bool = True, sources: bool = True, notifies: bool = False) -> Iterator[tuple[Settings, Stack]]:
+    """Open the stack; with `notifies`, people are told at the end what a gate has stopped."""
     settings = read_settings()
     with (
-        open_stack(settings, say, lake=lake, sources=sources) as stack,
-        telling(settings, stack, say) if tells else nullcontext(),
+        open_stack(settings, print_progress, lake=lake, sources=sources) as stack,
+        telling(settings, stack, print_progress) if notifies else nullcontext(),
     ):
         yield settings, stack
 
 
-def answer(document: Any, output: Output, text: str) -> None:
-    """Print what a verb answers."""
-    if output is Output.JSON:
-        import json  # noqa: PLC0415
-
-        print(json.dumps(document, indent=2, default=str))
-    else:
-        print(text)
+def answer(document: Any, output: Output, text: Callable[[], str]) -> None:
+    """Print what a verb answers: the document, or its text, which is made only then."""
+    print(json.dumps(document, indent=2, default=str) if output is Output.JSON else text())
 
 
 def end_by_phase(runs: Sequence[Run]) -> None:
-    """End with the exit code of the worst that became of runs that were brought."""
-    from dartifact.domain.runs import Phase  # noqa: PLC0415
-
+    """End with the exit code of the worst that became of runs."""
     if any(run.phase is Phase.FAILED for run in runs):
-        raise typer.Exit(3)
+        raise typer.Exit(CHECKS_FAILED)
     if any(run.phase is Phase.HELD for run in runs):
-        raise typer.Exit(4)
+        raise typer.Exit(NOT_CHECKED)

@@ -1,4 +1,4 @@
-"""Stops: a person pauses an ingestor, or stops the line: nothing new is begun until a person starts it again."""
+"""Stops: a person pauses an ingestor, or the whole pipeline: nothing new is begun until a person resumes it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
 
-LINE = "the line"
+LINE = "the line"  # the name in the ledger
 
 
 def pause(stack: Stack, ingestor: str, *, reason: str, actor: str) -> None:
-    """Let an ingestor bring nothing until it is resumed."""
+    """Pause an ingestor: it ingests nothing until it is resumed."""
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
         tx.stops.add(ingestor, reason, EventType.INGESTOR_PAUSED, actor)
 
 
 def resume(stack: Stack, ingestor: str, *, actor: str) -> bool:
-    """Let a paused ingestor go on; False when it was not paused."""
+    """Resume an ingestor; False when it was not paused."""
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
         return tx.stops.remove(ingestor, EventType.INGESTOR_RESUMED, actor)
@@ -32,24 +32,24 @@ def stop_line(stack: Stack, *, reason: str, actor: str) -> None:
 
 
 def start_line(stack: Stack, *, actor: str) -> bool:
-    """Let the line go on; False when it was not stopped."""
+    """Resume the pipeline; False when it was not paused."""
     with stack.ledger.write() as tx:
         return tx.stops.remove(LINE, EventType.LINE_STARTED, actor)
 
 
 def refuse_while_stopped(ledger: Ledger, ingestor: str | None = None) -> None:
-    """Raise Stopped while the line is stopped or the ingestor is paused."""
+    """Raise Stopped while the pipeline or the ingestor is paused."""
     for stop in ledger.stops():
         if stop.name == LINE:
-            raise errors.Stopped(describe_stop(stop), hint="dartifact start-the-line")
+            raise errors.Stopped(describe_stop(stop), hint="dartifact resume --all")
         if stop.name == ingestor:
             raise errors.Stopped(describe_stop(stop), hint=f"dartifact resume {ingestor}")
 
 
 def describe_stop(stop: Stop) -> str:
-    """Say who stopped what, when and why."""
-    word = "stopped" if stop.name == LINE else "paused"
-    return f"{stop.name} was {word} by {stop.actor} at {stop.at:%Y-%m-%d %H:%M} UTC: {stop.reason}"
+    """Say who paused what, when and why."""
+    name = "the pipeline" if stop.name == LINE else stop.name
+    return f"{name} was paused by {stop.actor} at {stop.at:%Y-%m-%d %H:%M} UTC: {stop.reason}"
 
 
 def _refuse_unknown(stack: Stack, ingestor: str) -> None:

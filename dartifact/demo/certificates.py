@@ -49,9 +49,16 @@ def _make(authority: Path, chain: Path, host: str) -> None:
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
     identifier = x509.SubjectKeyIdentifier.from_public_key(issuer_key.public_key())
     signs = x509.KeyUsage(
-        digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
     root = (
         _builder(issuer, issuer, issuer_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -75,9 +82,13 @@ def _make(authority: Path, chain: Path, host: str) -> None:
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return x509.CertificateBuilder(
-        issuer_name=issuer, subject_name=subject, public_key=key.public_key(),
-        serial_number=x509.random_serial_number(), not_valid_before=now - _MARGIN, not_valid_after=now + _VALID,
-    )  # fmt: skip
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=key.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - _MARGIN,
+        not_valid_after=now + _VALID,
+    )
 
 
 def _name(text: str) -> x509.Name:

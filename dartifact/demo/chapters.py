@@ -11,6 +11,7 @@ from dartifact.demo.staging_chapter import play_staging
 from dartifact.demo.story import INGESTORS, Story
 from dartifact.demo.traffic_chapter import play_blue_green
 from dartifact.domain.checks import Gate
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase
 
 ANALYST = "person:analyst"
@@ -95,7 +96,7 @@ def _forgotten(story: Story) -> None:
     story.company.advance()
     story.narrator.say("Somebody has switched Dan's and Dave's local checks off, and their next chunk is bad.")
     both = story.road.bring_together(INGESTORS[1:], unchecked=frozenset({"dan", "dave"}))
-    left_out = all(story.stack.ledger.events(run_id=run.run_id, type="LocalGateLeftOut") for run in both)
+    left_out = all(story.stack.ledger.events(run_id=run.run_id, type=EventType.LOCAL_GATE_LEFT_OUT) for run in both)
     story.expect("nobody has checked them: both ask to be merged", left_out)
     story.integrate()
     dan, dave = (story.tell_run(story.stack.ledger.run(run.run_id)) for run in both)
@@ -149,8 +150,10 @@ def _breaks_anyway(story: Story) -> None:
     dartifact = story.stage()
     story.promote()
     live = resolve(story.stack)
-    story.expect("what is promoted next is without it", not set(blamed) & set(dartifact.runs)
-                 and live.dartifact == dartifact.dartifact_id)  # fmt: skip
+    story.expect(
+        "what is promoted next is without it",
+        not set(blamed) & set(dartifact.runs) and live.dartifact == dartifact.dartifact_id,
+    )
 
 
 _CHAPTERS = (

@@ -19,6 +19,7 @@ from dartifact.commands.queue.integrate import Integration
 from dartifact.commands.stack import Runner, Stack, hold_lease
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import Plan
 from dartifact.domain.queue import runs_in
 from dartifact.domain.runs import Phase, Run
@@ -73,9 +74,10 @@ class PrefectRoad:
         """Wait until the merge queue is empty; whoever queued a run has started the station already."""
         self._settle("integrate", self._has_queue)
         done = Integration()
+        lists: dict[str, list[str]] = {EventType.RUN_MERGED: done.merged, EventType.RUN_REVERTED: done.reverted}
         for event in self.stack.ledger.events(most=500):
             if event.sequence > self._told and event.run_id:
-                {"RunMerged": done.merged, "RunReverted": done.reverted}.get(event.type, []).append(event.run_id)
+                lists.get(event.type, []).append(event.run_id)
         self._told = self.stack.ledger.last_event()
         return done
 

@@ -10,6 +10,7 @@ from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import FOLDERS
 from dartifact.commands.production.promote import resolve
 from dartifact.demo.story import Story
+from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase, run_folder
 
 _MART = Path("dbt/models/marts/customer_statistics.sql")
@@ -88,7 +89,7 @@ def _break_data(story: Story) -> None:
 
 
 def _find_red(story: Story, since: int) -> tuple[Event, ...]:
-    return story.stack.ledger.events_after(since, ("DartifactRed",), 10)
+    return story.stack.ledger.events_after(since, (EventType.DARTIFACT_RED,), 10)
 
 
 def _tell(story: Story, red: tuple[Event, ...]) -> None:

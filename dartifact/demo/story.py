@@ -18,6 +18,7 @@ from dartifact.demo.company import CompanyState
 from dartifact.demo.road import Road
 from dartifact.demo.server import DEFAULT, SimulatedSources
 from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer
 from dartifact.domain.runs import Run, run_folder
 
@@ -176,7 +177,7 @@ class Story:
         """Say who approved the merge requests."""
         for run in runs:
             events = {event.type: event.actor for event in self.stack.ledger.events(run_id=run.run_id)}
-            if "MergeRequested" in events:
+            if EventType.MERGE_REQUESTED in events:
                 self.narrator.say(
                     f"  merge of {run.branch}: requested, approved by {events.get('MergeApproved', 'nobody')}"
                 )
@@ -191,7 +192,7 @@ class Story:
 
     def were_tested_together(self, *runs: Run) -> bool:
         """Say whether one candidate, tested as it was merged, brought all of the runs into main."""
-        found = {self.stack.ledger.events(run_id=run.run_id, type="RunMerged")[-1].operation for run in runs}
+        found = {self.stack.ledger.events(run_id=run.run_id, type=EventType.RUN_MERGED)[-1].operation for run in runs}
         return len(found) == 1 and None not in found
 
     def failing_rows(self, run: Run) -> tuple[dict[str, Any], ...]:

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 from dartifact.commands.production.promote import resolve
 from dartifact.demo.story import Story
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, choose_slot
 
 _CONSUMERS = tuple(f"dashboard-{number}" for number in range(1, 101))
-_WATCHED = ("SlotPublished", "SlotSmoked", "TrafficShifted", "ProductionSettled")
+_WATCHED = (EventType.SLOT_PUBLISHED, EventType.SLOT_SMOKED, EventType.TRAFFIC_SHIFTED, EventType.PRODUCTION_SETTLED)
 
 
 def play_blue_green(story: Story) -> None:
@@ -24,9 +25,13 @@ def play_blue_green(story: Story) -> None:
         story.narrator.say(f"  {number}. {step}")
     events = [each for each in ledger.events_after(last, _WATCHED, 50) if each.payload["slot"] == before.idle]
     order = [each.type for each in events]
-    tested_first = order[:2] == ["SlotPublished", "SlotSmoked"] and order.count("SlotSmoked") == 1
+    tested_first = (
+        order[:2] == [EventType.SLOT_PUBLISHED, EventType.SLOT_SMOKED] and order.count(EventType.SLOT_SMOKED) == 1
+    )
     story.expect(f"it is smoke-tested on {before.idle} before anybody reads it", tested_first)
-    pointers = [LivePointer.from_json(each.payload["pointer"]) for each in events if each.type == "TrafficShifted"]
+    pointers = [
+        LivePointer.from_json(each.payload["pointer"]) for each in events if each.type == EventType.TRAFFIC_SHIFTED
+    ]
     readers = [{name for name in _CONSUMERS if choose_slot(each, name) == before.idle} for each in pointers]
     shares = ", then ".join(str(len(each)) for each in readers)
     story.narrator.say(f"  Of {len(_CONSUMERS)} dashboards {shares} read it.")
@@ -36,7 +41,7 @@ def play_blue_green(story: Story) -> None:
         and all(fewer < more for fewer, more in pairwise(readers))
         and len(readers[-1]) == len(_CONSUMERS),
     )
-    waited = order[-1:] == ["ProductionSettled"] and {each.active for each in pointers} == {before.active}
+    waited = order[-1:] == [EventType.PRODUCTION_SETTLED] and {each.active for each in pointers} == {before.active}
     story.expect("plain readers of production follow at the end", waited)
     now = resolve(story.stack)
     story.expect(

@@ -42,11 +42,30 @@ class Image:
         # A rootless engine maps its root to the user; any other user of its own could not read our files.
         user = [] if self.is_rootless else ["--user", f"{os.getuid()}:{os.getgid()}"]
         return [
-            self.engine, "run", "--rm", "--init", "--pull", "never", "--name", container_name(folder),
-            "--publish", f"127.0.0.1:{port}:{port}", "--mount", mount.getvalue(), "--workdir", str(folder), *user,
-            "--env", "HOME=/tmp", "--env", f"LAKEFS_LISTEN_ADDRESS=0.0.0.0:{port}",
-            self.name, "run", "--config", str(config),
-        ]  # fmt: skip
+            self.engine,
+            "run",
+            "--rm",
+            "--init",
+            "--pull",
+            "never",
+            "--name",
+            container_name(folder),
+            "--publish",
+            f"127.0.0.1:{port}:{port}",
+            "--mount",
+            mount.getvalue(),
+            "--workdir",
+            str(folder),
+            *user,
+            "--env",
+            "HOME=/tmp",
+            "--env",
+            f"LAKEFS_LISTEN_ADDRESS=0.0.0.0:{port}",
+            self.name,
+            "run",
+            "--config",
+            str(config),
+        ]
 
 
 def container_name(folder: Path) -> str:

@@ -86,8 +86,13 @@ class PrefectApi:
     def due(self) -> list[FlowRun]:
         """Return the flow runs whose time has come and that no worker has taken, the oldest first."""
         now = datetime.now(UTC).isoformat()
-        return self._find({"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": now},
-                           "deployment_id": {"is_null_": False}})  # fmt: skip
+        return self._find(
+            {
+                "state": {"type": {"any_": ["SCHEDULED"]}},
+                "expected_start_time": {"before_": now},
+                "deployment_id": {"is_null_": False},
+            }
+        )
 
     def end(self, flow_run: FlowRun, state: str, message: str) -> None:
         """Put a flow run that nobody works on into a last state: CRASHED or CANCELLED."""

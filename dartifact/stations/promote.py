@@ -57,9 +57,14 @@ def roll_back(reason: str, to: str | None = None, blame: tuple[str, ...] = ("unk
     settings = read_settings()
     with open_stack_surely(settings, say) as stack:
         done = rollback.roll_back(stack, to, blame, reason=reason, actor=settings.person, run=run_as_task)
-    leave_artifact(f"rollback {done.leaves}", f"{done.returns} is live again", [
-        f"{done.leaves} left: {reason}", *(f"leaves main: `{each}`" for each in done.reverts),
-    ])  # fmt: skip
+    leave_artifact(
+        f"rollback {done.leaves}",
+        f"{done.returns} is live again",
+        [
+            f"{done.leaves} left: {reason}",
+            *(f"leaves main: `{each}`" for each in done.reverts),
+        ],
+    )
     if done.reverts:
         start_station("integrate")
     return Completed(message=f"{done.returns} is live again")

@@ -9,11 +9,12 @@ from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.commands.staging import stage as staging
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.errors import ChecksFailed
+from dartifact.domain.events import EventType
 from dartifact.settings import read_settings
 from dartifact.stations.runner import Ended, ends_in_words, leave_artifact, run_as_task, say, start_station
 from dartifact.wiring import open_stack
 
-_ENDS = ("DartifactGreen", "DartifactRed")
+_ENDS = (EventType.DARTIFACT_GREEN, EventType.DARTIFACT_RED)
 
 
 @flow(name="stage", log_prints=True)

@@ -16,6 +16,7 @@ import psutil
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
 from dartifact.domain.errors import Locked, ServerUnavailable, UsageError
+from dartifact.domain.events import EventType
 from dartifact.local.lakefs_endpoint import is_alive
 from dartifact.local.lakefs_files import last_lines
 from dartifact.local.launcher import launching
@@ -56,22 +57,22 @@ class EventTail:
 
 
 # What an event means to somebody who watches; the small steps in between are not told.
-_TOLD = {
-    "BatchCommitted": "{what} brings {rows} rows",
-    "RunFailed": "{what} FAILED{because}",
-    "RunHeld": "{what} is held{because}",
-    "RunErrored": "{what} could not be finished{because}",
-    "RunMerged": "{what} is in main",
-    "RunReverted": "{what} is taken out of main",
-    "DartifactGreen": "{what} is green: built and tested",
-    "DartifactRed": "{what} is RED{because}",
-    "DartifactBad": "{what} is BAD{because}",
-    "DartifactLive": "{what} is live",
-    "ProductionRolledBack": "production is ROLLED BACK{because}",
-    "PromotionsFrozen": "promotions are FROZEN{because}",
-    "PromotionsUnfrozen": "promotions are allowed again{because}",
-    "MainFoundUntested": "somebody moved main by hand",
-    "MainRepaired": "main is brought back to what was tested",
+_TOLD: dict[str, str] = {
+    EventType.BATCH_COMMITTED: "{what} brings {rows} rows",
+    EventType.RUN_FAILED: "{what} FAILED{because}",
+    EventType.RUN_HELD: "{what} is held{because}",
+    EventType.RUN_ERRORED: "{what} could not be finished{because}",
+    EventType.RUN_MERGED: "{what} is in main",
+    EventType.RUN_REVERTED: "{what} is taken out of main",
+    EventType.DARTIFACT_GREEN: "{what} is green: built and tested",
+    EventType.DARTIFACT_RED: "{what} is RED{because}",
+    EventType.DARTIFACT_BAD: "{what} is BAD{because}",
+    EventType.DARTIFACT_LIVE: "{what} is live",
+    EventType.PRODUCTION_ROLLED_BACK: "production is ROLLED BACK{because}",
+    EventType.PROMOTIONS_FROZEN: "promotions are FROZEN{because}",
+    EventType.PROMOTIONS_UNFROZEN: "promotions are allowed again{because}",
+    EventType.MAIN_FOUND_UNTESTED: "somebody moved main by hand",
+    EventType.MAIN_REPAIRED: "main is brought back to what was tested",
 }
 
 

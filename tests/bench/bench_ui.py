@@ -84,7 +84,7 @@ def main() -> None:
                     expect(grid).to_be_visible()
 
                 looks: dict[str, tuple[str, Callable[[], None]]] = {
-                    "Now": ("", lambda: expect(page.get_by_text("Last runs of each ingestor")).to_be_visible()),
+                    "Now": ("", lambda: expect(page.get_by_text("Recent runs by ingestor")).to_be_visible()),
                     "Runs": ("runs", lambda: expect(grid).to_be_visible()),
                     "Run with its checks": (f"run?run={bad.run_id}", see_checks),
                     "Run with the first page of cells": (

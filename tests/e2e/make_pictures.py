@@ -45,12 +45,12 @@ def main() -> None:
         live = ledger.pointer().live or ""
         ledger.close()
         pages = {
-            "now": ("", "Last runs of each ingestor"),
+            "now": ("", "Recent runs by ingestor"),
             "runs": ("runs", "Phase"),
             "run": (f"run?run={bad}", "old → new in changed cells"),
             "distributions": (f"run?run={bad}&part=Distributions", "share of rows"),
             "dartifact": (f"dartifacts?dartifact={live}", "unchanged"),
-            "production": ("production?to=last", "rows changed"),
+            "production": ("production?to=last", "changed, "),
             "activity": ("activity", "Export as CSV"),
         }
         PICTURES.mkdir(exist_ok=True)

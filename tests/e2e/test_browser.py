@@ -76,16 +76,16 @@ def bring_bad(shop: World) -> Run:
 def test_a_failed_run_is_looked_at_and_rejected(shop: World, page: Page) -> None:
     bad = bring_bad(shop)
     page.goto("")
-    expect(page.get_by_text("1 run waits for a reviewer")).to_be_visible()
+    expect(page.get_by_text("1 run needs review")).to_be_visible()
     page.get_by_role("link", name=bad.run_id).click()
     expect(page.get_by_text("failed at the local gate")).to_be_visible()
     expect(page.get_by_text("1 of 3 rows is not").first).to_be_visible()
     expect(page.get_by_text("old → new in changed cells")).to_be_visible()
     expect(page.get_by_text("5.00 → 7.00").first).to_be_attached()
-    page.get_by_role("button", name="Ask main the same").click()
+    page.get_by_role("button", name="Count in main").click()
     expect(page.get_by_text("in main", exact=True).first).to_be_attached()
     page.get_by_text("Timeline").click()
-    expect(page.get_by_text("until the next").first).to_be_attached()
+    expect(page.get_by_text("time to next").first).to_be_attached()
     assert "part=Timeline" in page.url
     page.get_by_text("Difference with main").click()
     page.get_by_label("Kind").click()
@@ -100,19 +100,19 @@ def test_a_failed_run_is_looked_at_and_rejected(shop: World, page: Page) -> None
     page.wait_for_timeout(500)
     assert shop.run(bad).phase is Phase.FAILED, "Enter in the reason has decided"
     page.get_by_role("button", name="Reject").press("Enter")  # the keyboard does all
-    expect(page.get_by_text(f"{bad.run_id} is rejected now")).to_be_visible()
+    expect(page.get_by_text(f"{bad.run_id} is now rejected")).to_be_visible()
     assert shop.run(bad).phase is Phase.REJECTED
     [event] = shop.events("RunRejected", run=bad)
     assert (event.actor, event.payload["reason"]) == ("ann", "half of it is rubbish")
     assert event.place.startswith("browser on ")
 
 
-def test_failing_rows_are_left_out_and_the_rest_is_merged(shop: World, page: Page) -> None:
+def test_failing_rows_are_split_off_and_the_rest_is_merged(shop: World, page: Page) -> None:
     bad = bring_bad(shop)
     page.goto(f"run?run={bad.run_id}")
     give_reason(page, "the shop has lost it")
-    press(page, "Leave rows out")
-    expect(page.get_by_text("Of 3 rows 2 are")).to_be_visible()
+    press(page, "Split off failing rows")
+    expect(page.get_by_text("2 of 3 rows are now")).to_be_visible()
     shop.integrate()
     assert shop.keys("orders") == [1, 3]
     with page.context.expect_page() as opened:
@@ -125,16 +125,16 @@ def test_a_fix_is_uploaded_and_merged(shop: World, page: Page, tmp_path: Path) -
     page.goto(f"run?run={bad.run_id}")
     page.get_by_text("Upload a fix").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download its rows").click()
+        page.get_by_role("button", name="Download rows").click()
     file = tmp_path / "fixed.csv"
     brought = download.value.path().read_text(encoding="utf-8")
     assert brought.count("lost") == 1
     file.write_text(brought.replace("lost", "paid"), encoding="utf-8")
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_text("fixed.csv").first).to_be_visible()
-    page.get_by_label("Reason of the fix").fill("asked the shop")
-    press(page, "Fix and check again")
-    expect(page.get_by_text(f"{bad.run_id} is queued now")).to_be_visible()
+    page.get_by_label("Reason for the fix").fill("asked the shop")
+    press(page, "Fix and recheck")
+    expect(page.get_by_text(f"{bad.run_id} is now queued")).to_be_visible()
     shop.integrate()
     assert shop.keys("orders") == [1, 2, 3]
     assert shop.run(bad).phase is Phase.MERGED
@@ -168,7 +168,7 @@ def test_a_dartifact_is_approved_and_goes_live(shop: World, chromium: Browser, t
         page.goto(f"dartifacts?dartifact={dartifact.dartifact_id}")
         give_reason(page, "looks right")
         press(page, "Approve")
-        expect(page.get_by_text("has 1 approvals; the policy asks for 1")).to_be_visible()
+        expect(page.get_by_text("has 1 of 1 approvals")).to_be_visible()
         page.goto("production")
         press(page, "Promote")
         expect(page.get_by_text("95 % of the named consumers")).to_be_visible()
@@ -176,7 +176,7 @@ def test_a_dartifact_is_approved_and_goes_live(shop: World, chromium: Browser, t
         for _ in range(30):  # each soak lasts two seconds
             if shop.stack.ledger.pointer().live == dartifact.dartifact_id:
                 break
-            press(page, "Go on now")
+            press(page, "Continue now")
             page.wait_for_timeout(1000)
         expect(page.get_by_text("green · active")).to_be_visible()
         page.context.close()
@@ -191,9 +191,9 @@ def test_production_is_rolled_back_and_main_loses_the_blamed_run(shop: World, pa
     page.goto("production")
     press(page, "Roll back")
     page.get_by_role("combobox").first.click()
-    page.get_by_role("option", name=f"the run {guilty}").click()
-    expect(page.get_by_text(f"taken out of main: {guilty}")).to_be_visible()
-    expect(page.get_by_text("1 rows changed, 0 new, 0 gone").first).to_be_attached()
+    page.get_by_role("option", name=f"Run {guilty}").click()
+    expect(page.get_by_text(f"Reverted from main: {guilty}")).to_be_visible()
+    expect(page.get_by_text("1 changed, 0 added, 0 removed").first).to_be_attached()
     page.get_by_role("button", name=f"Roll back to {first.dartifact_id} now").dblclick()  # by somebody in a hurry
     expect(page.get_by_text(f"{first.dartifact_id} is live again")).to_be_visible()
     found = production.resolve(shop.stack)
@@ -209,7 +209,7 @@ def test_a_stale_decision_is_refused(shop: World, page: Page) -> None:
     give_reason(page, "it is known")
     review.reject(shop.stack, bad.run_id, reason="rubbish", actor="bob")
     press(page, "Approve")
-    expect(page.get_by_text("Nothing is to be decided on this run.")).to_be_visible()
+    expect(page.get_by_text("No decision needed.")).to_be_visible()
     assert shop.run(bad).phase is Phase.REJECTED
     assert not shop.events("RunApproved", run=bad)
 
@@ -221,7 +221,7 @@ def test_a_viewer_cannot_decide(shop: World, chromium: Browser, tmp_path: Path) 
     with running_ui(tmp_path / "ui.log", settings) as url:
         stranger = new_page(chromium.new_context(base_url=f"{url}/"))
         stranger.goto("")
-        expect(stranger.get_by_text("reached through its proxy only")).to_be_visible()
+        expect(stranger.get_by_text("Direct access is disabled")).to_be_visible()
         eve = new_page(
             chromium.new_context(
                 base_url=f"{url}/", extra_http_headers={**HEADERS, "X-Forwarded-Email": "eve@example.com"}
@@ -242,7 +242,7 @@ def test_a_viewer_cannot_decide(shop: World, chromium: Browser, tmp_path: Path) 
         owner.goto(f"run?run={bad.run_id}")
         give_reason(owner, "a known customer")
         press(owner, "Approve")
-        expect(owner.get_by_text(f"{bad.run_id} is queued now")).to_be_visible()
+        expect(owner.get_by_text(f"{bad.run_id} is now queued")).to_be_visible()
         for each in (stranger, eve, owner):
             each.context.close()
     [event] = shop.events("RunApproved", run=bad)
@@ -264,7 +264,7 @@ def test_somebody_signs_in_with_a_provider(shop: World, chromium: Browser, tmp_p
             page.goto(f"run?run={bad.run_id}")
             give_reason(page, "it is known")
             press(page, "Approve")
-            expect(page.get_by_text(f"{bad.run_id} is queued now")).to_be_visible()
+            expect(page.get_by_text(f"{bad.run_id} is now queued")).to_be_visible()
             press(page, "Sign out")
             expect(page.get_by_role("button", name="Sign in")).to_be_visible()
             page.context.close()
@@ -284,7 +284,7 @@ def test_it_works_below_a_path_on_a_phone_and_on_a_wall(shop: World, chromium: B
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390, "the page is wider than a phone"
         page.goto(f"{url}/?kiosk=1")
-        expect(page.get_by_text("1 run waits for a reviewer")).to_be_visible()
+        expect(page.get_by_text("1 run needs review")).to_be_visible()
         expect(page.get_by_role("link", name="Activity")).to_be_hidden()
         context.close()
 
@@ -295,6 +295,6 @@ def test_without_the_lake_what_the_ledger_knows_is_shown(shop: World, chromium: 
         page = new_page(chromium.new_context(base_url=f"{url}/"))
         page.goto(f"run?run={bad.run_id}")
         expect(page.get_by_text("failed at the local gate")).to_be_visible()
-        expect(page.get_by_text("approving and rejecting work without the lake")).to_be_visible()
+        expect(page.get_by_text("you can still approve or reject")).to_be_visible()
         expect(page.get_by_text("Traceback")).to_have_count(0)
         page.context.close()

@@ -35,7 +35,6 @@ pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(600)]
 PROJECT = Path(__file__).resolve().parents[2]
 DARTIFACT = Path(sys.executable).with_name("dartifact")
 NOBODY = "http://127.0.0.1:9"
-HEAVY = ("pandas", "duckdb", "lakefs_sdk", "prefect", "dbt", "sqlalchemy", "soda_core", "pyarrow", "pydantic", "httpx")
 _MARK = "DARTIFACT_TEST_MARK"
 
 
@@ -268,10 +267,10 @@ def test_status_tells_where_everything_stands(home: Path, stage: Stage, look: Lo
     assert status["main"]["meta_range"]
     assert status["main"]["tested"] is True
     assert status["queue"] == []
-    holes = {hole["run_id"]: hole["state"] for hole in status["holes"]}
-    assert (holes[stage.failed_run], holes[stage.demo.json["runs"]["blamed_run"]]) == ("held", "reverted")
-    assert stage.demo.json["runs"]["good_run"] not in holes
-    assert {"source", "shard", "lo", "hi"} <= set(status["holes"][0])
+    gaps = {gap["run_id"]: gap["state"] for gap in status["gaps"]}
+    assert (gaps[stage.failed_run], gaps[stage.demo.json["runs"]["blamed_run"]]) == ("held", "reverted")
+    assert stage.demo.json["runs"]["good_run"] not in gaps
+    assert {"source", "shard", "lo", "hi"} <= set(status["gaps"][0])
     production = status["production"]
     assert {"active", "weights", "dartifacts", "commits", "settled", "generation", "frozen"} <= set(production)
     assert production["weights"][production["active"]] == 100
@@ -378,7 +377,7 @@ def test_a_rollback_is_previewed_and_nothing_is_done(home: Path, look: Look, cal
     assert shown["freezes"] is True
     assert shown["steps"][-1] == "publish production"
     assert shown["published"] is False
-    assert f"{shown['leaves']} would leave, {shown['returns']} would come back" in text
+    assert f"would roll back {shown['leaves']} → {shown['returns']}" in text
     assert call(home, "resolve", "--output", "json").json == before
 
 
@@ -386,7 +385,7 @@ def test_a_promotion_is_planned_and_nothing_is_done(home: Path, look: Look) -> N
     plan, text = look(home, "promote", "--plan")
     assert plan["plan"] is None  # the story ends with everything promoted
     assert plan["production"]["weights"][plan["production"]["active"]] == 100
-    assert "nothing waits to be promoted" in text
+    assert "nothing to promote" in text
 
 
 def test_doctor_finds_a_played_home_well(home: Path, look: Look) -> None:
@@ -531,26 +530,6 @@ def test_a_ledger_that_is_no_database_is_named(tmp_path: Path, call: Call) -> No
 
 
 # The start
-
-
-def test_help_lists_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = """
-import sys
-from dartifact.cli.app import main
-sys.argv = ["dartifact", "--help"]
-try:
-    main()
-except SystemExit as end:
-    print("code", end.code)
-print("imported", *sorted({name.partition(".")[0] for name in sys.modules}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    *_, ended, imported = done.stdout.splitlines()
-    assert ended == "code 0"
-    assert set(imported.split()).isdisjoint(HEAVY)
-    for verb in ("demo", "ingest", "integrate", "stage", "promote", "rollback", "unfreeze", "resolve", "status", "runs",
-                 "show", "doctor"):  # fmt: skip
-        assert re.search(rf"^  {verb} ", done.stdout, re.MULTILINE)
 
 
 def test_resolve_answers_without_the_libraries_of_the_lake_and_of_dbt(home: Path) -> None:

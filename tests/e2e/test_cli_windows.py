@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dartifact.adapters.ledger.ledger import Ledger
-from dartifact.cli.windows import read_time
+from dartifact.cli.times import read_time
 from dartifact.domain.errors import UsageError
 from dartifact.domain.runs import Phase
 from tests.conftest import Call
@@ -28,21 +28,41 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
         yield ledger
 
 
-def test_the_line_is_stopped_and_started_once(call: Call, ledger: Ledger) -> None:
-    assert call("start-the-line")[2] == "the line was not stopped\n"
-    assert call("stop-the-line", "--reason", "look at the prices")[0] == 0
+def test_everything_is_paused_and_resumed_once(call: Call, ledger: Ledger) -> None:
+    assert call("resume", "--all")[2] == "pipeline was not paused\n"
+    assert call("pause", "--all", "--reason", "look at the prices")[0] == 0
     (stop,) = ledger.stops()
     assert stop.reason == "look at the prices"
-    assert call("start-the-line")[2] == "the line goes on\n"
+    assert call("resume", "--all")[2] == "pipeline resumed\n"
     assert ledger.stops() == ()
 
 
 def test_an_ingestor_is_paused_and_resumed_and_has_to_exist(call: Call, ledger: Ledger) -> None:
     assert call("pause", "dan", "--reason", "their release")[0] == 0
     assert [stop.name for stop in ledger.stops()] == ["dan"]
-    assert call("resume", "dan")[2] == "dan goes on\n"
+    assert call("resume", "dan")[2] == "dan resumed\n"
     code, _, said = call("pause", "nobody", "--reason", "why")
     assert (code, "there is no ingestor nobody" in said) == (1, True)
+
+
+@pytest.mark.parametrize("arguments", [("pause", "--reason", "why"), ("resume", "dan", "--all"), ("resume",)])
+def test_either_an_ingestor_or_all_is_named(call: Call, ledger: Ledger, arguments: tuple[str, ...]) -> None:
+    code, _, said = call(*arguments)
+    assert (code, "needs either an ingestor or --all" in said) == (1, True)
+    assert ledger.stops() == ()
+
+
+def test_names_of_the_release_before_still_work_and_say_what_they_are_called_now(call: Call, ledger: Ledger) -> None:
+    code, out, said = call("stop-the-line", "--reason", "look at the prices")
+    assert (code, out) == (0, "")
+    assert said.startswith("`dartifact stop-the-line` is called `dartifact pause --all` now\n")
+    assert [stop.reason for stop in ledger.stops()] == ["look at the prices"]
+    assert call("start-the-line")[2].endswith("pipeline resumed\n")
+    assert ledger.stops() == ()
+    code, _, said = call("leave-out", "nosuch", "--reason", "why")
+    assert "`dartifact leave-out` is called `dartifact split` now" in said
+    assert (code, "there is no run nosuch" in said) == (1, True)
+    assert not {"stop-the-line", "start-the-line", "leave-out"} & set(call("--help")[1].split())
 
 
 def test_a_gap_is_accepted_by_the_name_of_the_run_or_its_branch(call: Call, ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.adapters.transform.project_code import digest_code
-from dartifact.cli.words import tell_status
+from dartifact.cli.text.status import format_status
 from dartifact.commands.production.promote import promote, resolve
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging import builds
@@ -102,8 +102,8 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
     assert resolve(shop.stack).dartifact == made.dartifact_id
     packed = shop.lake.read_bytes(f"{PRODUCTION}@", "_dartifact/code.tar")
     assert packed == shop.lake.read_bytes(good.commit or "", "_dartifact/code.tar")
-    shown = tell_status(describe_status(shop.stack))
-    assert "dbt/ and checks/ as they are now are refused: dbt model customer_statistics" in shown
+    shown = format_status(describe_status(shop.stack))
+    assert "current dbt/ and checks/ are blocked: dbt model customer_statistics" in shown
     assert f"built with the code of {made.dartifact_id}" in shown
 
     # The refused code is not built again; nor is anything of the searches left.
@@ -117,7 +117,7 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
     shutil.copy(PROJECT / "dbt/models/marts/customer_statistics.sql", shop.stack.project / "dbt/models/marts")
     again = stage(shop.stack, actor="test")
     assert (again.state, again.code_digest) == (DartifactState.GREEN, good.code_digest)
-    assert "refused" not in tell_status(describe_status(shop.stack))
+    assert "blocked" not in format_status(describe_status(shop.stack))
 
 
 def test_the_run_that_turns_the_build_red_is_reverted_and_the_others_flow_past(

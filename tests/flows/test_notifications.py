@@ -153,7 +153,7 @@ def test_after_an_outage_many_stops_are_one_message() -> None:
     assert len(compose(events)) == 10
     (message,) = compose([*events, event("DartifactRed", 11, dartifact_id="d1")])
     assert message.sequence == 11
-    assert message.title == "11 stops while you could not be told"
+    assert message.title == "11 stops while you could not be notified"
     assert message.body.splitlines()[:5] == [
         "since 2021-01-01 00:00 UTC:",
         "- 10 RunFailed",
@@ -238,7 +238,7 @@ def test_after_a_long_outage_the_target_gets_one_message(ledger: Ledger, receive
     start_targets(ledger, ["json://a"])
     fail(ledger, *(f"r{number}" for number in range(30)))
     assert deliver(ledger, receiver, ["json://a"], budget_seconds=PLENTY) == (Delivery("target 1 (json)", 1),)
-    assert receiver.titles["json://a"] == ["30 stops while you could not be told"]
+    assert receiver.titles["json://a"] == ["30 stops while you could not be notified"]
     assert deliver(ledger, receiver, ["json://a"], budget_seconds=PLENTY) == ()
 
 
@@ -248,11 +248,11 @@ def test_a_silent_target_delays_nobody_and_counts_when_it_answers_after_all(ledg
     fail(ledger, "a")
     receiver.silent["json://silent"] = threading.Event()
     silent, up = deliver(ledger, receiver, urls, budget_seconds=0.5)
-    assert (silent.sent, silent.problem) == (0, "it has not answered in time")
+    assert (silent.sent, silent.problem) == (0, "timed out")
     assert up == Delivery("target 2 (json)", 1)
     # While it is being told, nobody else tells it the same.
     (again,) = deliver(ledger, receiver, urls, budget_seconds=0.2)
-    assert again.problem in ("another process is telling it", "it has not answered in time")
+    assert again.problem in ("another process is telling it", "timed out")
     receiver.silent.pop("json://silent").set()
     newest = ledger.events()[-1].sequence
     wait_until(lambda: ledger.cursors([cursor_name("json://silent")])[cursor_name("json://silent")] == newest)
@@ -288,7 +288,7 @@ def test_a_target_that_cannot_be_told_fails_no_command(ledger: Ledger, receiver:
     receiver.refusing["json://me:secret@a"] = "it answered 500"
     with told(ledger, receiver, ["json://me:secret@a"], said.append):
         fail(ledger, "a")
-    assert said == ["target 1 (json) could not be told: it answered 500; it will be, next time"]
+    assert said == ["target 1 (json) not notified: it answered 500; will retry"]
 
 
 def test_a_ledger_that_is_gone_fails_no_command(ledger: Ledger, receiver: Receiver, tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_ledger_that_is_gone_fails_no_command(ledger: Ledger, receiver: Receiv
         for name in ("ledger.db-wal", "ledger.db-shm"):
             (tmp_path / name).unlink(missing_ok=True)
     assert len(said) == 1
-    assert said[0].startswith("nobody could be told: the ledger")
+    assert said[0].startswith("nobody notified: the ledger")
 
 
 # Real receivers, and processes that die
@@ -371,7 +371,7 @@ def test_a_webhook_that_recovers_gets_what_it_has_missed(ledger: Ledger, webhook
     said: list[str] = []
     with told(ledger, Notifier(), [url], said.append):
         fail(ledger, "a")
-    assert said == ["target 1 (json) could not be told: it answered 500; it will be, next time"]
+    assert said == ["target 1 (json) not notified: it answered 500; will retry"]
     answer(200)
     with told(ledger, Notifier(), [url], said.append):
         fail(ledger, "b")
@@ -427,7 +427,7 @@ def test_a_test_message_says_what_each_answered(receiver: Receiver) -> None:
         Delivery("target 2 (slack)", 0, "it answered 403"),
     )
     assert receiver.titles == {"json://a": ["dartifact: a test"]}
-    with pytest.raises(UsageError, match="nobody is to be told"):
+    with pytest.raises(UsageError, match="no notification target configured"):
         send_test(receiver, [])
 
 
@@ -439,7 +439,7 @@ def test_the_verb_tests_each_target_and_fails_when_one_does_not_answer(
     verb = [sys.executable, "-m", "dartifact", "notify-test"]
     process = subprocess.run(verb, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
     assert process.stdout.splitlines() == [
-        "target 1 (json): took the message",
+        "target 1 (json): delivered",
         "target 2 (json): it cannot be reached, or refused the message",
     ]
     assert (process.returncode, taken) == (4, ["dartifact: a test"])

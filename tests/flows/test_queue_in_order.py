@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dartifact.cli.words import tell_one, tell_status
+from dartifact.cli.text.show import format_record
+from dartifact.cli.text.status import format_status
 from dartifact.documents import describe_one, describe_status
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_customer, customer, order
@@ -55,8 +56,8 @@ def test_run_that_waits_is_told_of_by_status_and_show(world: World) -> None:
     later = world.bring("customers", customer(2))
     world.integrate()
     words = f"waits for {bad.run_id}: in order"
-    assert f"{later.run_id} {words}" in tell_status(describe_status(world.stack) | {"machines": None})
-    assert f"why: {words}" in tell_one(describe_one(world.stack, later.run_id))
+    assert f"{later.run_id} {words}" in format_status(describe_status(world.stack) | {"services": None})
+    assert f"why: {words}" in format_record(describe_one(world.stack, later.run_id))
 
 
 def test_waiting_is_said_once_however_often_the_queue_is_looked_at(world: World) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dartifact.adapters.lakefs.lake import MAIN, Lake
-from dartifact.cli.words import tell_one
+from dartifact.cli.text.show import format_record
 from dartifact.commands.gates.failing_rows import evidence_branch
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair.reconcile import reconcile, sweep_branches
@@ -122,7 +122,7 @@ def test_refused_candidate_stays_until_its_retention_ends_and_show_names_it(worl
     for run in (bad, good):
         (refused,) = describe_one(world.stack, run.run_id)["refused_in"]
         assert (refused["branch"], refused["kept"], refused["others"]) == (branch, True, 1)
-        assert f"refused in {branch} with 1 others: customers.segment" in tell_one(
+        assert f"refused in {branch} with 1 others: customers.segment" in format_record(
             describe_one(world.stack, run.run_id)
         )
     world.tick(timedelta(days=2) - SECOND)
@@ -130,7 +130,7 @@ def test_refused_candidate_stays_until_its_retention_ends_and_show_names_it(worl
     world.tick(SECOND)
     assert reconcile(world.stack) == (f"{branch}: swept, its retention is over",)
     assert world.lake.list_branches("candidate-") == ()
-    assert "not kept any longer" in tell_one(describe_one(world.stack, bad.run_id))
+    assert "no longer stored" in format_record(describe_one(world.stack, bad.run_id))
 
 
 def test_candidate_that_only_says_that_a_run_still_waits_is_not_kept(world: World) -> None:

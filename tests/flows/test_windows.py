@@ -155,7 +155,7 @@ def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_clai
     assert len(world.stack.ledger.runs()) == 1
 
 
-def test_an_accepted_gap_is_listed_no_more_and_only_a_gap_can_be_accepted(world: World) -> None:
+def test_an_accepted_gap_is_no_gap_any_more_and_only_a_gap_can_be_accepted(world: World) -> None:
     failed = world.bring("customers", bad_customer(1))
     with pytest.raises(errors.UsageError, match="for a reason"):
         accept_gap(world.stack, failed.run_id, reason=" ", actor="person:test")
@@ -247,7 +247,7 @@ def test_a_stopped_line_refuses_at_once_and_names_who_stopped_it(world: World) -
     ):
         with pytest.raises(errors.Stopped, match=r"stopped by person:eva at 2021-01-01 .*look at the prices") as caught:
             refused()
-        assert caught.value.hint == "dartifact start-the-line"
+        assert caught.value.hint == "dartifact resume --all"
     assert [each.run_id for each in world.stack.ledger.runs()] == [run.run_id]
     assert start_line(world.stack, actor="person:eva")
     assert world.integrate().merged == [run.run_id]

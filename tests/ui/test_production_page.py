@@ -51,11 +51,11 @@ def test_before_the_first_promotion_it_says_so(shop: World) -> None:
 
 
 def test_it_says_when_prefect_does_not_answer(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Prefect does not answer" not in said(open_page("production"))
+    assert "Prefect is unreachable" not in said(open_page("production"))
     st.cache_data.clear()
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     for page in ("production", "now"):
-        assert "Prefect does not answer" in said(open_page(page))
+        assert "Prefect is unreachable" in said(open_page(page))
     st.cache_data.clear()
 
 
@@ -73,11 +73,11 @@ def test_rolling_back_takes_one_click_and_one_confirmation(shop: World, served: 
     page = open_page("production")
     press(page, "Roll back")
     assert shop.stack.ledger.pointer().live == served[SECOND].dartifact_id
-    assert f"**{served[FIRST].dartifact_id}** comes back at once" in said(page)
-    assert "promotions are frozen until" in said(page)
+    assert f"→ **{served[FIRST].dartifact_id}** immediately" in said(page)
+    assert "Promotions are frozen until" in said(page)
     found = table(page, "rows then")
-    assert found["what changes"].tolist() in (["counting"], ["1 rows changed, 0 new, 0 gone"])
-    wait_until(lambda: table(page.run(), "rows then")["what changes"].tolist() == ["1 rows changed, 0 new, 0 gone"])
+    assert found["difference"].tolist() in (["counting…"], ["1 changed, 0 added, 0 removed"])
+    wait_until(lambda: table(page.run(), "rows then")["difference"].tolist() == ["1 changed, 0 added, 0 removed"])
     press(page, f"Roll back to {served[FIRST].dartifact_id}")
     assert f"{served[FIRST].dartifact_id} is live again" in said(page)
     assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
@@ -89,8 +89,8 @@ def test_the_blamed_run_is_shown_and_asked_out_of_main(shop: World, served: tupl
     [guilty] = set(served[SECOND].runs) - set(served[FIRST].runs)
     page = open_page("production", to=served[FIRST].dartifact_id)
     page.selectbox(key="blame").select(guilty).run()
-    assert f"taken out of main: {guilty}" in said(page)
-    assert "promotions are frozen" not in said(page)
+    assert f"Reverted from main: {guilty}" in said(page)
+    assert "frozen until" not in said(page)
     press(page, "Roll back to")
     assert [run.run_id for run in shop.stack.ledger.pending_reverts()] == [guilty]
     assert shop.integrate().reverted == [guilty]
@@ -120,7 +120,7 @@ def test_without_the_lake_the_rollback_takes_effect(
     page = open_page("production", to=served[FIRST].dartifact_id)
     press(page, "Roll back to")
     assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
-    assert "Plain readers of `production` still see" in said(page)
+    assert "Readers of the branch `production` still see" in said(page)
 
 
 def test_a_promotion_under_way_is_shown_and_ended(
@@ -133,7 +133,7 @@ def test_a_promotion_under_way_is_shown_and_ended(
     assert f"{third.dartifact_id} is at step" in said(page)
     assert "5 % of the named consumers" in [each.proto.text for each in page.get("progress")]
     press(page, "Abort")
-    assert f"The promotion of {third.dartifact_id} has ended" in said(page)
+    assert f"The promotion of {third.dartifact_id} is aborted" in said(page)
     assert shop.stack.ledger.dartifact(third.dartifact_id).state is DartifactState.APPROVED
     assert "Promotions are frozen" in said(page)
     press(page, "Allow promotions")
@@ -161,7 +161,7 @@ def test_a_dartifact_is_approved_and_rejected(
     assert "for a reason" in said(page)
     page.text_input[0].set_value("looks right")
     press(page, "Approve")
-    assert "has 1 approvals; the policy asks for 1" in said(page)
+    assert "has 1 of 1 approvals" in said(page)
     assert "ann: looks right" in said(page)
     assert f"Next: {third.dartifact_id}" in said(open_page("production"))
     page.text_input[0].set_value("on second thoughts")
@@ -170,19 +170,19 @@ def test_a_dartifact_is_approved_and_rejected(
 
 
 def test_a_dartifact_says_what_its_marts_change_in_production(shop: World, served: tuple[Dartifact, Dartifact]) -> None:
-    assert "No dartifact" not in said(open_page("dartifacts"))
+    assert "No dartifacts yet" not in said(open_page("dartifacts"))
     third = offer(shop, 3)
     listed = open_page("dartifacts").dataframe[0].value
     assert listed["state"].tolist() == ["green", "live", "superseded"]
     page = open_page("dartifacts", dartifact=third.dartifact_id)
-    assert f"holds {len(third.runs)} runs on full data" in said(page)
-    assert f"1 of them production does not show: {third.runs[-1]}" in said(page)
+    assert f"contains {len(third.runs)} runs (full data)" in said(page)
+    assert f"1 run not yet in production: {third.runs[-1]}" in said(page)
     assert table(page, "content")["content"].tolist() == ["≠ differs"]
     assert table(page, "key")["orders"].tolist() == ["2 → 3"]
     page.selectbox(key="base").select(served[FIRST].dartifact_id).run()
     assert table(page, "key")["orders"].tolist() == ["1 → 3"]
     same = open_page("dartifacts", dartifact=served[SECOND].dartifact_id)
-    assert "production shows all of them" in said(same)
+    assert "all of its runs are in production" in said(same)
     assert table(same, "content")["content"].tolist() == ["= same"]
     assert "**0** added · **0** removed · **0** changed" in said(same)
     assert "there is no dartifact nobody" in said(open_page("dartifacts", dartifact=third.dartifact_id, base="nobody"))

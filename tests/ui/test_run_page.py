@@ -61,7 +61,7 @@ def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, b
     assert rows["fails"].tolist() == ["✗ status.invalid", "", ""]
 
     assert "in main" not in checks.columns
-    press(page, "Ask main the same")
+    press(page, "Count in main")
     assert table(page, "in main")["in main"].tolist()[:2] == ["0", ""]
 
     page = open_page("run", run=bad.run_id, part="Failing rows")
@@ -79,11 +79,11 @@ def test_it_shows_how_values_lie_on_both_sides_and_what_happened(shop: World, ba
     assert events["event"].tolist()[-1] == "RunFailed"
 
 
-def test_failing_rows_are_left_out_and_the_rest_is_queued(shop: World, bad: Run) -> None:
+def test_failing_rows_are_split_off_and_the_rest_is_queued(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     page.text_input[0].set_value("the shop has lost it")
-    press(page, "Leave rows out")
-    assert "Of 3 rows 2 are [orders-hand-" in said(page)
+    press(page, "Split off failing rows")
+    assert "2 of 3 rows are now [orders-hand-" in said(page)
     assert "1 stay on run-" in said(page)
     [derived] = shop.stack.ledger.runs(ingestor="hand")
     assert shop.integrate().merged == [derived.run_id]
@@ -93,15 +93,15 @@ def test_failing_rows_are_left_out_and_the_rest_is_queued(shop: World, bad: Run)
 
 def test_a_fix_is_uploaded(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
-    press(page, "Fix and check again")
+    press(page, "Fix and recheck")
     assert "Choose a file first." in said(page)
     stamped = stamp(shop.clock())
     rows = [f"{number},C000001,paid,5.00,EUR,2021-01-01T00:00:00Z,{stamped}" for number in (1, 2, 3)]
     text = "order_id,customer_id,status,amount,currency,ordered_at,updated_at\n" + "\n".join(rows)
     page.file_uploader[0].upload("orders.csv", text.encode(), "text/csv")
     page.text_input[1].set_value("asked the shop")
-    press(page, "Fix and check again")
-    assert f"{bad.run_id} is queued now" in said(page)
+    press(page, "Fix and recheck")
+    assert f"{bad.run_id} is now queued" in said(page)
     assert shop.integrate().merged == [bad.run_id]
     assert shop.keys("orders") == [1, 2, 3]
 
@@ -111,7 +111,7 @@ def test_a_viewer_looks_and_decides_nothing(shop: World, monkeypatch: pytest.Mon
     page = open_page("run", run=run.run_id)
     assert "customers.email: its values are personal and hidden" in said(page)
     page.text_input[0].set_value("please")
-    for label in ("Approve", "Leave rows out", "Reject", "Recheck"):
+    for label in ("Approve", "Split off failing rows", "Reject", "Recheck"):
         press(page, label)
         assert "a viewer may not" in said(page)
     assert shop.run(run).phase is Phase.FAILED
@@ -121,7 +121,7 @@ def test_a_viewer_looks_and_decides_nothing(shop: World, monkeypatch: pytest.Mon
     page = open_page("run", run=run.run_id, part="Difference with main")
     assert all("nobody" not in each.value.to_string() for each in page.dataframe)
     assert set(table(page, "key")["email"]) == {f"+ {HIDDEN}"}
-    assert "Download its rows" not in [each.proto.label for each in page.get("download_button")]
+    assert "Download rows" not in [each.proto.label for each in page.get("download_button")]
     assert "email" not in open_page("run", run=run.run_id, part="Distributions").selectbox(key="of").options
 
 
@@ -131,9 +131,9 @@ def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
     assert not page.exception
     assert set(table(page, "key")["key"]) == {"2"}
     page.selectbox(key="kind").select("removed").run()
-    assert "Nothing differs here." in said(page)
-    assert "no check orders.nothing has failed" in said(open_page("run", run=bad.run_id, check="orders.nothing"))
-    assert "there is no such page" in said(open_page("run", run=bad.run_id, page="7")).lower()
+    assert "No differences." in said(page)
+    assert "there is no failing check orders.nothing" in said(open_page("run", run=bad.run_id, check="orders.nothing"))
+    assert "Page out of range." in said(open_page("run", run=bad.run_id, page="7"))
 
 
 def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
@@ -143,7 +143,7 @@ def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
     assert shop.run(bad).phase is Phase.FAILED
     page.text_input[0].set_value("known")
     press(page, "Approve")
-    assert f"{bad.run_id} is queued now" in [each.value for each in page.success]
+    assert f"{bad.run_id} is now queued" in [each.value for each in page.success]
     [event] = shop.events("RunApproved", run=bad)
     assert (event.actor, event.payload["reason"]) == ("ann", "known")
     page.run()
@@ -164,7 +164,7 @@ def test_what_was_fixed_since_it_was_shown_is_not_approved(shop: World, bad: Run
     rows = [bad_order(each) | {"updated_at": stamp(shop.clock())} for each in (2, 3, 4)]
     fix(shop.stack, bad.run_id, rows, reason="other rows", actor="bob")
     page.text_input[0].set_value("known")
-    for label in ("Approve", "Leave rows out", "Reject"):
+    for label in ("Approve", "Split off failing rows", "Reject"):
         stale = open_page("run", run=bad.run_id)
         stale.session_state[f"shown run {bad.run_id}"] = (bad.commit, bad.report)
         stale.text_input[0].set_value("known")
@@ -195,4 +195,4 @@ def test_it_links_to_the_flow_run_that_brought_the_run(shop: World, monkeypatch:
 
 def test_a_run_that_is_not_there_is_said(shop: World) -> None:
     assert "there is no run nobody" in said(open_page("run", run="nobody"))
-    assert "Name a run" in said(open_page("run"))
+    assert "No run selected." in said(open_page("run"))

@@ -44,19 +44,19 @@ def test_a_failed_run_is_shown_with_its_branch_and_reason(ledger_url: str) -> No
         tx.runs.move(run.run_id, Phase.FAILED, "RunFailed", "test", changes={"reasons": ["3 rows are odd"]})
     ledger.close()
     now = said(AppTest.from_file(APP, default_timeout=30).run())
-    assert "1 run waits for a reviewer" in now
+    assert "1 run needs review" in now
     assert "3 rows are odd" in now
     page = open_page("runs")
     shown = page.dataframe[-1].value
     assert shown["run"].tolist() == [f"run?run={run.run_id}"]
     assert shown["branch"].tolist() == [run.branch]
     assert shown["phase"].tolist() == ["✗ failed"]
-    assert shown["why"].tolist() == ["3 rows are odd"]
+    assert shown["reason"].tolist() == ["3 rows are odd"]
     assert "1 failed" in page.caption[0].value
 
     page.selectbox[0].select("live").run()
     assert not page.exception
-    assert "No runs here" in said(page)
+    assert "No runs match" in said(page)
 
 
 def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) -> None:
@@ -79,10 +79,10 @@ def test_runs_and_events_are_paged_and_filtered_by_the_address(ledger_url: str) 
     assert "Older" not in [each.label for each in page.button]
     press(page, "Newest")
     assert page.dataframe[-1].value["run"].tolist() == first
-    assert "No runs here" in said(open_page("runs", ingestor="nobody"))
+    assert "No runs match" in said(open_page("runs", ingestor="nobody"))
     assert "there is no phase lost" in said(open_page("runs", phase="lost"))
 
     activity = open_page("activity", who="actor-1")
-    assert set(activity.dataframe[0].value["who"]) == {"actor-1"}
+    assert set(activity.dataframe[0].value["actor"]) == {"actor-1"}
     assert len(activity.dataframe[0].value) == 75
-    assert "Nothing of that has happened." in said(open_page("activity", event="RunRejected"))
+    assert "No matching events." in said(open_page("activity", event="RunRejected"))

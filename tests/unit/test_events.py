@@ -15,7 +15,7 @@ from dartifact.domain.events import EventType
 ENGINE = Path(__file__).resolve().parents[2] / "dartifact"
 ROOMS = ("adapters", "commands", "documents.py")
 READS = {"events", "events_after", "first_times", "actors"}
-WRITES = {"append", "move_run", "move_dartifact", "swap_pointer", "end_waiver", "stop", "start", "_add_run", "_swap"}
+WRITES = {"append", "move", "swap_pointer", "end", "add", "remove", "_add_run", "_swap"}
 COLUMNS = {"run", "dartifact", "operation"}
 OF_THE_CALL = {"expect", "adopt", "gate", "changes", "clock", "backfill", "repairs"}
 

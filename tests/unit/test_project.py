@@ -13,10 +13,10 @@ import dartifact
 from dartifact.domain.errors import UsageError
 from dartifact.new_project import write_project
 from dartifact.project import declared_sources, list_source_names, load_source
-from dartifact.settings import enter_project, find_project, read_deploy_values, read_settings, use_project
+from dartifact.settings import enter_project, find_project, read_deploy_values, read_settings
 from dartifact.testing import check_project
 from dartifact.wiring import open_source
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, Call
 
 FLOW = """
 import dartifact as da
@@ -83,17 +83,16 @@ def test_who_names_a_home_needs_no_project(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_environment_and_an_option_name_a_project(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DARTIFACT_PROJECT", str(project))
     assert read_settings().repository == "weather"
     other = tmp_path / "sea"
     write_project(other, example=False, ui=False)
-    use_project(other)
+    assert call("--project", str(other), "checks", "validate")[0] == 0
     assert (read_settings().project, read_settings().repository) == (other, "sea")
-    with pytest.raises(UsageError, match="there is no folder"):
-        use_project(tmp_path / "nowhere")
+    assert call("--project", str(tmp_path / "nowhere"), "checks", "validate")[0] == 1
 
 
 def test_a_broken_pyproject_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 
-from dartifact.cli.app import EXIT_CODES, app, main
+from dartifact.cli.app import app, main
+from dartifact.cli.exit_codes import EXIT_CODES
+from dartifact.cli.verbs import VERBS as TABLE
 from dartifact.settings import Settings
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SETTINGS = {f"DARTIFACT_{name.upper()}" for name in Settings.model_fields}
-VERBS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+VERBS = {verb.name for verb in TABLE}
 
 
 def table(*heads: str) -> list[list[str]]:
@@ -70,11 +73,14 @@ def test_no_verb_is_named_anywhere_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z][a-z-]*)", README))))
 def test_an_option_that_is_named_belongs_to_a_verb(option: str) -> None:
-    top = typer.main.get_command(app)
-    verbs = [top, *top.commands.values()]  # type: ignore[attr-defined]
-    verbs += [each for verb in verbs for each in getattr(verb, "commands", {}).values()]
-    options = {name for verb in verbs for parameter in verb.params for name in parameter.opts}
-    assert option in options | {"--help"}
+    assert option in list_options(typer.main.get_command(app)) | {"--help"}
+
+
+def list_options(command: Any) -> set[str]:
+    """Return the options of a command and of all that are below it."""
+    names = command.list_commands(None) if hasattr(command, "list_commands") else []
+    below = [list_options(command.get_command(None, name)) for name in names]
+    return {name for parameter in command.params for name in parameter.opts}.union(*below)
 
 
 def test_the_exit_codes_are_those_of_the_code() -> None:

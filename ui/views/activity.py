@@ -31,23 +31,23 @@ def show_events() -> None:
     with left:
         kind = choose("Event", [ALL, *reads.name_events("type")], "event", every="all events")
     with right:
-        actor = choose("Who", [ALL, *reads.name_events("actor")], "who", every="everybody")
+        actor = choose("Actor", [ALL, *reads.name_events("actor")], "who", every="all actors")
     only = ("" if kind == ALL else kind, "" if actor == ALL else actor)
     events = reads.list_events(*only, read_before(), PAGE + 1)
     shown = events[:PAGE]
     if not shown:
-        st.info("Nothing of that has happened.")
+        st.info("No matching events.")
         return
     st.dataframe(
         [
             {
-                "at (UTC)": tell_time(each["at"]),
-                "who": each["actor"],
+                "time (UTC)": tell_time(each["at"]),
+                "actor": each["actor"],
                 "event": each["type"],
                 "run": f"run?run={each['run']}" if each["run"] else "",
                 "dartifact": f"dartifacts?dartifact={each['dartifact']}" if each["dartifact"] else "",
-                "why": each["why"],
-                "from where": each["place"],
+                "reason": each["why"],
+                "origin": each["place"],
             }
             for each in shown
         ],
@@ -58,7 +58,7 @@ def show_events() -> None:
             "run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$"),
             "event": st.column_config.TextColumn(width=150),
             "dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$", width=120),
-            "why": st.column_config.TextColumn(width="large"),
+            "reason": st.column_config.TextColumn(width="large"),
         },
     )
     st.download_button(
@@ -67,7 +67,7 @@ def show_events() -> None:
         "activity.csv",
         "text/csv",
         on_click="ignore",
-        help=f"the newest {EXPORTED:,} that the filter lets through",
+        help=f"Exports the newest {EXPORTED:,} matching events",
     )
     show_paging(shown[-1]["sequence"] if len(events) > PAGE else None)
 

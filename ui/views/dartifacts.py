@@ -10,6 +10,7 @@ from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, masks, reads
 from ui.difference import show_difference
 from ui.format import (
+    RECORDED,
     choose,
     decide,
     link,
@@ -18,6 +19,7 @@ from ui.format import (
     recall_shown,
     show_said,
     show_waiting,
+    tell_count,
     tell_error,
     tell_time,
 )
@@ -33,7 +35,7 @@ def show_list() -> None:
     """Show the newest dartifacts; each opens its page."""
     found = reads.list_dartifacts(MOST)
     if not found:
-        st.info("No dartifact was built yet. `dartifact stage` builds one of what is in main.")
+        st.info("No dartifacts yet. Build one with `dartifact stage`.")
         return
     st.dataframe(
         [
@@ -42,7 +44,7 @@ def show_list() -> None:
                 "state": each["state"],
                 "built (UTC)": tell_time(each["created_at"]),
                 "runs": len(each["runs"]),
-                "why": "; ".join(each["reasons"]),
+                "reason": "; ".join(each["reasons"]),
             }
             for each in found
         ],
@@ -51,7 +53,7 @@ def show_list() -> None:
         height=38 + 35 * min(len(found), 16),
         column_config={
             "dartifact": st.column_config.LinkColumn("dartifact", display_text=r"dartifact=(.*)$", width=140),
-            "why": st.column_config.TextColumn(width="large"),
+            "reason": st.column_config.TextColumn(width="large"),
         },
     )
 
@@ -68,7 +70,7 @@ def show_passport(dartifact: dict[str, Any]) -> None:
     st.markdown("\n".join(f"- {line}" for line in tell_passport(dartifact, passport)))
     with st.expander("Runs"):
         st.write(", ".join(dartifact["runs"]) or "none")
-    with st.expander("Passport as it is written"):
+    with st.expander("Passport (JSON)"):
         st.json(passport)
 
 
@@ -80,12 +82,14 @@ def tell_passport(dartifact: dict[str, Any], passport: dict[str, Any]) -> list[s
     new, gone = reads.compare_with_live(dartifact["runs"])
     lines = [
         f"built {tell_time(dartifact['created_at'])} UTC{took} from main {dartifact['main_commit'][:12]} "
-        f"with the code {dartifact['code_digest'][:12]}",
-        f"holds {len(dartifact['runs'])} runs" + (f" on {data} data" if data else ""),
-        f"{len(new)} of them production does not show: {list_some(new)}" if new else "production shows all of them",
+        f"with code {dartifact['code_digest'][:12]}",
+        f"contains {tell_count(len(dartifact['runs']), 'run')}" + (f" ({data} data)" if data else ""),
+        f"{tell_count(len(new), 'run')} not yet in production: {list_some(new)}"
+        if new
+        else "all of its runs are in production",
     ]
     if gone:
-        lines.append(f"lacks {len(gone)} runs that production shows: {list_some(gone)}")
+        lines.append(f"{tell_count(len(gone), 'run')} of production not in it: {list_some(gone)}")
     if checks:
         lines.append("checks: " + ", ".join(f"{count} {outcome}" for outcome, count in checks.items() if count))
     if passport.get("refused"):
@@ -97,23 +101,30 @@ def show_difference_with(dartifact: dict[str, Any], base: str) -> None:
     """Show what its marts would change in production, or against another dartifact: all of them, then one by rows."""
     before = reads.read_base(None if base == PRODUCTION else base)
     if before is None or not before["commit"] or not dartifact["commit"]:
-        st.info(f"{base if dartifact['commit'] else 'This dartifact'} holds no marts to compare.")
+        st.info(f"{base if dartifact['commit'] else 'This dartifact'} has no marts to compare.")
         return
     marts = reads.compare_marts(before["passport"] or {}, dartifact["passport"] or {})
     if not marts:
-        st.info("Neither has a mart.")
+        st.info("Neither of them has marts.")
         return
     st.dataframe(
-        [{"mart": each["mart"], f"rows in {base}": each["rows_before"], "rows": each["rows"],
-          "content": "≠ differs" if each["differs"] else "= same"} for each in marts],
+        [
+            {
+                "mart": each["mart"],
+                f"rows in {base}": each["rows_before"],
+                "rows": each["rows"],
+                "content": "≠ differs" if each["differs"] else "= same",
+            }
+            for each in marts
+        ],
         hide_index=True,
         width="stretch",
-    )  # fmt: skip
+    )
     mart = choose("Mart", [each["mart"] for each in sorted(marts, key=lambda each: not each["differs"])], "mart")
     sides = before["commit"], dartifact["commit"]
     stored = lake_reads.ask_mart_diff(mart, *sides)
     if stored is None:
-        show_waiting(f"comparing {mart}", lambda: lake_reads.ask_mart_diff(mart, *sides))
+        show_waiting(f"Comparing {mart}", lambda: lake_reads.ask_mart_diff(mart, *sides))
         return
     show_difference(stored, masks.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
 
@@ -127,26 +138,31 @@ def show_decision(dartifact: dict[str, Any]) -> None:
         st.markdown(f"**{len(found['given'])} of {found['needed']} approvals**")
         st.markdown("\n".join(f"- {plain(each['who'])}: {plain(each['why'])}" for each in found["given"]))
     if not waits:
-        st.caption("Nothing is to be decided on this dartifact.")
+        st.caption("No decision needed.")
         return
     if found["authors"]:
-        st.caption(f"Rows were changed by hand by {', '.join(found['authors'])}, who may not approve.")
+        st.caption(f"Changed rows by hand and may not approve: {', '.join(found['authors'])}.")
     with st.form("decision", enter_to_submit=False):
-        reason = st.text_input("Reason", placeholder="why; kept in the ledger")
+        reason = st.text_input("Reason", placeholder=RECORDED)
         wants_approve = st.form_submit_button("Approve", type="primary", width="stretch")
         wants_reject = st.form_submit_button("Reject", width="stretch")
     if wants_approve:
         decide(lambda: tell_approved(name, reason, commit))
     if wants_reject:
-        decide(lambda: f"{actions.reject_dartifact(name, reason, commit).dartifact_id} is bad now: "
-                       "it is never promoted.")  # fmt: skip
+        decide(lambda: tell_rejected(name, reason, commit))
+
+
+def tell_rejected(name: str, reason: str, commit: str) -> str:
+    """Reject a dartifact, and say so."""
+    rejected = actions.reject_dartifact(name, reason, commit)
+    return f"{rejected.dartifact_id} is rejected: it is never promoted."
 
 
 def tell_approved(name: str, reason: str, commit: str) -> str:
     """Approve a dartifact, and say how many approvals it has."""
     actions.approve_dartifact(name, reason, commit)
     found = reads.read_approvals(name)
-    return f"{name} has {len(found['given'])} approvals; the policy asks for {found['needed']}."
+    return f"{name} has {len(found['given'])} of {found['needed']} approvals."
 
 
 def show_one(name: str) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import reads
-from ui.format import PHASE_COLOURS, PHASE_MARKS, link, plain, tell_age, tell_ago, tell_error
+from ui.format import PHASE_COLOURS, PHASE_MARKS, link, plain, tell_age, tell_ago, tell_count, tell_error
 
 MOST_STOPPED = 5
 
@@ -16,20 +16,32 @@ MOST_STOPPED = 5
 def show_stations(now: dict[str, Any]) -> None:
     """Show queue, `main`, staging and production beside each other: a colour and a word each."""
     queue, main, staging, production = st.columns(4)
-    show_station(queue, "Merge queue", "blue" if now["queue"] else "green",
-                 f"{now['queue']} waiting" if now["queue"] else "empty",
-                 f"{len(now['running'])} runs under way")  # fmt: skip
+    show_station(
+        queue,
+        "Merge queue",
+        "blue" if now["queue"] else "green",
+        f"{now['queue']} waiting" if now["queue"] else "empty",
+        f"{tell_count(len(now['running']), 'run')} in progress",
+    )
     tested = now["main"]["tested"]
     moved = f"last change {tell_ago(now['main']['at'])}"
-    show_station(main, "main", "gray" if not now["main"]["at"] else "green" if tested else "red",
-                 "no rows yet" if not now["main"]["at"] else "tested" if tested else "not tested",
-                 moved if tested else f"{now['main']['why']}, {moved}")  # fmt: skip
+    show_station(
+        main,
+        "main",
+        "gray" if not now["main"]["at"] else "green" if tested else "red",
+        "no rows yet" if not now["main"]["at"] else "tested" if tested else "not tested",
+        moved if tested else f"{now['main']['why']}, {moved}",
+    )
     built = now["staging"]
     colours = {"red": "red", "bad": "red", "building": "blue"}
     word = built["state"] if built and built["state"] in colours else "green" if built else "nothing built"
-    show_station(staging, "Staging", colours.get(built["state"], "green") if built else "gray",
-                 word,
-                 f"{built['dartifact']}, {tell_ago(built['created_at'])}" if built else "")  # fmt: skip
+    show_station(
+        staging,
+        "Staging",
+        colours.get(built["state"], "green") if built else "gray",
+        word,
+        f"{built['dartifact']}, {tell_ago(built['created_at'])}" if built else "",
+    )
     show_production(production, now)
 
 
@@ -55,18 +67,18 @@ def show_station(place: Any, name: str, colour: str, word: str, note: str) -> No
 
 
 def show_stopped(now: dict[str, Any]) -> None:
-    """Show what waits for reviewers: dartifacts for approvals, runs that failed for a decision."""
+    """Show what needs review: dartifacts that wait for approvals, runs that wait for a decision."""
     for each in now["unapproved"]:
-        link(f":orange[‖ {each['given']} of {each['needed']} approvals] {each['dartifact']}", "dartifacts",
-             dartifact=each["dartifact"])  # fmt: skip
+        label = f":orange[‖ {each['given']} of {each['needed']} approvals] {each['dartifact']}"
+        link(label, "dartifacts", dartifact=each["dartifact"])
     if not now["stopped"] and not now["unapproved"]:
-        st.markdown(":green[✓] Nothing waits for a reviewer.")
+        st.markdown(":green[✓] Nothing needs review.")
     if not now["stopped"]:
         return
     count = now["counts"].get("failed", 0) + now["counts"].get("held", 0)
-    st.markdown(f"#### :red[✗ {count} {'run waits' if count == 1 else 'runs wait'} for a reviewer]")
+    st.markdown(f"#### :red[✗ {count} {'run needs' if count == 1 else 'runs need'} review]")
     for each in now["stopped"][:MOST_STOPPED]:
-        why = each["reasons"][0] if each["reasons"] else "no reason was written down"
+        why = each["reasons"][0] if each["reasons"] else "no reason recorded"
         show_run(each, f"{tell_ago(each['created_at'])} · {why}")
     if count > MOST_STOPPED:
         link(f"and {count - MOST_STOPPED} more", "runs", phase="failed")
@@ -81,11 +93,11 @@ def show_run(run: dict[str, Any], note: str) -> None:
 
 def show_strips(now: dict[str, Any]) -> None:
     """Show the last runs of each ingestor, the newest to the right."""
-    st.markdown("#### Last runs of each ingestor")
+    st.markdown("#### Recent runs by ingestor")
     for name, runs in now["strips"].items():
         marks = " ".join(f":{PHASE_COLOURS[each['phase']]}[{PHASE_MARKS[each['phase']]}]" for each in runs)
         last = (
-            f"up to {runs[-1]['hi'][:16].replace('T', ' ')}, {runs[-1]['rows'] or 0:,} rows" if runs else "no run yet"
+            f"up to {runs[-1]['hi'][:16].replace('T', ' ')}, {runs[-1]['rows'] or 0:,} rows" if runs else "no runs yet"
         )
         left, middle, right = st.columns([1, 4, 2], vertical_alignment="center")
         with left:
@@ -97,14 +109,15 @@ def show_strips(now: dict[str, Any]) -> None:
 
 
 def show_running(now: dict[str, Any]) -> None:
-    """Show what is under way, and holes."""
+    """Show what is in progress, and gaps."""
     for each in now["running"]:
-        show_run(each, f"since {tell_ago(each['created_at']).removesuffix(' ago')}")
-    if now["holes"]:
-        first = now["holes"][0]
-        st.markdown(f":orange[◌ {len(now['holes'])} {'hole' if len(now['holes']) == 1 else 'holes'}]: rows are missing "
-                    f"from main, the oldest of {first['source']} from {first['lo']:%Y-%m-%d %H:%M} on for "
-                    f"{tell_age(first['hi'] - first['lo'])}")  # fmt: skip
+        show_run(each, f"running for {tell_ago(each['created_at']).removesuffix(' ago')}")
+    if now["gaps"]:
+        oldest = now["gaps"][0]
+        st.markdown(
+            f":orange[◌ {tell_count(len(now['gaps']), 'gap')}]: rows missing from main. Oldest: {oldest['source']}, "
+            f"{tell_age(oldest['hi'] - oldest['lo'])} from {oldest['lo']:%Y-%m-%d %H:%M}"
+        )
 
 
 @st.fragment(run_every=5)
@@ -115,15 +128,15 @@ def show_page() -> None:
     except DartifactError as error:
         tell_error(error)
         return
-    for each in now["stops"]:
-        st.error(f"Stopped: {plain(each)}")
+    for each in now["paused"]:
+        st.error(f"‖ {plain(each)}")
     if now["production"]["frozen"]:
-        st.warning(f"‖ Promotions are frozen and wait for an operator: {plain(now['production']['frozen'])}")
+        st.warning(f"‖ Promotions are frozen until an operator allows them: {plain(now['production']['frozen'])}")
     if reads.is_prefect_up() is False:
-        st.warning("Prefect does not answer: nothing is brought, built or promoted by itself; decisions work.")
+        st.warning("Prefect is unreachable: schedules are paused. Approvals and rollback still work.")
     show_stations(now)
     if not now["counts"]:
-        st.info("No runs yet. `dartifact demo` shows everything at work; `dartifact ingest orders` brings one run.")
+        st.info("No runs yet. Start one with `dartifact ingest SOURCE`, or try `dartifact demo`.")
         return
     left, right = st.columns([1, 1])
     with left:

@@ -8,11 +8,24 @@ import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, reads
-from ui.format import decide, link, list_some, plain, recall_shown, show_said, tell_ago, tell_error, tell_time
+from ui.format import (
+    RECORDED,
+    decide,
+    link,
+    list_some,
+    plain,
+    recall_shown,
+    show_said,
+    tell_ago,
+    tell_count,
+    tell_error,
+    tell_time,
+)
 
 SLOTS = ("blue", "green")
 PAST = 30
 LAST = "last"
+_NOTHING_WAITS = "No dartifact is waiting for promotion."
 
 
 def show_slots(production: dict[str, Any]) -> None:
@@ -31,9 +44,9 @@ def show_slots(production: dict[str, Any]) -> None:
 
 def show_under_way(under_way: dict[str, Any]) -> None:
     """Show the steps of what moves, done and to come."""
-    waits = f", waits until {tell_time(under_way['goes_on_at'])} UTC" if under_way["goes_on_at"] else ""
-    where = f"at step {under_way['number']} of {under_way['of']}"
-    st.info(f"The {under_way['kind']} of {under_way['dartifact']} is {where}{waits}")
+    waits = f", waiting until {tell_time(under_way['goes_on_at'])} UTC" if under_way["goes_on_at"] else ""
+    where = f"step {under_way['number']} of {under_way['of']}"
+    st.info(f"{under_way['kind'].capitalize()} of {under_way['dartifact']}: {where}{waits}")
     st.markdown(list_steps(under_way["steps"], under_way["number"]))
 
 
@@ -72,12 +85,13 @@ def show_rollback(live: str) -> None:
     to = None if asked == LAST else asked
     try:
         out = reads.preview_rollback(to, "unknown")["runs_out"]
-        words = {"unknown": "unknown: promotions are frozen until a person says",
-                 "runs": f"the {len(out)} runs that leave: they are taken out of main",
-                 "code": "the code: dartifacts built with it are refused",
-                 **{run_id: f"the run {run_id}" for run_id in out}}  # fmt: skip
-        blame = st.selectbox("What is to blame", list(words), format_func=words.__getitem__, key="blame",
-                             bind="query-params")  # fmt: skip
+        words = {
+            "unknown": "Unknown: freeze promotions until an operator allows them",
+            "runs": f"All {tell_count(len(out), 'run')} that leave production: revert them from main",
+            "code": "The code: block dartifacts built with it",
+            **{run_id: f"Run {run_id}: revert it from main" for run_id in out},
+        }
+        blame = st.selectbox("Cause", list(words), format_func=words.__getitem__, key="blame", bind="query-params")
         preview = reads.preview_rollback(to, blame)
     except DartifactError as error:
         tell_error(error)
@@ -85,40 +99,41 @@ def show_rollback(live: str) -> None:
         return
     show_preview(preview)
     with st.form("rollback", border=False, enter_to_submit=False):
-        reason = st.text_input("Reason", placeholder="why; kept in the ledger, may be left empty")
+        reason = st.text_input("Reason", placeholder=f"optional; {RECORDED}")
         confirmed = st.form_submit_button(f"Roll back to {preview['returns']} now", type="primary", width="stretch")
     if confirmed:
-        decide(lambda: carry_back(leaves, preview["returns"], blame, reason))
+        decide(lambda: tell_rollback(leaves, preview["returns"], blame, reason))
     show_cancel()
 
 
-def carry_back(leaves: str, to: str, blame: str, reason: str) -> str:
+def tell_rollback(leaves: str, to: str, blame: str, reason: str) -> str:
     """Roll back, and say what that did."""
     done = actions.roll_back(leaves, to, blame, reason)
     st.query_params.pop("to", None)
-    said = [f"{done.returns} is live again; `resolve` answers {(done.commit or '')[:12]}."]
+    said = [f"{done.returns} is live again; `resolve` returns {(done.commit or '')[:12]}."]
     if not done.published:
-        said.append(f"Plain readers of `production` still see {done.leaves}: {plain(done.note)}.")
+        said.append(f"Readers of the branch `production` still see {done.leaves}: {plain(done.note)}.")
     if done.reverts:
-        said.append(f"{len(done.reverts)} runs wait in the merge queue to leave main: {', '.join(done.reverts)}.")
+        said.append(f"Queued to be reverted from main: {', '.join(done.reverts)}.")
     if done.freezes:
-        said.append("Promotions are frozen until they are allowed again.")
+        said.append("Promotions are frozen until an operator allows them.")
     return " ".join(said)
 
 
 def show_preview(preview: dict[str, Any]) -> None:
     """Say what a rollback would do."""
-    how = "at once: it is still in its slot" if preview["warm"] else "after it is published and smoke-tested"
+    leaves, returns, out = preview["leaves"], preview["returns"], preview["runs_out"]
+    how = (
+        f"immediately ({returns} is still deployed)"
+        if preview["warm"]
+        else f"after {returns} is published and smoke-tested"
+    )
     lines = [
-        f"**{preview['leaves']}** leaves, **{preview['returns']}** comes back {how}",
-        f"its data was built at {tell_time(preview['data_of'])} UTC, {tell_ago(preview['data_of'])}",
-        *(
-            [f"{len(preview['runs_out'])} runs no longer shown: {list_some(preview['runs_out'])}"]
-            if preview["runs_out"]
-            else []
-        ),
-        *([f"taken out of main: {list_some(preview['reverts'])}"] if preview["reverts"] else []),
-        *(["promotions are frozen until a person allows them"] if preview["freezes"] else []),
+        f"Rolls back **{leaves}** → **{returns}** {how}",
+        f"Its data was built {tell_ago(preview['data_of'])}, {tell_time(preview['data_of'])} UTC",
+        *([f"{tell_count(len(out), 'run')} no longer in production: {list_some(out)}"] if out else []),
+        *([f"Reverted from main: {list_some(preview['reverts'])}"] if preview["reverts"] else []),
+        *(["Promotions are frozen until an operator allows them"] if preview["freezes"] else []),
         *([plain(preview["note"])] if preview["note"] else []),
     ]
     st.markdown("\n".join(f"- {line}" for line in lines))
@@ -136,7 +151,7 @@ def show_changes(preview: dict[str, Any]) -> None:
                 "mart": each["mart"],
                 "rows now": each["rows_before"],
                 "rows then": each["rows"],
-                "what changes": tell_changes(each["mart"], *preview["builds"]) if each["differs"] else "nothing",
+                "difference": tell_changes(each["mart"], *preview["builds"]) if each["differs"] else "none",
             }
             for each in preview["marts"]
         ],
@@ -146,7 +161,7 @@ def show_changes(preview: dict[str, Any]) -> None:
             "mart": st.column_config.TextColumn(width=130),
             "rows now": st.column_config.NumberColumn(width=70),
             "rows then": st.column_config.NumberColumn(width=70),
-            "what changes": st.column_config.TextColumn(width=210),
+            "difference": st.column_config.TextColumn(width=210),
         },
     )
 
@@ -158,48 +173,50 @@ def tell_changes(mart: str, now: str, then: str) -> str:
     except DartifactError as error:
         return f"cannot be counted: {error.message}"
     if found is None:
-        return "counting"
+        return "counting…"
     rows = found.diff.report.rows
-    return f"{rows.changed:,} rows changed, {rows.added:,} new, {rows.removed:,} gone"
+    return f"{rows.changed:,} changed, {rows.added:,} added, {rows.removed:,} removed"
 
 
 def show_cancel() -> None:
-    """Offer to leave everything as it is."""
-    if st.button("Leave production as it is", width="stretch"):
+    """Offer to leave production as it is."""
+    if st.button("Cancel", width="stretch"):
         st.query_params.pop("to", None)
         st.rerun()
 
 
 def show_abort(under_way: dict[str, Any]) -> None:
-    """Offer to end the promotion under way, or to go on with it."""
+    """Offer to abort the promotion under way, or to continue it."""
     plan_id = recall_shown("plan", under_way["plan_id"])
     with st.form("abort", enter_to_submit=False):
-        st.markdown(f"**End the promotion of {under_way['dartifact']}**: all consumers read what is live, at once; "
-                    "promotions are frozen.")  # fmt: skip
-        reason = st.text_input("Reason", placeholder="why; kept in the ledger")
+        st.markdown(
+            f"**Abort the promotion of {under_way['dartifact']}**: all consumers read the live dartifact again "
+            "immediately; promotions are frozen."
+        )
+        reason = st.text_input("Reason", placeholder=RECORDED)
         wants_abort = st.form_submit_button("Abort", type="primary", width="stretch")
-        wants_more = st.form_submit_button("Go on now", width="stretch", help="the station goes on by itself, too")
+        wants_more = st.form_submit_button("Continue now", width="stretch", help="It also continues on schedule")
     if wants_abort:
-        decide(lambda: end(plan_id, reason))
+        decide(lambda: tell_aborted(plan_id, reason))
     if wants_more:
-        with st.spinner("the next steps"):
+        with st.spinner("Continuing…"):
             decide(lambda: tell_promotion(None))
 
 
-def end(plan_id: str, reason: str) -> str:
-    """End a promotion, and say so."""
-    ended = actions.abort(plan_id, reason.strip() or "no reason given")
-    return f"The promotion of {ended.dartifact} has ended; it stays approved."
+def tell_aborted(plan_id: str, reason: str) -> str:
+    """Abort a promotion, and say so."""
+    aborted = actions.abort(plan_id, reason.strip() or "no reason given")
+    return f"The promotion of {aborted.dartifact} is aborted; the dartifact stays approved."
 
 
 def show_promote(production: dict[str, Any]) -> None:
     """Offer the next promotion with the steps it would take, or say what is in its way."""
     if production["frozen"]:
         with st.form("unfreeze", enter_to_submit=False):
-            reason = st.text_input("Reason", placeholder="why promotions may go on")
+            reason = st.text_input("Reason", placeholder=RECORDED)
             wants_unfreeze = st.form_submit_button("Allow promotions", width="stretch")
         if wants_unfreeze:
-            decide(lambda: allow(reason))
+            decide(lambda: tell_allowed(reason))
         return
     try:
         plan = reads.plan_next()
@@ -207,36 +224,36 @@ def show_promote(production: dict[str, Any]) -> None:
         tell_error(error)
         return
     if plan is None:
-        st.caption("No dartifact waits to be promoted.")
+        st.caption(_NOTHING_WAITS)
         return
     shown = recall_shown("next", plan["dartifact"])
     with st.form("promote", enter_to_submit=False):
         st.markdown(f"**Next: {plan['dartifact']}** to {plan['slot']}\n\n{list_steps(plan['steps'], 0)}")
         wants_promote = st.form_submit_button("Promote", width="stretch")
     if wants_promote:
-        with st.spinner(f"promoting {plan['dartifact']}: publish, smoke test, first share"):
+        with st.spinner(f"Promoting {plan['dartifact']}: publish, smoke test, first share…"):
             decide(lambda: tell_promotion(shown))
 
 
-def allow(reason: str) -> str:
+def tell_allowed(reason: str) -> str:
     """Allow promotions again."""
     actions.unfreeze(reason.strip() or "no reason given")
-    return "Promotions are allowed."
+    return "Promotions are allowed again."
 
 
 def tell_promotion(dartifact: str | None) -> str:
     """Promote, and say how far it came."""
     plan = actions.promote(dartifact)
     if plan is None:
-        return "Nothing waits to be promoted."
+        return _NOTHING_WAITS
     found = reads.read_under_way()
     if found and found["plan_id"] == plan.plan_id:
-        return f"{plan.dartifact} is at step {found['number']} of {found['of']}; the station goes on with it."
+        return f"{plan.dartifact} is at step {found['number']} of {found['of']}; it continues on schedule."
     return f"{plan.dartifact} is live on {plan.slot}."
 
 
 def show_past(live: str | None) -> None:
-    """Show past promotions; each that served can be brought back from here."""
+    """Show past promotions; production can be rolled back to each that served."""
     past = reads.list_promotions(PAST)
     if not past:
         return
@@ -250,7 +267,7 @@ def show_past(live: str | None) -> None:
                 "slot": each["slot"],
                 "state": each["state"],
                 "steps": each["steps"],
-                "bring back": f"production?to={each['dartifact']}"
+                "roll back": f"production?to={each['dartifact']}"
                 if each["state"] == "done" and each["dartifact"] != live
                 else "",
             }
@@ -258,7 +275,7 @@ def show_past(live: str | None) -> None:
         ],
         hide_index=True,
         width="stretch",
-        column_config={"bring back": st.column_config.LinkColumn("bring back", display_text="preview")},
+        column_config={"roll back": st.column_config.LinkColumn("roll back", display_text="roll back to…")},
     )
 
 
@@ -267,10 +284,9 @@ def show_page() -> None:
     st.title("Production")
     show_said()
     if reads.is_prefect_up() is False:
-        st.warning("Prefect does not answer: nothing is brought, built or promoted by itself. "
-                   "What you do here takes effect at once all the same.")  # fmt: skip
+        st.warning("Prefect is unreachable: schedules are paused. Actions here still take effect immediately.")
     else:
-        st.caption("What you do here takes effect at once, also without Prefect.")
+        st.caption("Actions here take effect immediately, even without Prefect.")
     try:
         production, under_way = reads.read_production(), reads.read_under_way()
     except DartifactError as error:

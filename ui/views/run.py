@@ -26,6 +26,7 @@ from ui.format import (
     plain,
     show_said,
     show_waiting,
+    tell_count,
     tell_duration,
     tell_error,
     tell_time,
@@ -33,7 +34,7 @@ from ui.format import (
 
 MOST_FAILING = 50
 _ORDER = ("failed", "errored", "warned", "skipped", "passed")
-_NO_ROWS = "The run has brought no rows."
+_NO_ROWS = "This run has no rows."
 
 
 # What it is
@@ -50,8 +51,10 @@ def show_verdict(run: dict[str, Any]) -> None:
     branch.code(run["branch"], language=None)
     window = run["window"]
     stretch = f"{tell_time(window['lo'])} to {tell_time(window['hi'])[11:]}"
-    about.caption(f"{run['rows'] or 0:,} rows · commit {(run['commit'] or 'none')[:12]} · window {stretch} "
-                  f"({window['state']})")  # fmt: skip
+    about.caption(
+        f"{tell_count(run['rows'] or 0, 'row')} · commit {(run['commit'] or 'none')[:12]} · window {stretch} "
+        f"({window['state']})"
+    )
     st.caption(tell_way(run["events"]))
 
 
@@ -79,13 +82,19 @@ def show_timeline(run: dict[str, Any]) -> None:
     took = [tell_duration(later - earlier) for earlier, later in pairwise(times)]
     st.dataframe(
         [
-            {"at (UTC)": tell_time(each["at"]), "event": each["type"], "who": each["actor"], "until the next": spent,
-             "why": each["why"], "from where": each["place"]}
+            {
+                "time (UTC)": tell_time(each["at"]),
+                "event": each["type"],
+                "actor": each["actor"],
+                "time to next": spent,
+                "reason": each["why"],
+                "origin": each["place"],
+            }
             for each, spent in zip(events, [*took, ""], strict=True)
         ],
         hide_index=True,
         width="stretch",
-    )  # fmt: skip
+    )
 
 
 # What its checks say
@@ -94,14 +103,14 @@ def show_timeline(run: dict[str, Any]) -> None:
 def show_checks(run: dict[str, Any]) -> None:
     """Show every check, the failing ones first: measured, allowed, how it went in the last runs, what `main` has."""
     if not run["checks"]:
-        st.info("No gate has seen this run yet.")
+        st.info("No checks have run yet.")
         return
     checks = sorted(run["checks"], key=lambda each: _ORDER.index(each["outcome"]))
     counts = [f"{sum(each['outcome'] == name for each in checks)} {name}" for name in _ORDER]
     head, ask = st.columns([3, 2], vertical_alignment="center")
     head.markdown("**Checks** · " + " · ".join(each for each in counts if not each.startswith("0 ")))
     with ask:
-        in_main = ask_main(run)
+        in_main = count_in_main(run)
     trends = reads.read_trends(run)
     st.dataframe(
         [
@@ -114,7 +123,7 @@ def show_checks(run: dict[str, Any]) -> None:
                 "failing rows": _tell_number(each["failing_rows"] or None),
                 "known": _tell_number(each["known_rows"]),
                 "outcome": each["outcome"],
-                "what it says": each["message"],
+                "message": each["message"],
             }
             for each in checks
         ],
@@ -126,16 +135,16 @@ def show_checks(run: dict[str, Any]) -> None:
             "measured": st.column_config.TextColumn(width=70, alignment="right"),
             "allowed": st.column_config.TextColumn(width=80),
             "last runs": st.column_config.LineChartColumn(
-                help="what it measured, up to this run", width=70, color="gray"
+                help="Measured in the last runs, up to this one", width=70, color="gray"
             ),
             "in main": st.column_config.TextColumn(
-                help="rows of main that fail it, without this run's", width=70, alignment="right"
+                help="Rows of main that fail it, without those of this run", width=70, alignment="right"
             ),
             "failing rows": st.column_config.TextColumn(width=80, alignment="right"),
             "known": st.column_config.TextColumn(
-                help="failing rows whose key failed in main before", width=60, alignment="right"
+                help="Failing rows whose key has failed in main before", width=60, alignment="right"
             ),
-            "what it says": st.column_config.TextColumn(width="large"),
+            "message": st.column_config.TextColumn(width="large"),
         },
     )
 
@@ -144,16 +153,14 @@ def _tell_number(number: float | None) -> str:
     return "" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:,.4g}"
 
 
-def ask_main(run: dict[str, Any]) -> dict[str, int]:
-    """Return how many rows of `main` fail each failing check, once a person has asked; it is counted on demand."""
+def count_in_main(run: dict[str, Any]) -> dict[str, int]:
+    """Return how many rows of `main` fail each failing check; they are counted once a person asks for it."""
     conditions, key = failing_conditions(run), f"main {run['run_id']} {run['report']}"
     if not conditions:
         return {}
-    asked = st.button("Ask main the same", help="counts the rows of main that fail each of the failing checks",
-                      width="stretch")  # fmt: skip
-    if asked:
+    if st.button("Count in main", help="Counts the rows of main that fail each failing check", width="stretch"):
         try:
-            with st.spinner("counting in main"):
+            with st.spinner("Counting in main…"):
                 st.session_state[key] = lake_reads.count_same_in_main(run["run_id"], conditions)
         except DartifactError as error:
             tell_error(error)
@@ -177,12 +184,14 @@ def show_diff(run: dict[str, Any]) -> None:
         return
     stored = lake_reads.ask_diff(run["run_id"])
     if stored is None:
-        show_waiting("comparing with main", lambda: lake_reads.ask_diff(run["run_id"]))
+        show_waiting("Comparing with main", lambda: lake_reads.ask_diff(run["run_id"]))
         return
     rows = stored.diff.report.rows
     if run["phase"] in STOPPED and not any((rows.added, rows.removed, rows.changed)):
-        st.info("Merged, this run would change nothing: main has the same rows, or newer versions of them. "
-                "Its own rows that fail a check are under Failing rows.")  # fmt: skip
+        st.info(
+            "Merging this run would change nothing: main has the same or newer versions of its rows. "
+            "Rows that fail a check are under Failing rows."
+        )
     conditions = failing_conditions(run)
     first = [each["column"] for each in run["checks"] if each["check"] in conditions]
     show_difference(stored, masks.hide_examples(stored.diff.report), conditions, run["run_id"], first)
@@ -192,15 +201,20 @@ def show_failing(run: dict[str, Any]) -> None:
     """Show the failing rows of a check."""
     checks = [each["check"] for each in run["checks"] if each["failing_rows"] and each["condition"]]
     if not checks:
-        st.info("No check of this run has failing rows.")
+        st.info("No failing rows.")
         return
     check = choose("Check", checks, "failing_check")
     found = lake_reads.read_failing(run["run_id"], check, MOST_FAILING)
-    st.caption(f"{plain(found['message'])}. Shown: {len(found['rows']):,} of {found['failing_rows']:,}.")
+    st.caption(f"{plain(found['message'])}. Showing {len(found['rows']):,} of {found['failing_rows']:,}.")
     st.dataframe(found["rows"], hide_index=True, width="stretch")
     frame = pd.DataFrame(found["rows"])
-    st.download_button("Download as CSV", lambda: frame.to_csv(index=False), f"{run['run_id']}-{check}.csv",
-                       "text/csv", on_click="ignore")  # fmt: skip
+    st.download_button(
+        "Download as CSV",
+        lambda: frame.to_csv(index=False),
+        f"{run['run_id']}-{check}.csv",
+        "text/csv",
+        on_click="ignore",
+    )
 
 
 def show_column(run: dict[str, Any]) -> None:
@@ -232,7 +246,7 @@ def show_part(run: dict[str, Any], part: str) -> None:
         PARTS[part](run)
     except DartifactError as error:
         tell_error(error)
-        st.caption("What the ledger knows is shown; approving and rejecting work without the lake.")
+        st.caption("The lake is unreachable. Showing ledger data; you can still approve or reject.")
 
 
 def show_run(run: dict[str, Any]) -> None:
@@ -240,8 +254,15 @@ def show_run(run: dict[str, Any]) -> None:
     left, right = st.columns([5, 3])
     with left:
         show_verdict(run)
-        part = st.segmented_control("Part", list(PARTS), default=next(iter(PARTS)), key="part", bind="query-params",
-                                    required=True, label_visibility="collapsed")  # fmt: skip
+        part = st.segmented_control(
+            "Part",
+            list(PARTS),
+            default=next(iter(PARTS)),
+            key="part",
+            bind="query-params",
+            required=True,
+            label_visibility="collapsed",
+        )
         place = st.container()
     with right:
         show_decision(run)
@@ -256,7 +277,7 @@ def show_page() -> None:
     """Show the run that the URL names."""
     run_id = st.query_params.get("run", "").removeprefix("run-")
     if not run_id:
-        st.info("Name a run in the address, or choose one on the page of runs.")
+        st.info("No run selected. Choose one in Runs.")
         link("Runs", "runs")
         return
     try:

@@ -7,7 +7,7 @@ import streamlit as st
 from dartifact.domain.errors import DartifactError
 from dartifact.domain.runs import Phase
 from ui import reads
-from ui.format import ALL, PHASE_MARKS, choose, read_before, show_paging, tell_error, tell_time
+from ui.format import ALL, PHASE_MARKS, choose, read_before, show_paging, tell_count, tell_error, tell_time
 
 PAGE = 50
 
@@ -23,7 +23,7 @@ def show_runs() -> None:
     found = reads.list_runs(*only, read_before(), PAGE + 1)
     runs = found[:PAGE]
     if not runs:
-        st.info("No runs here. `dartifact ingest orders` brings one.")
+        st.info("No runs match. Start one with `dartifact ingest SOURCE`.")
         return
     st.dataframe(
         [
@@ -32,7 +32,7 @@ def show_runs() -> None:
                 "run": f"run?run={run['run_id']}",
                 "gate": run["gate"] or "",
                 "rows": run["rows"],
-                "why": "; ".join(run["reasons"]),
+                "reason": "; ".join(run["reasons"]),
                 "claimed (UTC)": tell_time(run["created_at"]),
                 "window up to": tell_time(run["window"]["hi"]),
                 "branch": run["branch"],
@@ -45,7 +45,7 @@ def show_runs() -> None:
         column_config={
             "phase": st.column_config.TextColumn(width=95),
             "run": st.column_config.LinkColumn("run", display_text=r"run=(.*)$", width=250),
-            "why": st.column_config.TextColumn(width=400),
+            "reason": st.column_config.TextColumn(width=400),
         },
     )
     show_paging(runs[-1]["window"]["seq"] if len(found) > PAGE else None)
@@ -57,17 +57,18 @@ def show_page() -> None:
     try:
         counts = reads.count_phases()
         st.caption(" · ".join(f"{count:,} {phase}" for phase, count in counts.items()) or "no runs yet")
-        holes = reads.list_holes()
-        if holes:
-            count = f"{len(holes)} {'hole' if len(holes) == 1 else 'holes'}"
-            with st.expander(f"{count}: windows whose rows are missing from main"):
+        gaps = reads.list_gaps()
+        if gaps:
+            with st.expander(f"{tell_count(len(gaps), 'gap')}: windows whose rows are missing from main"):
                 st.dataframe(
-                    [{**each, "lo": tell_time(each["lo"]), "hi": tell_time(each["hi"])} for each in holes],
+                    [{**each, "lo": tell_time(each["lo"]), "hi": tell_time(each["hi"])} for each in gaps],
                     hide_index=True,
                     width="stretch",
                 )
-                st.caption("A hole closes when its run is fixed and merged, by `dartifact backfill`, "
-                           "or when somebody accepts the gap: `dartifact accept-gap RUN --reason WHY`.")  # fmt: skip
+                st.caption(
+                    "A gap closes when its run is fixed and merged, when `dartifact backfill` re-ingests it, "
+                    "or when it is accepted: `dartifact accept-gap RUN --reason WHY`."
+                )
         show_runs()
     except DartifactError as error:
         tell_error(error)

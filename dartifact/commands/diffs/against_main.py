@@ -74,9 +74,11 @@ def compare_distribution(stack: Stack, run: Run, column: str) -> tuple[Bucket, .
         numeric = all(_is_numeric(kind) for kind in kinds.values())
         for name in ("main", "run"):
             value = _number(column, kinds[name]) if numeric and name in kinds else _text(column)
-            rows = f"(SELECT * FROM {sides[name]} USING SAMPLE reservoir({SAMPLE} ROWS) REPEATABLE (1))" if (
-                name in kinds
-            ) else ""  # fmt: skip
+            rows = (
+                f"(SELECT * FROM {sides[name]} USING SAMPLE reservoir({SAMPLE} ROWS) REPEATABLE (1))"
+                if (name in kinds)
+                else ""
+            )
             query = f"SELECT {value} AS value FROM {rows}" if rows else "SELECT NULL::VARCHAR AS value WHERE false"
             if numeric and not rows:
                 query = "SELECT NULL::DOUBLE AS value WHERE false"
@@ -135,10 +137,15 @@ def _bins(connection: duckdb.DuckDBPyConnection) -> tuple[Bucket, ...]:
         ).fetchall()
         counts[side] = _shares({int(number): int(rows) for number, rows in found})
     return tuple(
-        Bucket(f"{least + n * width:g}", least + n * width, least + (n + 1) * width, counts["main"].get(n, 0.0),
-               counts["run"].get(n, 0.0))
+        Bucket(
+            f"{least + n * width:g}",
+            least + n * width,
+            least + (n + 1) * width,
+            counts["main"].get(n, 0.0),
+            counts["run"].get(n, 0.0),
+        )
         for n in range(_BINS)
-    )  # fmt: skip
+    )
 
 
 def _categories(connection: duckdb.DuckDBPyConnection) -> tuple[Bucket, ...]:

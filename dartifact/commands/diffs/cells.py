@@ -49,8 +49,10 @@ def write_cells(stored: StoredDiff, out: Path, hidden: Collection[str] = ()) -> 
     HIDDEN stands for the values of `hidden` columns.
     """
     masked = ", ".join(duck.literal(name) for name in hidden) or "NULL"
-    base, candidate = (f'CASE WHEN "column" IN ({masked}) THEN {duck.literal(HIDDEN)} ELSE {side} END AS {side}'
-                       for side in ("base", "candidate"))  # fmt: skip
+    base, candidate = (
+        f'CASE WHEN "column" IN ({masked}) THEN {duck.literal(HIDDEN)} ELSE {side} END AS {side}'
+        for side in ("base", "candidate")
+    )
     key = f"{duck.literal(HIDDEN)} AS key" if {*stored.diff.stored.key} & {*hidden} else "key"
     query = f'SELECT {key}, "column", {base}, {candidate}, kind FROM ({_select(stored, EVERY_CELL)})'
     query += ' ORDER BY "row", place'

@@ -85,9 +85,7 @@ class _DatasetDiff:
         self.stack, self.source = stack, source
         self.options = replace(options, key=options.key or source.key)
 
-    def find(
-        self, base: str, before: Sequence[_Records], candidate: str, after: Sequence[_Records]
-    ) -> StoredDiff:  # fmt: skip
+    def find(self, base: str, before: Sequence[_Records], candidate: str, after: Sequence[_Records]) -> StoredDiff:
         contents = [frozenset().union(*(each.content for each in side)) for side in (before, after)]
         identity = [
             "dataset",
@@ -146,8 +144,13 @@ class _DatasetDiff:
         if urls:
             duck.create_view(connection, name, urls, lake.access)
         else:
-            system = (("_run_id", "varchar"), ("_seq", "bigint"), ("_extracted_at", "timestamptz"),
-                      ("_deleted", "boolean"), ("file_row_number", "bigint"))  # fmt: skip
+            system = (
+                ("_run_id", "varchar"),
+                ("_seq", "bigint"),
+                ("_extracted_at", "timestamptz"),
+                ("_deleted", "boolean"),
+                ("file_row_number", "bigint"),
+            )
             columns = [*self.stack.contract(self.source.name).columns, *system]
             typed = ", ".join(f"NULL::{kind} AS {quote(column)}" for column, kind in columns)
             connection.execute(f"CREATE VIEW {name} AS SELECT {typed} WHERE false")

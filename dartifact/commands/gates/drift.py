@@ -33,8 +33,9 @@ def look_for_drift(
     No profile where there is nothing to be profiled, or it could not be.
     """
     source = stack.source(run.source)
-    rules = load_drift_rules(drift_path(stack.project / "checks", run.source),
-                             [name for name, _ in stack.contract(run.source).columns])  # fmt: skip
+    rules = load_drift_rules(
+        drift_path(stack.project / "checks", run.source), [name for name, _ in stack.contract(run.source).columns]
+    )
     history = stack.ledger.profiles(run.ingestor, before=run.window.seq, most=rules.history)
     scan = Scan(connection, relation, run.window.lo, run.window.hi)
     try:
@@ -103,8 +104,9 @@ def _look_for_swapped(
     red = {each.column for each in results if each.outcome is Outcome.FAILED and each.column}
     strange = {name: measure_unlikeness(profile.columns[name], past[name]) for name in profile.columns if name in red}
     names = [name for name, figure in strange.items() if figure > _STRANGE and past[name]]
-    alike = [(a, b) for a, b in combinations(names, 2)
-             if profile.columns[a].layout.kind is profile.columns[b].layout.kind]  # fmt: skip
+    alike = [
+        (a, b) for a, b in combinations(names, 2) if profile.columns[a].layout.kind is profile.columns[b].layout.kind
+    ]
     found = []
     for first, second in alike[:_MOST_PAIRS]:
         other = profile_as(scan, profile.layout, {first: second, second: first})

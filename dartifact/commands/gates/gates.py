@@ -169,8 +169,14 @@ def _check_reference(
     for run_id, count in counts.items():
         names = sorted({str(value) for owner, value in rows if (owner if owner in own else None) == run_id})
         words = f"{source.name}.{reference.column}: {count:,} rows name no row of {reference.dataset}, e.g. {names[0]}"
-        common: dict[str, Any] = {"check": check, "dataset": source.name, "column": reference.column, "measured": count,
-                  "threshold": "0", "failing_rows": count}  # fmt: skip
+        common: dict[str, Any] = {
+            "check": check,
+            "dataset": source.name,
+            "column": reference.column,
+            "measured": count,
+            "threshold": "0",
+            "failing_rows": count,
+        }
         if run_id is None:
             # Rows that were there before, or lost their parent to a revert or a deletion: shown, never a reason to
             # stop what repairs them.

@@ -61,8 +61,16 @@ def report_error(stack: Stack, consumer: str, message: str, *, actor: str, commi
     dartifact = pointer.slots[reads].dartifact if reads else None
     stops = pointer.plan if reads and reads != pointer.active else None
     with stack.ledger.write() as tx:
-        tx.append(EventType.ERROR_REPORTED, actor, dartifact=dartifact, consumer=consumer, message=message[:500],
-                  commit=commit, slot=reads, plan=stops)  # fmt: skip
+        tx.append(
+            EventType.ERROR_REPORTED,
+            actor,
+            dartifact=dartifact,
+            consumer=consumer,
+            message=message[:500],
+            commit=commit,
+            slot=reads,
+            plan=stops,
+        )
     return ErrorReport(consumer, message, commit, dartifact, stops)
 
 
@@ -100,8 +108,15 @@ def close_soak(stack: Stack, plan: Plan, step: Step, number: int, actor: str) ->
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
         if tx.production.move_promotion(plan.plan_id, done=number):
-            tx.append(EventType.TRAFFIC_SOAKED, actor, dartifact=plan.dartifact, slot=step.slot, weight=step.weight,
-                      commit=commit, report=report.digest)  # fmt: skip
+            tx.append(
+                EventType.TRAFFIC_SOAKED,
+                actor,
+                dartifact=plan.dartifact,
+                slot=step.slot,
+                weight=step.weight,
+                commit=commit,
+                report=report.digest,
+            )
 
 
 def _ask(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, commit: str) -> Report:
@@ -144,6 +159,12 @@ def _refuse(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, report: 
         )
         tx.reports.save(report, verdict)
         tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                          changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
+        tx.dartifacts.move(
+            plan.dartifact,
+            DartifactState.BAD,
+            EventType.DARTIFACT_BAD,
+            actor,
+            changes={"reasons": reasons},
+            reasons=reasons,
+        )
     raise errors.Aborted(f"the traffic gate refuses {plan.dartifact} on {step.slot}: {verdict.reasons[0]}")

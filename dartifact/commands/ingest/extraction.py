@@ -83,8 +83,16 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
             tx.append(
                 EventType.KEYS_COMPARED, actor, run=run.run_id, source=run.source, deleted=commit.metadata["deleted"]
             )
-        return tx.runs.move(run.run_id, Phase.CHECKING, EventType.BATCH_COMMITTED, actor, expect=Phase.EXTRACTING,
-                           changes=changes, commit=commit.commit_id, rows=rows_brought)  # fmt: skip
+        return tx.runs.move(
+            run.run_id,
+            Phase.CHECKING,
+            EventType.BATCH_COMMITTED,
+            actor,
+            expect=Phase.EXTRACTING,
+            changes=changes,
+            commit=commit.commit_id,
+            rows=rows_brought,
+        )
 
 
 def _can_end_earlier(stack: Stack, run: Run) -> bool:

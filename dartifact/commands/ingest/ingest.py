@@ -152,14 +152,33 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
         )
         until = stack.clock() + stack.policy.orphan_grace if phase is Phase.HELD else None
         changes = {"report": digest, "reasons": list(verdict.reasons), "held_until": until}
-        return tx.runs.move(run.run_id, phase, event, actor, expect=run.phase, gate=Gate.LOCAL, changes=changes,
-                           reasons=list(verdict.reasons), branch=run.branch, commit=run.commit)  # fmt: skip
+        return tx.runs.move(
+            run.run_id,
+            phase,
+            event,
+            actor,
+            expect=run.phase,
+            gate=Gate.LOCAL,
+            changes=changes,
+            reasons=list(verdict.reasons),
+            branch=run.branch,
+            commit=run.commit,
+        )
 
 
 def request_merge(tx: Writer, run: Run, actor: str, digest: str | None) -> Run:
     """Create the merge request of a run whose local gate passed or was left out; policy approves it at once."""
     changes: dict[str, Any] = {"report": digest, "reasons": [], "held_until": None}
-    queued = tx.runs.move(run.run_id, Phase.QUEUED, EventType.MERGE_REQUESTED, actor, expect=run.phase, gate=Gate.LOCAL,
-                              changes=changes, commit=run.commit, report=digest)  # fmt: skip
+    queued = tx.runs.move(
+        run.run_id,
+        Phase.QUEUED,
+        EventType.MERGE_REQUESTED,
+        actor,
+        expect=run.phase,
+        gate=Gate.LOCAL,
+        changes=changes,
+        commit=run.commit,
+        report=digest,
+    )
     tx.append(EventType.MERGE_APPROVED, "policy:merge", run=run.run_id, commit=run.commit, report=digest)
     return queued

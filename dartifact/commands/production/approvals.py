@@ -68,8 +68,15 @@ def reject_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit
         raise errors.Conflict(f"{name} is being promoted", hint="dartifact abort --reason WHY")
     reasons = [f"rejected by {actor}: {reason}"]
     with stack.ledger.write() as tx:
-        tx.dartifacts.move(name, DartifactState.BAD, EventType.DARTIFACT_REJECTED, actor, changes={"reasons": reasons},
-                          reason=reason, commit=dartifact.commit)  # fmt: skip
+        tx.dartifacts.move(
+            name,
+            DartifactState.BAD,
+            EventType.DARTIFACT_REJECTED,
+            actor,
+            changes={"reasons": reasons},
+            reason=reason,
+            commit=dartifact.commit,
+        )
     return stack.ledger.dartifact(name)
 
 

@@ -196,8 +196,14 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
                 _refuse_unless_promotable(stack, plan)
             with ledger.write() as tx:
                 tx.production.start_promotion(plan)
-                tx.production.swap_pointer(pointer, plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
-                                EventType.SLOT_CLAIMED, actor, plan=plan.plan_id, slot=step.slot)  # fmt: skip
+                tx.production.swap_pointer(
+                    pointer,
+                    plans.claim(pointer, step.slot, plan.dartifact, plan.plan_id),
+                    EventType.SLOT_CLAIMED,
+                    actor,
+                    plan=plan.plan_id,
+                    slot=step.slot,
+                )
                 tx.production.move_promotion(plan.plan_id, done=number)
         case StepKind.PUBLISH:
             _publish_slot(stack, plan, step, number, actor)
@@ -205,8 +211,17 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
             _smoke(stack, plan, step, number, actor)
         case StepKind.SHIFT:
             pointer = ledger.pointer()
-            _swap(stack, plan, number, pointer, plans.shift(pointer, step.slot, step.weight, plan.plan_id),
-                  EventType.TRAFFIC_SHIFTED, actor, slot=step.slot, weight=step.weight)  # fmt: skip
+            _swap(
+                stack,
+                plan,
+                number,
+                pointer,
+                plans.shift(pointer, step.slot, step.weight, plan.plan_id),
+                EventType.TRAFFIC_SHIFTED,
+                actor,
+                slot=step.slot,
+                weight=step.weight,
+            )
         case StepKind.SOAK:
             traffic.close_soak(stack, plan, step, number, actor)
         case StepKind.SETTLE:
@@ -274,14 +289,29 @@ def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str)
         if pointer.plan != plan.plan_id:
             raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
         try:
-            commit = moves.publish(stack, f"{PRODUCTION}-{step.slot}", wanted, dartifact=plan.dartifact,
-                                   generation=pointer.generation, actor=actor)  # fmt: skip
+            commit = moves.publish(
+                stack,
+                f"{PRODUCTION}-{step.slot}",
+                wanted,
+                dartifact=plan.dartifact,
+                generation=pointer.generation,
+                actor=actor,
+            )
         except errors.StalePointer:
             raise
         except errors.Conflict:
             continue  # another publisher won: go on only while the pointer still asks for this
-        _swap(stack, plan, number, pointer, plans.record(pointer, step.slot, commit, plan.plan_id),
-              EventType.SLOT_PUBLISHED, actor, slot=step.slot, commit=commit)  # fmt: skip
+        _swap(
+            stack,
+            plan,
+            number,
+            pointer,
+            plans.record(pointer, step.slot, commit, plan.plan_id),
+            EventType.SLOT_PUBLISHED,
+            actor,
+            slot=step.slot,
+            commit=commit,
+        )
         return
     raise errors.Conflict(f"slot {step.slot} kept moving while it was published", hint="dartifact promote")
 
@@ -318,8 +348,14 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
             reasons=reasons,
         )
         tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.dartifacts.move(plan.dartifact, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                          changes={"reasons": reasons}, reasons=reasons)  # fmt: skip
+        tx.dartifacts.move(
+            plan.dartifact,
+            DartifactState.BAD,
+            EventType.DARTIFACT_BAD,
+            actor,
+            changes={"reasons": reasons},
+            reasons=reasons,
+        )
     raise errors.Aborted(f"the smoke test of {plan.dartifact} on {step.slot} is red: {verdict.reasons[0]}")
 
 

@@ -208,8 +208,14 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
             if pointer.plan is not None:
                 tx.production.move_promotion(pointer.plan, state="aborted")
         tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
-        tx.dartifacts.move(decided.leaves, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                          changes={"reasons": [reason]}, reason=reason)  # fmt: skip
+        tx.dartifacts.move(
+            decided.leaves,
+            DartifactState.BAD,
+            EventType.DARTIFACT_BAD,
+            actor,
+            changes={"reasons": [reason]},
+            reason=reason,
+        )
         tx.dartifacts.move(decided.returns, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
         tx.runs.mark_served(served, before)
         for blame in decided.blames:

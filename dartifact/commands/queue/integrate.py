@@ -332,6 +332,16 @@ def _stop(stack: Stack, this: _Pass, run: Run, results: tuple[Result, ...], comm
         if still_waits:
             return  # for the same reason
         phase, event = (Phase.FAILED, EventType.RUN_FAILED) if fails else (Phase.HELD, EventType.RUN_HELD)
-        tx.runs.move(run.run_id, phase, event, this.actor, expect=run.phase, gate=Gate.INTEGRATION, changes=changes,
-                    reasons=reasons, branch=run.branch, commit=run.commit)  # fmt: skip
+        tx.runs.move(
+            run.run_id,
+            phase,
+            event,
+            this.actor,
+            expect=run.phase,
+            gate=Gate.INTEGRATION,
+            changes=changes,
+            reasons=reasons,
+            branch=run.branch,
+            commit=run.commit,
+        )
     (this.done.failed if fails else this.done.held).append(run.run_id)

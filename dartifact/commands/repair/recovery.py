@@ -44,19 +44,38 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     slot = next((name for name in plans.SLOTS if pointer.slots[name] == Slot(served.dartifact_id, commit)), None)
     if slot is None:
         slot = pointer.idle
-        commit = moves.publish(stack, f"{PRODUCTION}-{slot}", stack.lake.commit_of(commit),
-                               dartifact=served.dartifact_id, generation=pointer.generation, actor=actor)  # fmt: skip
+        commit = moves.publish(
+            stack,
+            f"{PRODUCTION}-{slot}",
+            stack.lake.commit_of(commit),
+            dartifact=served.dartifact_id,
+            generation=pointer.generation,
+            actor=actor,
+        )
     new = plans.recover(pointer, slot, Slot(served.dartifact_id, commit), frozen=frozen)
     reason += f"; {served.dartifact_id} is served"
     with stack.ledger.write() as tx:
-        new = tx.production.swap_pointer(pointer, new, EventType.PRODUCTION_RECOVERED, actor, leaves=pointer.live,
-                              returns=served.dartifact_id, reasons=[reason])  # fmt: skip
+        new = tx.production.swap_pointer(
+            pointer,
+            new,
+            EventType.PRODUCTION_RECOVERED,
+            actor,
+            leaves=pointer.live,
+            returns=served.dartifact_id,
+            reasons=[reason],
+        )
         if pointer.plan is not None:
             tx.production.move_promotion(pointer.plan, state="aborted")
         if served.dartifact_id != pointer.live:
             lost = stack.ledger.dartifact(pointer.live or "")
-            tx.dartifacts.move(lost.dartifact_id, DartifactState.BAD, EventType.DARTIFACT_BAD, actor,
-                              changes={"reasons": [reason]}, reason=reason)  # fmt: skip
+            tx.dartifacts.move(
+                lost.dartifact_id,
+                DartifactState.BAD,
+                EventType.DARTIFACT_BAD,
+                actor,
+                changes={"reasons": [reason]},
+                reason=reason,
+            )
             tx.dartifacts.move(served.dartifact_id, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=commit)
             tx.runs.mark_served(served.runs, lost.runs)
     return reason, new

@@ -100,6 +100,6 @@ def _explain(run: Run, results: tuple[Result, ...]) -> str:
         f"    dartifact fix {run.run_id} --file batch.parquet --reason WHY    other rows, through the same gates",
         f"    dartifact recheck {run.run_id}                                  ask again, after checks/ has changed",
         f"    dartifact approve {run.run_id} --reason WHY                     merge it as it is",
-        f"    dartifact reject {run.run_id} --reason WHY                      let it go; the window stays a hole",
+        f"    dartifact reject {run.run_id} --reason WHY                      discard it; its window stays a gap",
         "",
     ])  # fmt: skip

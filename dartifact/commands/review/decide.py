@@ -85,8 +85,17 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
         return run
     with stack.ledger.write() as tx:
         changes = {"reasons": [f"rejected by {actor}: {reason}"], "held_until": None}
-        return tx.runs.move(run_id, Phase.REJECTED, EventType.RUN_REJECTED, actor, expect=run.phase, changes=changes,
-                           reason=reason, commit=run.commit, report=run.report)  # fmt: skip
+        return tx.runs.move(
+            run_id,
+            Phase.REJECTED,
+            EventType.RUN_REJECTED,
+            actor,
+            expect=run.phase,
+            changes=changes,
+            reason=reason,
+            commit=run.commit,
+            report=run.report,
+        )
 
 
 def recheck(
@@ -136,8 +145,9 @@ def find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
     run = stack.ledger.run(run_id)
     if run.phase not in STOPPED:
         hint = {"recheck": f"dartifact fix {run_id}"}.get(verb, "") if run.phase is Phase.REVERTED else ""
-        raise errors.UsageError(f"{run_id} is {run.phase}: there is nothing to {verb}",
-                                hint=hint or f"dartifact show {run_id}")  # fmt: skip
+        raise errors.UsageError(
+            f"{run_id} is {run.phase}: there is nothing to {verb}", hint=hint or f"dartifact show {run_id}"
+        )
     if run.commit is None:
         raise errors.UsageError(f"{run_id} has brought no rows", hint=f"dartifact fix {run_id} --file FILE")
     return run

@@ -32,8 +32,15 @@ def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
         raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
     with stack.ledger.write() as tx:
         run = tx.windows.claim_by_hand(source, stack.clock(), reason, actor)
-        return tx.runs.move(run.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
-                           changes={"reasons": [f"waits for its rows: {reason}"]}, reason=reason)  # fmt: skip
+        return tx.runs.move(
+            run.run_id,
+            Phase.HELD,
+            EventType.RUN_HELD,
+            actor,
+            expect=Phase.EXTRACTING,
+            changes={"reasons": [f"waits for its rows: {reason}"]},
+            reason=reason,
+        )
 
 
 def fix(

@@ -70,12 +70,32 @@ def leave_out(
         counts = {"brought": good.num_rows + left.num_rows, "merged": good.num_rows, "left_out": left.num_rows}
         refuse_other(tx.runs.get(run_id), run.commit, run.report)
         tx.runs.refuse_while_merging(run_id)
-        tx.runs.move(run_id, run.phase, EventType.ROWS_LEFT_OUT, actor, expect=run.phase, adopt=True, reason=reason,
-                    changes={"commit_id": kept, "rows": left.num_rows}, was=run.commit, commit=kept,
-                    derived=derived.run_id, **counts)  # fmt: skip
-        tx.runs.move(derived.run_id, Phase.CHECKING, EventType.ROWS_BROUGHT, actor, expect=Phase.HELD, reason=reason,
-                    changes={"commit_id": merged, "rows": good.num_rows, "reasons": []}, commit=merged,
-                    came_from=run_id, **counts)  # fmt: skip
+        tx.runs.move(
+            run_id,
+            run.phase,
+            EventType.ROWS_LEFT_OUT,
+            actor,
+            expect=run.phase,
+            adopt=True,
+            reason=reason,
+            changes={"commit_id": kept, "rows": left.num_rows},
+            was=run.commit,
+            commit=kept,
+            derived=derived.run_id,
+            **counts,
+        )
+        tx.runs.move(
+            derived.run_id,
+            Phase.CHECKING,
+            EventType.ROWS_BROUGHT,
+            actor,
+            expect=Phase.HELD,
+            reason=reason,
+            changes={"commit_id": merged, "rows": good.num_rows, "reasons": []},
+            commit=merged,
+            came_from=run_id,
+            **counts,
+        )
         derived = tx.runs.get(derived.run_id)
     return check_in_turn(stack, derived, actor, wait)
 
@@ -92,8 +112,15 @@ def _find_opened(stack: Stack, run: Run) -> Run | None:
 def _open(stack: Stack, run: Run, reason: str, actor: str) -> Run:
     with stack.ledger.write() as tx:
         derived = tx.windows.claim_by_hand(stack.source(run.source), stack.clock(), reason, actor)
-        return tx.runs.move(derived.run_id, Phase.HELD, EventType.RUN_HELD, actor, expect=Phase.EXTRACTING,
-                           changes={"reasons": [_tell(run)]}, reason=reason)  # fmt: skip
+        return tx.runs.move(
+            derived.run_id,
+            Phase.HELD,
+            EventType.RUN_HELD,
+            actor,
+            expect=Phase.EXTRACTING,
+            changes={"reasons": [_tell(run)]},
+            reason=reason,
+        )
 
 
 def _split(stack: Stack, run: Run, failures: tuple[Result, ...], owner: str) -> tuple[pa.Table, pa.Table]:

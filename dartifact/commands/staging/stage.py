@@ -138,8 +138,9 @@ def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, run: 
     known = _find(stack, name)
     if known is None:
         with stack.ledger.write() as tx:
-            tx.dartifacts.add(name, code_digest=inputs.digest, main_commit=inputs.head.commit_id, runs=inputs.runs,
-                             actor=actor)  # fmt: skip
+            tx.dartifacts.add(
+                name, code_digest=inputs.digest, main_commit=inputs.head.commit_id, runs=inputs.runs, actor=actor
+            )
     if known is None or known.state is DartifactState.BUILDING:
         build_dartifact(stack, name, inputs, good, actor, run)
     if known is not None:
@@ -203,8 +204,15 @@ def build_dartifact(
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
         changes = {"commit_id": commit.commit_id, "meta_range": commit.meta_range, "passport": passport, "reasons": []}
-        tx.dartifacts.move(name, DartifactState.GREEN, EventType.DARTIFACT_GREEN, actor, changes=changes,
-                          commit=commit.commit_id, report=report.digest)  # fmt: skip
+        tx.dartifacts.move(
+            name,
+            DartifactState.GREEN,
+            EventType.DARTIFACT_GREEN,
+            actor,
+            changes=changes,
+            commit=commit.commit_id,
+            report=report.digest,
+        )
         if stack.policy.approvals:
             tx.append(EventType.APPROVAL_NEEDED, actor, dartifact=name, needed=stack.policy.approvals)
 
@@ -222,8 +230,16 @@ def _record_red(
     named = {"kind": culprit.kind.value, "run": culprit.run_id, "probes": culprit.probes}
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
-        tx.dartifacts.move(name, DartifactState.RED, EventType.DARTIFACT_RED, actor, changes={"reasons": reasons},
-                          reasons=reasons, report=report.digest, culprit=named)  # fmt: skip
+        tx.dartifacts.move(
+            name,
+            DartifactState.RED,
+            EventType.DARTIFACT_RED,
+            actor,
+            changes={"reasons": reasons},
+            reasons=reasons,
+            report=report.digest,
+            culprit=named,
+        )
         if culprit.kind is CulpritKind.CODE:
             tx.dartifacts.add_blame(Blame("code", inputs.digest))
             tx.append(

@@ -60,12 +60,12 @@ def examine(
     """Look at Python and packages, disk, contracts, sources, ledger, orchestrator and lake; nothing is changed."""
     findings = [
         _ask("packages", _packages, "uv sync"),
-        _ask("disk", lambda: _disk(home), "make room, or set DARTIFACT_HOME"),
+        _ask("disk", lambda: _disk(home), "free disk space, or set DARTIFACT_HOME"),
     ]
     for path in sorted((project / "checks").rglob("*.yml")):
         is_drift = path.name.endswith(".drift.yml")
         name = f"{'drift' if is_drift else 'contract'} {path.relative_to(project)}"
-        findings.append(_ask(name, partial(read_check_file, path), "mend the file"))
+        findings.append(_ask(name, partial(read_check_file, path), "fix the file"))
     findings.append(_ask("sources", lambda: _sources(load_sources(), project), "set DARTIFACT_PROJECT"))
     findings.append(_ask("ledger", lambda: _ledger(ledger_url), "set DARTIFACT_LEDGER_URL"))
 

@@ -84,9 +84,9 @@ def told(ledger: Ledger, sender: Sender, urls: Sequence[str], progress: Callable
         try:
             for each in deliver(ledger, sender, urls, budget_seconds=BUDGET_SECONDS):
                 if each.problem:
-                    progress(f"{each.target} could not be told: {each.problem}; it will be, next time")
+                    progress(f"{each.target} not notified: {each.problem}; will retry")
         except errors.DartifactError as error:
-            progress(f"nobody could be told: {error.message}")
+            progress(f"nobody notified: {error.message}")
 
     if not urls:
         yield
@@ -95,7 +95,7 @@ def told(ledger: Ledger, sender: Sender, urls: Sequence[str], progress: Callable
         # Before the work: a target that is new now is told what this work stops.
         start_targets(ledger, urls)
     except errors.DartifactError as error:
-        progress(f"nobody can be told: {error.message}")
+        progress(f"nobody notified: {error.message}")
     try:
         yield
     except errors.DartifactError:
@@ -137,7 +137,7 @@ def deliver(ledger: Ledger, sender: Sender, urls: Sequence[str], *, budget_secon
 def send_test(sender: Sender, urls: Sequence[str], *, budget_seconds: float = TEST_SECONDS) -> tuple[Delivery, ...]:
     """Send a test message to each target; UsageError when none is set."""
     if not urls:
-        raise errors.UsageError("nobody is to be told", hint="DARTIFACT_NOTIFY_URLS='[\"mailto://...\"]'")
+        raise errors.UsageError("no notification target configured", hint="DARTIFACT_NOTIFY_URLS='[\"mailto://...\"]'")
     sender.prepare()
     title, body = "dartifact: a test", "This is what a message of dartifact looks like. Nothing was stopped."
 
@@ -165,7 +165,7 @@ def compose(events: Sequence[Event]) -> tuple[Message, ...]:
     shown = [f"- {message.title}" for message in messages[-_SINGLY_AT_MOST:]]
     body = [f"since {events[0].at:%Y-%m-%d %H:%M} UTC:", *(f"- {count} {type}" for type, count in counts.items())]
     body += ["the last of them:", *shown, "look: dartifact status, dartifact runs"]
-    return (Message(messages[-1].sequence, f"{len(messages)} stops while you could not be told", "\n".join(body)),)
+    return (Message(messages[-1].sequence, f"{len(messages)} stops while you could not be notified", "\n".join(body)),)
 
 
 def _write(event: Event, explanation: Event | None) -> Message | None:
@@ -217,7 +217,7 @@ class _Job:
     """What a thread has achieved so far, read by the one who waits for it."""
 
     sent: int = 0
-    problem: str = "it has not answered in time"
+    problem: str = "timed out"
 
 
 def _number(urls: Sequence[str]) -> list[tuple[int, str]]:

@@ -69,8 +69,11 @@ def self_test(
 def _choose(stack: Stack, dataset: str) -> Run:
     source = stack.source(dataset)
     names = {each.name for each in source.ingestors}
-    found = [each for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE), source=dataset, most=_RECENT)
-             if each.ingestor in names]  # fmt: skip
+    found = [
+        each
+        for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE), source=dataset, most=_RECENT)
+        if each.ingestor in names
+    ]
     if not found:
         raise errors.NotFound(f"no run of {dataset} is in main yet", hint=f"dartifact ingest {dataset}")
     return max(found, key=lambda each: each.rows or 0)

@@ -1,0 +1,100 @@
+"""The verb `diff`: sides in, one document out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from dartifact.adapters.lakefs.lake import PRODUCTION
+from dartifact.cli.exit_codes import DIFFERENT
+from dartifact.cli.frame import opened
+from dartifact.cli.options import DiffOutput
+from dartifact.commands.diffs import files as file_diffs
+from dartifact.commands.diffs import run as diffs
+from dartifact.commands.diffs.cells import write_cells
+from dartifact.commands.diffs.store import StoredDiff
+from dartifact.commands.stack import Stack
+from dartifact.compare.diff.columns import Tolerance
+from dartifact.compare.diff.plan import Options
+from dartifact.compare.diff.rendering import tell_diff, write_markdown
+from dartifact.domain.errors import NotFound, UsageError
+from dartifact.settings import read_settings
+from dartifact.wiring import prepare_home
+
+
+def diff(
+    what: str,
+    base: str,
+    candidate: str,
+    table: str,
+    key: list[str] | None,
+    ignore: list[str] | None,
+    tolerance: str,
+    null_token: list[str] | None,
+    infer_types: bool,
+    rows: Path | None,
+    output: DiffOutput,
+) -> None:
+    """Compare files, or tables in the lake."""
+    if bool(what) == bool(base or candidate) or bool(base) != bool(candidate):
+        raise UsageError("a diff needs a run or a dartifact, or both --base and --candidate", hint="dartifact diff RUN")
+    options = Options(_split(key), _split(ignore), Tolerance.parse(tolerance) if tolerance else None)
+    if base and file_diffs.is_file(base) and file_diffs.is_file(candidate):
+        stored = [_diff_files(base, candidate, options, file_diffs.CsvOptions(tuple(null_token or ()), infer_types))]
+    elif null_token or infer_types:
+        raise UsageError("--null-token and --infer-types are for CSV files")
+    else:
+        with opened() as (_, stack):
+            stored = _diff_in_lake(stack, what, base, candidate, table, options)
+    if rows is not None:
+        if len(stored) != 1:
+            raise UsageError("--rows is for one table", hint="name it with --table")
+        write_cells(stored[0], rows)
+    print(_render(stored, output))
+    if not all(found.diff.report.same for found in stored):
+        raise typer.Exit(DIFFERENT)
+
+
+def _diff_files(base: str, candidate: str, options: Options, csv: file_diffs.CsvOptions) -> StoredDiff:
+    home = read_settings().home
+    prepare_home(home)
+    return file_diffs.diff_files(home, base, candidate, options, csv)
+
+
+def _diff_in_lake(stack: Stack, what: str, base: str, candidate: str, table: str, options: Options) -> list[StoredDiff]:
+    if what:
+        try:
+            run = stack.ledger.run(what.removeprefix("run-"))
+        except NotFound:
+            base, candidate = PRODUCTION, what
+        else:
+            return [diffs.diff_run(stack, run, options)]
+    sides = diffs.resolve_ref(stack, base), diffs.resolve_ref(stack, candidate)
+    if table in stack.sources:
+        return [diffs.diff_dataset(stack, table, *sides, options)]
+    names = [table] if table else list(diffs.list_marts(stack, *sides))
+    if not names:
+        raise UsageError(f"{base} and {candidate} hold no marts", hint="name a dataset with --table")
+    return [diffs.diff_mart(stack, name, *sides, options) for name in names]
+
+
+def _split(names: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(part.strip() for name in names or () for part in name.split(",") if part.strip())
+
+
+def _render(stored: Sequence[StoredDiff], output: DiffOutput) -> str:
+    reports = [found.diff.report for found in stored]
+    if output is DiffOutput.MARKDOWN:
+        return "\n\n".join(write_markdown(report) for report in reports)
+    if output is DiffOutput.TEXT:
+        return "\n\n".join(tell_diff(report) for report in reports)
+    documents = [report.to_json() for report in reports]
+    many = {
+        "schema_version": documents[0]["schema_version"],
+        "same": all(report.same for report in reports),
+        "tables": documents,
+    }
+    return json.dumps(documents[0] if len(documents) == 1 else many, indent=2, default=str)

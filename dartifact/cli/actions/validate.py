@@ -1,0 +1,20 @@
+"""The verb `checks validate`."""
+
+from __future__ import annotations
+
+import typer
+
+from dartifact.cli.frame import answer
+from dartifact.cli.options import Output
+from dartifact.cli.text.findings import format_findings
+from dartifact.commands.upkeep.validate import validate_checks
+from dartifact.settings import read_settings
+
+
+def validate(output: Output) -> None:
+    """Validate the files of checks/."""
+    files = validate_checks(read_settings().project)
+    lines = [(file.ok, file.file, file.found, file.hint) for file in files]
+    answer([file.to_json() for file in files], output, lambda: format_findings(lines))
+    if not all(file.ok for file in files):
+        raise typer.Exit(1)
