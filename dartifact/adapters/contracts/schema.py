@@ -10,6 +10,7 @@ from dartifact.adapters.contracts.contracts import Contract
 from dartifact.adapters.tables.column_types import ZONED_STAMP, decimal_size, text_form
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.sources import SYSTEM_COLUMNS, Evolve
+from dartifact.domain.sql_text import quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,11 +61,6 @@ def check_schema(
         message = f"{contract.dataset}: the {len(contract.columns)} columns match the contract"
         results.append(Result(f"{contract.dataset}.schema", contract.dataset, Outcome.PASSED, message))
     return SchemaAnswer(tuple(results), unusable, actual)
-
-
-def quote(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _fault(contract: Contract, fault: str, name: str, message: str) -> Result:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import httpx
 
 from dartifact.domain.errors import SourceMalformed, SourceUnavailable
+from dartifact.domain.texts import fit_line
 
 CONNECT_TIMEOUT = 5.0
 MAX_WAIT = 30.0
@@ -48,8 +49,8 @@ class Answer:
     body: bytes
 
     def __str__(self) -> str:
-        kind = _fit(self.headers.get("content-type", "without content type"), 60)
-        return f"{self.status} {kind}: {self._read_message() or _fit(self.body[:600].decode(errors='replace'), 60)}"
+        kind = fit_line(self.headers.get("content-type", "without content type"), 60)
+        return f"{self.status} {kind}: {self._read_message() or fit_line(self.body[:600].decode(errors='replace'), 60)}"
 
     def _read_message(self) -> str:
         """Return what a refusal says in JSON, empty where it is put in another way."""
@@ -58,7 +59,7 @@ class Answer:
         with suppress(ValueError, RecursionError):
             match json.loads(self.body):
                 case {"error": str(text)} | {"message": str(text)} | {"detail": str(text)}:
-                    return _fit(text, 200)
+                    return fit_line(text, 200)
         return ""
 
     def parse(self) -> Any:
@@ -195,12 +196,6 @@ def _read_retry_after(answer: Answer) -> float | None:
     if date := answer.read_date("retry-after"):
         return max(0.0, (date - (answer.read_date("date") or datetime.now(UTC))).total_seconds())
     return None
-
-
-def _fit(text: str, size: int) -> str:
-    """Return the beginning of a text on one line."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:size] or "no text"
 
 
 def _refuse_constant(name: str) -> NoReturn:

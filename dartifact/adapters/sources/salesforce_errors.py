@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dartifact.domain.errors import DartifactError, SourceMalformed, SourceUnavailable
+from dartifact.domain.texts import fit_line
 
 if TYPE_CHECKING:
     from requests import Response  # type: ignore[import-untyped, unused-ignore]
@@ -34,7 +35,7 @@ def translated(url: str, timeout: float) -> Iterator[None]:
     except SalesforceError as error:
         raise _refuse(url, error.status, error.content) from error
     except requests.exceptions.JSONDecodeError as error:
-        raise SourceMalformed(f"{url} did not return JSON: got {_fit(error.doc, 60)}") from error
+        raise SourceMalformed(f"{url} did not return JSON: got {fit_line(error.doc, 60)}") from error
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
         raise SourceMalformed(f"{url} broke off in the middle of the response") from error
     except requests.exceptions.SSLError as error:
@@ -63,7 +64,7 @@ def refuse_login(url: str, answer: Response) -> Exception:
         content = None
     match content:
         case {"error": str(code), "error_description": str(words)}:
-            told = f"{answer.status_code} {_fit(code, 60)}: {_fit(words, 200)}"
+            told = f"{answer.status_code} {fit_line(code, 60)}: {fit_line(words, 200)}"
         case _:
             told = f"{answer.status_code}"
     if answer.status_code in _PASSING_STATUSES:
@@ -90,19 +91,13 @@ def _refuse(url: str, status: int, content: Any) -> Exception:
 def _read_error(content: Any) -> tuple[str, str]:
     match content:
         case [{"errorCode": str(code), "message": str(words)}, *_]:
-            return _fit(code, 60), _fit(words, 200)
+            return fit_line(code, 60), fit_line(words, 200)
         case _:
-            return "", _fit(str(content), 60)
+            return "", fit_line(str(content), 60)
 
 
 def _reason(error: Exception) -> str:
     """Return the innermost reason of an error of requests, whose own text names a pool, a URL and an object."""
     inner: Any = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)
-    return _fit(str(inner).rsplit(": ", 1)[-1], 120)
-
-
-def _fit(text: str, size: int) -> str:
-    """Return the beginning of a text on one line."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:size] or "no text"
+    return fit_line(str(inner).rsplit(": ", 1)[-1], 120)

@@ -18,6 +18,7 @@ import duckdb
 from dartifact.adapters.transform.dbt_process import Worker, WorkerGone
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.errors import ChecksErrored
+from dartifact.domain.sql_text import literal, quote
 
 _DATABASE = "build.duckdb"
 _GREEN = (Outcome.PASSED, Outcome.WARNED)
@@ -188,9 +189,8 @@ def export_marts(build_dir: Path, out_dir: Path) -> dict[str, Path]:
         tables = "select table_name from information_schema.tables where table_schema = 'marts' order by all"
         for (name,) in connection.execute(tables).fetchall():
             files[name] = out_dir / f"{name}.parquet"
-            place = str(files[name]).replace("'", "''")
-            rows = f'select * from marts."{name}" order by all'
-            connection.execute(f"copy ({rows}) to '{place}' (format parquet, compression zstd)")
+            rows = f"select * from marts.{quote(name)} order by all"
+            connection.execute(f"copy ({rows}) to {literal(str(files[name]))} (format parquet, compression zstd)")
     return files
 
 

@@ -21,6 +21,7 @@ from dartifact.domain.checks import Gate, Outcome, Report, Result
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Reference, Source
+from dartifact.domain.sql_text import literal, quote
 
 _SHOWN_REFERENCES = 1000
 
@@ -106,7 +107,7 @@ def _check_order(tables: _Tables, source: Source, run: Run) -> Result:
     """Warn of rows that replace a newer version of their key: the source told them late, or its clock went back."""
     tables.view(source)
     records = f"records_{source.name}"
-    own = f"(SELECT * FROM {records} WHERE _run_id = {duck.literal(run.run_id)})"
+    own = f"(SELECT * FROM {records} WHERE _run_id = {literal(run.run_id)})"
     query = current.select_overtaking(own, records, source.key, source.updated_at)
     count = _count(tables.connection, query)
     return Result(
@@ -159,7 +160,7 @@ def _check_reference(
         return ()
     parent = f"current_{reference.dataset}"
     if not tables.define(stack.source(reference.dataset)):
-        parent = f"(SELECT NULL::VARCHAR AS {duck.quote(reference.key)} WHERE false)"
+        parent = f"(SELECT NULL::VARCHAR AS {quote(reference.key)} WHERE false)"
     query = current.select_orphans(f"current_{source.name}", reference.column, parent, reference.key)
     rows = tables.connection.execute(query).fetchall()
     check = f"{source.name}.{reference.column}.reference"
@@ -183,13 +184,13 @@ def _check_reference(
             results.append(Result(outcome=Outcome.WARNED, message=f"{words} (in main before)", **common))
             continue
         waits = stack.clock() < own[run_id].created_at + stack.policy.orphan_grace
-        listed = ", ".join(duck.literal(name) for name in names[:_SHOWN_REFERENCES])
+        listed = ", ".join(literal(name) for name in names[:_SHOWN_REFERENCES])
         results.append(
             Result(
                 outcome=Outcome.FAILED,
                 message=words + (" (waiting for them)" if waits else " (the grace time is over)"),
                 run_id=run_id,
-                condition=f"CAST({duck.quote(reference.column)} AS VARCHAR) IN ({listed})",
+                condition=f"CAST({quote(reference.column)} AS VARCHAR) IN ({listed})",
                 holds=waits,
                 **common,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dartifact.compare.diff.columns import Column, Tolerance
-from dartifact.compare.sql_text import literal
+from dartifact.domain.sql_text import literal
 
 _EXAMPLES = 3
 

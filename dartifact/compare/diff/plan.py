@@ -12,8 +12,8 @@ import duckdb
 from dartifact.compare.diff import sql as diff_sql
 from dartifact.compare.diff.columns import Column, Tolerance, can_be_key, compare_schema, is_time, match_columns
 from dartifact.compare.diff.report import SchemaDiff
-from dartifact.compare.sql_text import quote
 from dartifact.domain.errors import UsageError
+from dartifact.domain.sql_text import quote
 
 _KEY_SAMPLE = 10_000
 _MOST_KEY_TRIES = 8

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dartifact.compare.diff.columns import Column, Tolerance
-from dartifact.compare.sql_text import literal, quote
+from dartifact.domain.sql_text import literal, quote
 
 Condition = str
 

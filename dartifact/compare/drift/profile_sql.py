@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.profiles import FLAGS, ColumnLayout, Kind, Layout
 from dartifact.domain.sources import SYSTEM_COLUMNS
+from dartifact.domain.sql_text import literal, quote
 
 BINS = 24
 MOST_VALUES = 50

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 
 from dartifact.compare.drift import profile_sql
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.profiles import FLAGS, ColumnLayout, ColumnProfile, Kind, Layout, Profile, next_layout
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
+from dartifact.domain.sql_text import literal, quote
 
 _HIDDEN = (*SYSTEM_COLUMNS, "file_row_number")
 

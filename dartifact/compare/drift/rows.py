@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from dartifact.compare.drift import profile_sql
 from dartifact.compare.drift.cases import FEW, MANY_ROWS, SEEN_ENOUGH, ColumnCase, Drift, describe_share, soften
-from dartifact.compare.sql_text import quote
 from dartifact.domain.drift_statistics import Figure, judge_share
 from dartifact.domain.profiles import FLAGS, ColumnProfile, Kind, add_columns, add_counts
+from dartifact.domain.sql_text import quote
 
 
 def find_nulls(case: ColumnCase) -> Iterator[Drift]:

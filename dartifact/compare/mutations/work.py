@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dartifact.compare.sql_text import quote
 from dartifact.domain.profiles import Kind, Profile
+from dartifact.domain.sql_text import quote
 
 ALL = 1.0
 _PARTS = 100_000
