@@ -11,6 +11,9 @@ One server per test process, started when the first test asks for it; a fresh re
 - `named_world`: the same, with the settings in the environment naming it, for what reads them.
 - `call`: one command of the command line in this process.
 - `proxy`: an HTTP proxy in front of the server that breaks what it is told to (`tests.support.proxy`).
+
+Tests that start servers, builds or commands are marked `slow` here, by what they use and where they stand, and begin
+first. `DARTIFACT_TEST_EXAMPLES=200` draws that many examples of every property, instead of the same ten every day.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from dartifact.adapters.lakefs.lake import Lake, LakeAccess
 from dartifact.adapters.ledger.ledger import Ledger
@@ -35,6 +39,14 @@ from tests.support.sources import CUSTOMERS, ORDERS, RememberingSource
 from tests.support.world import Clock, World
 
 PROJECT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+# What starts a server or a build, and where nearly everything starts a command or keeps a process busy.
+_SLOW_FIXTURES = frozenset({"lakefs", "dbt"})
+_SLOW_FOLDERS = frozenset({"e2e", "faults", "local", "ui"})
+# The files that keep a process busy for more than half a minute, the longest first: begun last, they would end alone.
+_LONGEST = ("test_up", "test_cli", "test_browser", "test_history", "test_state_machine", "test_real_dbt",
+            "test_dbt_build", "test_culprits", "test_traffic", "test_staging_production")  # fmt: skip
+_DAILY_EXAMPLES = 10
 
 # Nothing phones home, and nothing a developer has set reaches a test.
 _QUIET = {
@@ -49,10 +61,31 @@ _numbers = itertools.count()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before anything is imported by a test module."""
+    config.addinivalue_line("markers", "slow: starts servers, builds or commands; marked by tests/conftest.py")
+    asked = int(os.environ.get("DARTIFACT_TEST_EXAMPLES", "0"))
+    # The same examples every day: what fails was broken by the change at hand, whoever made it.
+    settings.register_profile("tests", max_examples=asked or _DAILY_EXAMPLES, deadline=None, derandomize=not asked)
+    settings.load_profile("tests")
     os.environ.update(_QUIET)
     for name in [each for each in os.environ if each.startswith(("DARTIFACT_", "LAKEFS_"))]:
         if not name.startswith("DARTIFACT_TEST_"):  # these are for the tests themselves
             del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, let one process run all that shares a fixture of its module, and begin with the longest."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder in _SLOW_FOLDERS or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+        definitions = getattr(item, "_fixtureinfo", None)
+        found = (each[-1] for each in (definitions.name2fixturedefs if definitions else {}).values())
+        if item.get_closest_marker("xdist_group") is None and any(each.scope == "module" for each in found):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    ranks = {name: rank for rank, name in enumerate(_LONGEST)}
+    last = len(ranks)
+    items.sort(key=lambda item: (ranks.get(item.path.stem, last), item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from dartifact.local.lakefs_files import last_lines
 
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS, _SILENCE_SECONDS = 10.0, 90.0
+# A server of a busy machine takes seconds to answer; taken for silent it would be started again, and make it busier.
+_ANSWER_SECONDS = 10.0
 
 
 class Stopped(Exception):
@@ -131,7 +133,7 @@ class ChildService:
         self._child = None
 
 
-def answers(url: str, timeout: float = 2.0) -> bool:
+def answers(url: str, timeout: float = _ANSWER_SECONDS) -> bool:
     """Say whether a GET answers 200; never through a proxy, which has nothing to do with loopback."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dartifact.adapters.contracts.contracts import load_contract
@@ -293,7 +293,6 @@ def is_same(cell: Any, value: Any, kind: pa.DataType) -> bool:
     return bool(cell == (float(value) if isinstance(cell, float) else Decimal(value)))
 
 
-@settings(max_examples=300, deadline=None)
 @given(batches())
 def test_nothing_is_lost(batch: tuple[list[dict[str, object]], dict[str, str]]) -> None:
     rows, columns = batch
@@ -307,7 +306,6 @@ def test_nothing_is_lost(batch: tuple[list[dict[str, object]], dict[str, str]]) 
             assert is_same(cell, row.get(name), kind), (name, cell, row.get(name))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(TYPES).flatmap(lambda kind: st.tuples(st.just(kind), st.lists(fitting[kind], max_size=5))))
 def test_columns_of_fitting_values_are_always_typed(drawn: tuple[str, list[Any]]) -> None:
     data_type, values = drawn

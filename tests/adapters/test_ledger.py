@@ -45,20 +45,20 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+POSTGRES = os.environ.get("DARTIFACT_TEST_POSTGRES_URL", "")  # e.g. postgresql+psycopg://postgres@localhost/test
+
+
+@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Name an empty database: a file, or a schema of its own on the named server."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.db'}"
         return
-    server = os.environ.get("DARTIFACT_TEST_POSTGRES_URL")
-    if not server:
-        pytest.skip("DARTIFACT_TEST_POSTGRES_URL is not set, e.g. postgresql+psycopg://postgres@localhost/test")
     schema = f"ledger_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
-    yield sa.make_url(server).update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(False)
+    yield sa.make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(False)
     with engine.connect() as connection:
         connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))
     engine.dispose()

@@ -84,6 +84,16 @@ def test_a_run_is_checked_out_fixed_and_merged(shop: World, bad: Run, call: Call
     assert shop.keys("orders") == [1, 3]
 
 
+def test_failing_rows_are_split_off_and_the_rest_is_merged(shop: World, bad: Run, call: Call) -> None:
+    code, out, said = call("split", bad.branch, "--reason", "one is lost", "-o", "json")
+    document = json.loads(out)
+    assert (code, document["phase"], document["rows"]) == (0, "queued", 2)
+    assert (document["split_from"], document["rows_before"], document["rows_left"]) == (bad.run_id, 3, 1)
+    assert f"of 3 rows 2 are {document['run_id']} now, 1 stay on run-{bad.run_id}" in said
+    assert call("integrate")[0] == 0
+    assert shop.keys("orders") == [1, 3]
+
+
 @pytest.mark.parametrize("content", [None, b"PAR1 no"], ids=["no file", "no Parquet"])
 def test_a_file_that_cannot_be_read_is_named(
     shop: World, bad: Run, call: Call, tmp_path: Path, content: bytes | None

@@ -30,6 +30,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 from urllib3.connectionpool import HTTPConnectionPool
 
+from dartifact.adapters.lakefs import lake
 from dartifact.adapters.lakefs.lake import Lake, LakeAccess
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.transform.dbt_build import DbtBuilder
@@ -209,7 +210,7 @@ class _Points:
 def _lake_method() -> str:
     frame = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_filename.endswith("adapters/lake.py"):
+        if frame.f_code.co_filename == lake.__file__:
             return frame.f_code.co_name
         frame = frame.f_back  # type: ignore[assignment]
     return "a call that is no method of the lake"

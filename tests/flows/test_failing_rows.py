@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dartifact.adapters.contracts.soda import check_contract, checks_of, load_contract
@@ -335,7 +335,6 @@ def test_every_row_level_check_of_the_contracts_is_among_the_bad_rows() -> None:
 
 
 @pytest.mark.parametrize("dataset", ["orders", "customers"])
-@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_as_many_rows_are_kept_as_a_check_counts_up_to_the_bound(dataset: str, data: st.DataObject) -> None:
     good = {"orders": order, "customers": customer}[dataset]

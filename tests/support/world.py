@@ -16,14 +16,16 @@ from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
-from dartifact.commands.ingest.ingest import ingest
-from dartifact.commands.queue import integrate as queue
+from dartifact.commands.ingest.ingest import ingest, request_merge
+from dartifact.commands.queue import protocol
+from dartifact.commands.queue.integrate import Integration, integrate
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
-from dartifact.domain.checks import Gate, Outcome, Report, Result
+from dartifact.domain.checks import Gate, Outcome, Report, Result, judge
 from dartifact.domain.errors import NotFound
-from dartifact.domain.queue import HEAD_FENCE, runs_in
+from dartifact.domain.queue import HEAD_FENCE, Batch, runs_in
 from dartifact.domain.runs import Phase, Run
+from dartifact.domain.windows import next_window
 from tests.support.sources import START, RememberingSource, Row, stamp
 
 TICK = timedelta(minutes=5)
@@ -81,15 +83,56 @@ class World:
         name = ingestor or source.ingestors[0].name
         return ingest(self.stack, source, self.sources[dataset], name, actor=f"ingestor:{name}")
 
-    def integrate(self) -> queue.Integration:
+    def integrate(self) -> Integration:
         """Run the real integrate command once."""
-        return queue.integrate(self.stack, actor=ACTOR)
+        return integrate(self.stack, actor=ACTOR)
 
     def land(self, dataset: str, *rows: Row) -> Run:
         """Bring rows and integrate; return the run, which has to be in `main` then."""
         run = self.bring(dataset, *rows)
         done = self.integrate()
         assert run.run_id in done.merged, f"{run.run_id} did not merge: {done}"
+        return self.run(run)
+
+    def queue(self, dataset: str, *rows: Row, ingestor: str | None = None) -> Run:
+        """Do as `bring` does with good rows, at a third of its cost: nothing is fetched and no gate is asked.
+
+        Branch, commit and ledger are as the real road leaves them where the local gate is left out; the source has the
+        rows, too. For tests that begin at the queue.
+        """
+        self.tick()
+        self.sources[dataset].add(*rows)
+        source = self.stack.source(dataset)
+        name = ingestor or source.ingestors[0].name
+        actor, ledger = f"ingestor:{name}", self.stack.ledger
+        last = ledger.last_claim(source.name, source.shard(name))
+        claim = next_window(
+            last, self.clock(), start=source.start, overlap=source.overlap, max_window=source.max_window
+        )
+        assert claim is not None
+        with ledger.write() as tx:
+            run = tx.windows.claim(source, name, *claim, after=last, actor=actor, clock=self.clock())
+        self.lake.create_branch(run.branch, self.head.commit_id)
+        self.write_batch(run, run.branch, *rows)
+        figures = {"rows": str(len(rows)), "repeated": "0", "outdated": "0", "seq": str(run.window.seq)}
+        window = {"lo": run.window.lo.isoformat(), "hi": run.window.hi.isoformat()}
+        metadata = {"run": run.run_id, "actor": actor, **figures, **window}
+        commit = self.lake.commit(run.branch, f"bring {len(rows)} rows of {source.name}", metadata)
+        changes = {"commit_id": commit.commit_id, "rows": len(rows), "attempts": 0, "reasons": []}
+        with ledger.write() as tx:
+            run = tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
+                              changes=changes, commit=commit.commit_id, rows=len(rows))  # fmt: skip
+            tx.append("LocalGateLeftOut", actor, run=run.run_id)
+            return request_merge(tx, run, actor, None)
+
+    def place(self, dataset: str, *rows: Row, ingestor: str | None = None) -> Run:
+        """Do as `land` does, at a third of its cost: no gate is asked, `main` moves as the real protocol moves it."""
+        run = self.queue(dataset, *rows, ingestor=ingestor)
+        candidate = protocol.build_candidate(self.stack, Batch((run,)), self.head)
+        report = green(candidate.commit)
+        with self.stack.ledger.write() as tx:
+            tx.reports.save(report, judge(report.results))
+        protocol.advance(self.stack, candidate, report, ACTOR)
         return self.run(run)
 
     def leave_out_local_gate(self, dataset: str) -> None:

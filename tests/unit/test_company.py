@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dartifact.demo.company import Company, CompanyState
@@ -93,7 +93,6 @@ def test_what_has_not_happened_yet_is_not_shown(company: Company) -> None:
         company.rows("orders", 17)
 
 
-@settings(max_examples=30, deadline=None)
 @given(cuts=st.lists(st.integers(0, 3 * TICK // timedelta(microseconds=1)), max_size=4))
 def test_windows_cut_anywhere_bring_every_record_once_and_in_order(cuts: list[int]) -> None:
     company = make_company(3, orders_per_tick=20, customers=20)

@@ -26,8 +26,6 @@ from dartifact.domain.errors import UsageError
 from tests.support.diff_oracle import Row, diff_naively
 
 QUICK = settings(
-    max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -16,8 +16,14 @@ def init(
     ui: Annotated[bool, typer.Option("--ui", help="with the pages of the browser UI, to change them")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Write a new project: sources, checks, models, deployments and a test of its own."""
+    """Write a new project, or the example with --example.
+
+    With the folders of sources, checks and models, the deployments, and a test of its own. Existing files stay.
+    """
 
 
 def ui(port: Annotated[int, typer.Option(help="where to serve it on this machine; default a free port")] = 0) -> None:
-    """Serve the browser UI on this machine until Ctrl-C; `dartifact up` serves it, too."""
+    """Serve the browser UI of the project.
+
+    On this machine, until Ctrl-C; `dartifact up` serves it, too.
+    """

@@ -65,7 +65,8 @@ def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
         raise errors.UsageError("a gap is accepted for a reason", hint="--reason WHY")
     run = stack.ledger.run(run_id)
     if run_id not in {left_by for _, left_by in stack.ledger.gaps()}:
-        raise errors.UsageError(f"{run_id} has left no open gap: its window is {run.window.state}",
-                                hint="dartifact status")  # fmt: skip
+        raise errors.UsageError(
+            f"{run_id} has left no open gap: its window is {run.window.state}", hint="dartifact status"
+        )
     with stack.ledger.write() as tx:
         return tx.windows.accept_gap(run_id, reason, actor)

@@ -65,14 +65,20 @@ def _notebook(run: Run, tables: list[str]) -> dict[str, Any]:
     ]
     return {
         "cells": [
-            {"cell_type": "code", "id": f"cell-{number}", "execution_count": None, "metadata": {}, "outputs": [],
-             "source": source.splitlines(keepends=True)}
+            {
+                "cell_type": "code",
+                "id": f"cell-{number}",
+                "execution_count": None,
+                "metadata": {},
+                "outputs": [],
+                "source": source.splitlines(keepends=True),
+            }
             for number, source in enumerate(cells)
         ],
         "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
         "nbformat": 4,
         "nbformat_minor": 5,
-    }  # fmt: skip
+    }
 
 
 def _explain(run: Run, results: tuple[Result, ...]) -> str:
@@ -92,14 +98,16 @@ def _explain(run: Run, results: tuple[Result, ...]) -> str:
         name = file_name(each.check)
         table = f"failing_{name}".replace(".", "_").replace("-", "_")
         lines.append(f"| failing/{name}.parquet | {table} | {each.message.replace('|', '/')} |")
-    return "\n".join([
-        *lines,
-        "",
-        "Decide:",
-        "",
-        f"    dartifact fix {run.run_id} --file batch.parquet --reason WHY    other rows, through the same gates",
-        f"    dartifact recheck {run.run_id}                                  ask again, after checks/ has changed",
-        f"    dartifact approve {run.run_id} --reason WHY                     merge it as it is",
-        f"    dartifact reject {run.run_id} --reason WHY                      discard it; its window stays a gap",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Decide:",
+            "",
+            f"    dartifact fix {run.run_id} --file batch.parquet --reason WHY    other rows, through the same gates",
+            f"    dartifact recheck {run.run_id}                                  ask again, after checks/ has changed",
+            f"    dartifact approve {run.run_id} --reason WHY                     merge it as it is",
+            f"    dartifact reject {run.run_id} --reason WHY                      discard it; its window stays a gap",
+            "",
+        ]
+    )
