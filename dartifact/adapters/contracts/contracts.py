@@ -132,7 +132,7 @@ def _read_yaml(text: str, path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _refuse_twins(yaml.compose(text, Loader=loader), path)
-        document = yaml.load(text, Loader=loader)
+        document = yaml.load(text, Loader=loader)  # noqa: S506  (both are safe loaders)
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):

@@ -49,8 +49,7 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
             if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
                 results.extend(waive_results(stack, check_keys(stack.source(run.source), connection, run), [run]))
         if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
-            for run in runs:
-                results.append(_check_order(tables, stack.source(run.source), run))
+            results.extend(_check_order(tables, stack.source(run.source), run) for run in runs)
             for source in stack.sources.values():
                 for reference in source.references:
                     if {source.name, reference.dataset} & {run.source for run in runs}:

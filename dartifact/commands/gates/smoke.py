@@ -39,16 +39,14 @@ def _ask_marts(stack: Stack, gate: Gate, commit: str, against: str | None, *, pr
     results: list[Result] = []
     with duck.connect() as connection:
         counts = _open_marts(stack, connection, commit, "marts")
-        for mart, rows in counts.items():
-            readable = f"{mart} can be read: {rows:,} rows"
-            results.append(Result(f"{gate}.{mart}.readable", mart, Outcome.PASSED, readable, measured=rows))
+        results.extend(_report_readable(gate, mart, rows) for mart, rows in counts.items())
         if probes:
             for contract in stack.mart_contracts():
                 if contract.dataset in counts:
                     results.extend(check_contract(connection, contract, f"marts.{contract.dataset}"))
         served = _open_marts(stack, connection, against, "served") if against else {}
-        for path in sorted((stack.project / "checks" / "probes").glob("*.sql")) if probes else ():
-            results.append(_probe(connection, gate, path, may_be_empty=not any(served.values())))
+        paths = sorted((stack.project / "checks" / "probes").glob("*.sql")) if probes else ()
+        results.extend(_probe(connection, gate, path, may_be_empty=not any(served.values())) for path in paths)
     for mart, before in served.items():
         results.append(_compare_rows(gate, mart, before, counts.get(mart), stack.policy.smoke_least_share))
     return tuple(results)
@@ -68,6 +66,11 @@ def _open_marts(stack: Stack, connection: duckdb.DuckDBPyConnection, commit: str
         row = connection.execute(f"SELECT count(*) FROM {view}").fetchone()
         counts[mart] = row[0] if row else 0
     return counts
+
+
+def _report_readable(gate: Gate, mart: str, rows: int) -> Result:
+    words = f"{mart} can be read: {rows:,} rows"
+    return Result(f"{gate}.{mart}.readable", mart, Outcome.PASSED, words, measured=rows)
 
 
 def _probe(connection: duckdb.DuckDBPyConnection, gate: Gate, path: Path, *, may_be_empty: bool) -> Result:

@@ -89,7 +89,8 @@ class Mutation:
 
     def apply(self, table: Table, dose: Dose) -> Mutated | None:
         """Return the mutated batch, None where it fits no column."""
-        return self.make(Work(table, dose, random.Random(f"{dose.seed} {self.name}")))
+        dice = random.Random(f"{dose.seed} {self.name}")  # noqa: S311  (the same seed has to spoil the same rows)
+        return self.make(Work(table, dose, dice))
 
 
 @dataclass(frozen=True, slots=True)
