@@ -23,7 +23,7 @@ from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
 from dartifact.domain.checks import Gate, Outcome, Report, Result, judge
 from dartifact.domain.errors import NotFound
-from dartifact.domain.queue import HEAD_FENCE, Batch, runs_in
+from dartifact.domain.queue import HEAD_FENCE, CandidatePlan, runs_in
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.windows import next_window
 from tests.support.sources import START, RememberingSource, Row, stamp
@@ -128,7 +128,7 @@ class World:
     def place(self, dataset: str, *rows: Row, ingestor: str | None = None) -> Run:
         """Do as `land` does, at a third of its cost: no gate is asked, `main` moves as the real protocol moves it."""
         run = self.queue(dataset, *rows, ingestor=ingestor)
-        candidate = protocol.build_candidate(self.stack, Batch((run,)), self.head)
+        candidate = protocol.build_candidate(self.stack, CandidatePlan((run,)), self.head)
         report = green(candidate.commit)
         with self.stack.ledger.write() as tx:
             tx.reports.save(report, judge(report.results))
