@@ -12,7 +12,7 @@ from dartifact.domain.errors import PolicyRefused
 from dartifact.domain.people import Role, find_role, includes
 from dartifact.settings import Settings, read_settings
 
-_SECRET = "X-Dartifact-Proxy"
+_SECRET = "X-Dartifact-Proxy"  # noqa: S105  (the name of a header)
 _NAMES = ("X-Forwarded-Email", "X-Forwarded-User")
 _GROUPS = "X-Forwarded-Groups"
 

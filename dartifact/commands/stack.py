@@ -29,7 +29,9 @@ T = TypeVar("T")
 class Runner(Protocol):
     """How a named step is run: a plain call in CLI and UI, a Prefect task in a flow."""
 
-    def __call__(self, name: str, step: Callable[[], T], /) -> T: ...
+    def __call__(self, name: str, step: Callable[[], T], /) -> T:
+        """Run a step and return what it returned."""
+        ...
 
 
 def run_plainly(name: str, step: Callable[[], T], /) -> T:

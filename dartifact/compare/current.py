@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dartifact.domain.sources import SYSTEM_COLUMNS
-
-_HIDDEN = ("file_row_number", *SYSTEM_COLUMNS)
+from dartifact.domain.sql_text import quote
 
 
 def select_current(relation: str, key: Sequence[str], updated_at: str) -> str:
@@ -21,13 +19,8 @@ def select_current(relation: str, key: Sequence[str], updated_at: str) -> str:
 
 def select_touched(relation: str, batch: str, key: Sequence[str]) -> str:
     """Select the change records of the keys that a batch brings; keys are compared as text, as in `select_unseen`."""
-    same = " AND ".join(f"CAST(r.{name} AS VARCHAR) = CAST(b.{name} AS VARCHAR)" for name in _quoted(key))
+    same = " AND ".join(f"CAST(r.{name} AS VARCHAR) = CAST(b.{name} AS VARCHAR)" for name in _quote_all(key))
     return f"SELECT r.* FROM {relation} r SEMI JOIN {batch} b ON {same}"
-
-
-def select_versions(relation: str) -> str:
-    """Select each version of a row once, though overlapping windows may have brought it twice."""
-    return f"SELECT DISTINCT * EXCLUDE ({', '.join(each for each in _HIDDEN if each != '_deleted')}) FROM {relation}"
 
 
 def select_unseen(relation: str, seen: str, columns: Sequence[str], new: Sequence[str] = ()) -> str:
@@ -36,8 +29,8 @@ def select_unseen(relation: str, seen: str, columns: Sequence[str], new: Sequenc
     Text, because one side may keep a column as it was brought, untyped. `new` are columns that `seen` lacks: a row with
     a value in one of them is another version.
     """
-    same = [f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)" for name in _quoted(columns)]
-    same += [f"r.{name} IS NULL" for name in _quoted(new)]
+    same = [f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)" for name in _quote_all(columns)]
+    same += [f"r.{name} IS NULL" for name in _quote_all(new)]
     return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {seen} s WHERE {' AND '.join(same)})"
 
 
@@ -56,48 +49,49 @@ def select_overtaking(relation: str, records: str, key: Sequence[str], updated_a
 
 def select_gone(relation: str, there: str, key: Sequence[str], columns: Sequence[str], updated_at: str) -> str:
     """Select the rows of `relation` whose key is not in `there`, as deleted at the one parameter of the query."""
-    same = " AND ".join(f"r.{name} = t.{name}" for name in _quoted(key))
+    same = " AND ".join(f"r.{name} = t.{name}" for name in _quote_all(key))
     names = ", ".join(
-        f"?::TIMESTAMPTZ AS {name}" if name == f'"{updated_at}"' else f"r.{name}" for name in _quoted(columns)
+        f"?::TIMESTAMPTZ AS {name}" if name == quote(updated_at) else f"r.{name}" for name in _quote_all(columns)
     )
     return f"SELECT {names}, true AS _deleted FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {there} t WHERE {same})"
 
 
 def select_ambiguous(relation: str, key: Sequence[str], updated_at: str) -> str:
     """Select the keys that a run brings twice with one stamp and different content: (run, key, stamp, versions)."""
-    names = ", ".join(_quoted(key))
+    names, stamp = ", ".join(_quote_all(key)), quote(updated_at)
     body = f"SELECT DISTINCT * EXCLUDE (file_row_number, _seq, _extracted_at) FROM {relation}"
     return (
-        f'SELECT _run_id, {names}, "{updated_at}", count(*) AS versions FROM ({body}) '
-        f'GROUP BY _run_id, {names}, "{updated_at}" HAVING count(*) > 1'
+        f"SELECT _run_id, {names}, {stamp}, count(*) AS versions FROM ({body}) "
+        f"GROUP BY _run_id, {names}, {stamp} HAVING count(*) > 1"
     )
 
 
 def select_null_keys(relation: str, key: Sequence[str]) -> str:
     """Select the rows that lack a part of their key."""
-    return f"SELECT _run_id FROM {relation} WHERE {' OR '.join(f'{name} IS NULL' for name in _quoted(key))}"
+    return f"SELECT _run_id FROM {relation} WHERE {' OR '.join(f'{name} IS NULL' for name in _quote_all(key))}"
 
 
 def select_orphans(child: str, column: str, parent: str, parent_key: str) -> str:
     """Select the current rows of `child` whose reference names no current row of `parent`: (run, reference)."""
+    reference = f"c.{quote(column)}"
     return (
-        f'SELECT c._run_id, c."{column}" AS reference FROM {child} c '
-        f'ANTI JOIN {parent} p ON c."{column}" = p."{parent_key}" WHERE c."{column}" IS NOT NULL'
+        f"SELECT c._run_id, {reference} AS reference FROM {child} c "
+        f"ANTI JOIN {parent} p ON {reference} = p.{quote(parent_key)} WHERE {reference} IS NOT NULL"
     )
 
 
 def _newer(key: Sequence[str], updated_at: str) -> str:
     # Compared as text and tried as stamps: one side may keep a column as it was brought, untyped.
-    same = [f"CAST(r.{name} AS VARCHAR) = CAST(s.{name} AS VARCHAR)" for name in _quoted(key)]
-    stamps = [f'TRY_CAST({side}."{updated_at}" AS TIMESTAMPTZ)' for side in ("s", "r")]
+    same = [f"CAST(r.{name} AS VARCHAR) = CAST(s.{name} AS VARCHAR)" for name in _quote_all(key)]
+    stamps = [f"TRY_CAST({side}.{quote(updated_at)} AS TIMESTAMPTZ)" for side in ("s", "r")]
     return " AND ".join([*same, " > ".join(stamps)])
 
 
 def _latest(key: Sequence[str], updated_at: str) -> str:
-    names = ", ".join(_quoted(key))
-    order = f'_seq DESC, "{updated_at}" DESC NULLS LAST, file_row_number DESC'
+    names = ", ".join(_quote_all(key))
+    order = f"_seq DESC, {quote(updated_at)} DESC NULLS LAST, file_row_number DESC"
     return f"QUALIFY row_number() OVER (PARTITION BY {names} ORDER BY {order}) = 1"
 
 
-def _quoted(names: Sequence[str]) -> list[str]:
-    return [f'"{name}"' for name in names]
+def _quote_all(names: Sequence[str]) -> list[str]:
+    return [quote(name) for name in names]

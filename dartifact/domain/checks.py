@@ -39,7 +39,7 @@ class CheckPolicy(StrEnum):
 class VerdictKind(StrEnum):
     """What a gate says."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  (a verdict)
     HOLD = "hold"
     FAIL = "fail"
 
@@ -116,5 +116,5 @@ def judge(results: tuple[Result, ...]) -> Verdict:
     if held:
         return Verdict(VerdictKind.HOLD, tuple(r.message for r in held))
     if not any(r.outcome in (Outcome.PASSED, Outcome.WARNED) for r in results):
-        return Verdict(VerdictKind.HOLD, ("no check was asked",))
+        return Verdict(VerdictKind.HOLD, ("no check was run",))
     return Verdict(VerdictKind.PASS, tuple(r.message for r in results if r.outcome is Outcome.WARNED))

@@ -52,9 +52,9 @@ class Culprit:
 
 _CONTROL = Probe(good_code=True)
 _HOW = {
-    ChangeKind.LEFT: "it is green with {run}, which was taken out of main, and red without it",
-    ChangeKind.ARRIVED: "it is red from the moment {run} arrives",
-    ChangeKind.REPLACED: "it is red from the moment {run} brings other rows than before",
+    ChangeKind.LEFT: "passes with {run}, which was taken out of main, and fails without it",
+    ChangeKind.ARRIVED: "first fails when {run} is included",
+    ChangeKind.REPLACED: "first fails when the new rows of {run} are included",
 }
 
 
@@ -107,15 +107,15 @@ def _ask_code(good: str, known: Mapping[Probe, bool], probes: int, has_new_code:
     if has_new_code and _CONTROL not in known:
         return _CONTROL
     if has_new_code and known[_CONTROL]:
-        reason = f"the culprit is code: it is red on the data of {good}, too, where the code of {good} is green"
+        reason = f"the culprit is code: it also fails on the data of {good}, where the code of {good} passes"
         return Culprit(CulpritKind.CODE, f"{reason} ({_count(probes)})", probes=probes)
-    why = f"{good} was green, and is red when it is built again: the outcome depends on more than data and code"
+    why = f"{good} was green and is red when rebuilt: the outcome depends on more than data and code"
     return cannot_tell(why, probes)
 
 
 def cannot_tell(why: str, probes: int = 0) -> Culprit:
     """Say that nobody can be named, and why."""
-    return Culprit(CulpritKind.UNKNOWN, f"code or data, that cannot be told: {why} ({_count(probes)})", probes=probes)
+    return Culprit(CulpritKind.UNKNOWN, f"cause undetermined (code or data): {why} ({_count(probes)})", probes=probes)
 
 
 def _count(probes: int) -> str:

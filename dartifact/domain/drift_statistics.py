@@ -40,10 +40,10 @@ def judge_share(count: int, rows: int, before: Sequence[tuple[int, int]], least:
 
     What never happened before counts from a tenth of `least` on.
     """
-    seen, total = sum(each for each, _ in before), sum(of for _, of in before)
+    seen, total = sum(count for count, _ in before), sum(of for _, of in before)
     usual = seen / total if total else 0.0
     chance = _SIGMAS * math.sqrt((usual * (1 - usual) + 1 / (total + 1)) / max(rows, 1))
-    worst = max((each / of for each, of in before if of and of >= rows / 10), default=0.0)
+    worst = max((count / of for count, of in before if of and of >= rows / 10), default=0.0)
     effect = least if seen else least / 10
     limit = usual + max(effect, chance if seen else 0.0, _MORE * (worst - usual))
     return Figure(count / rows if rows else 0.0, usual, limit)
@@ -52,7 +52,7 @@ def judge_share(count: int, rows: int, before: Sequence[tuple[int, int]], least:
 def judge_level(measured: float, before: Sequence[float], least: float, chance: float = 0.0) -> Figure:
     """Judge a figure that should stay where it is; `least` and `chance` are distances from the median of history."""
     usual = median(before)
-    deviations = [abs(each - usual) for each in before]
+    deviations = [abs(level - usual) for level in before]
     distance = max(least, chance, _SIGMAS * _MAD * median(deviations), _MORE * max(deviations))
     return Figure(measured, usual, usual + math.copysign(distance, measured - usual))
 
@@ -62,10 +62,10 @@ def judge_distance(counts: Sequence[int], before: Sequence[Sequence[int]], least
 
     That is the total variation distance: the share of rows that would have to move. 0 to 1.
     """
-    total = [sum(each) for each in zip(*before, strict=True)]
+    total = [sum(bin_counts) for bin_counts in zip(*before, strict=True)]
     rows = sum(counts)
-    chance = 1.5 * math.sqrt(len([each for each in total if each]) / max(rows, 1))
-    like = [measure_distance(each, total) for each in before if sum(each) >= min(rows / 4, _ENOUGH)]
+    chance = 1.5 * math.sqrt(len([bin_total for bin_total in total if bin_total]) / max(rows, 1))
+    like = [measure_distance(other, total) for other in before if sum(other) >= min(rows / 4, _ENOUGH)]
     usual = median(like) if like else 0.0
     limit = max(least, chance, 2 * max(like, default=0.0))
     return Figure(measure_distance(counts, total), usual, limit)

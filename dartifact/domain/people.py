@@ -34,7 +34,7 @@ def refuse_below(role: Role, needed: Role, deed: str) -> None:
     """Raise PolicyRefused unless the role is at least the needed one."""
     if not includes(role, needed):
         raise PolicyRefused(
-            f"a {role} may not {deed}: that takes the role {needed}", hint="ask who sets DARTIFACT_ROLES"
+            f"a {role} may not {deed}: this requires the role {needed}", hint="ask who sets DARTIFACT_ROLES"
         )
 
 

@@ -264,5 +264,5 @@ def _require_thawed(pointer: LivePointer) -> None:
 def _require_commit(pointer: LivePointer, slot: str) -> str:
     commit = pointer.slots[slot].commit
     if commit is None:
-        raise StalePointer(f"slot {slot} shows nothing that could be served")
+        raise StalePointer(f"slot {slot} has nothing to serve")
     return commit

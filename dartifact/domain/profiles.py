@@ -100,8 +100,8 @@ class Profile:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Profile:
         """Read what `to_json` wrote."""
-        columns = {name: _read_column(each) for name, each in value["columns"].items()}
-        pairs = {name: (each[0], each[1]) for name, each in value["pairs"].items()}
+        columns = {name: _read_column(column) for name, column in value["columns"].items()}
+        pairs = {name: (counts[0], counts[1]) for name, counts in value["pairs"].items()}
         return cls(**{**value, "columns": columns, "pairs": pairs})
 
 
@@ -119,9 +119,9 @@ def next_layout(history: Sequence[Profile]) -> Layout:
     """
     layout: dict[str, ColumnLayout] = {}
     for name, column in history[0].columns.items():
-        seen = [each.columns[name] for each in history if name in each.columns]
+        seen = [profile.columns[name] for profile in history if name in profile.columns]
         old = column.layout
-        new = {value for each in seen for value in each.new_values}
+        new = {value for column in seen for value in column.new_values}
         values = None if old.values is None else tuple(sorted({*old.values, *new}))
         layout[name] = ColumnLayout(old.kind, old.edges, values, old.shapes)
     return layout
@@ -130,23 +130,23 @@ def next_layout(history: Sequence[Profile]) -> Layout:
 def add_columns(columns: Sequence[ColumnProfile]) -> ColumnProfile:
     """Add up the counts of one column in several batches; those measured in other bins than the first are left out."""
     first = columns[0].layout
-    like = [each for each in columns if (each.layout.kind, each.layout.edges) == (first.kind, first.edges)]
-    lows = [each.measures["min"] for each in like if "min" in each.measures]
-    highs = [each.measures["max"] for each in like if "max" in each.measures]
-    middles = sorted(each.measures["q50"] for each in like if "q50" in each.measures)
+    like = [column for column in columns if (column.layout.kind, column.layout.edges) == (first.kind, first.edges)]
+    lows = [column.measures["min"] for column in like if "min" in column.measures]
+    highs = [column.measures["max"] for column in like if "max" in column.measures]
+    middles = sorted(column.measures["q50"] for column in like if "q50" in column.measures)
     measures = {"min": min(lows), "max": max(highs), "q50": middles[len(middles) // 2]} if middles else {}
-    known = _sum(each.values for each in like)
-    known.update(_sum(each.new_values for each in like))
+    known = _sum(column.values for column in like)
+    known.update(_sum(column.new_values for column in like))
     return ColumnProfile(
         first,
-        rows=sum(each.rows for each in like),
-        nulls=sum(each.nulls for each in like),
-        distinct=max(each.distinct for each in like),
+        rows=sum(column.rows for column in like),
+        nulls=sum(column.nulls for column in like),
+        distinct=max(column.distinct for column in like),
         measures=measures,
-        flags=_sum(each.flags for each in like),
-        bins=tuple(map(sum, zip(*(each.bins for each in like), strict=True))),
+        flags=_sum(column.flags for column in like),
+        bins=tuple(map(sum, zip(*(column.bins for column in like), strict=True))),
         values=known,
-        shapes=_sum(each.shapes for each in like),
+        shapes=_sum(column.shapes for column in like),
     )
 
 
@@ -157,6 +157,6 @@ def add_counts(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
     total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
+    for one in counts:
+        total.update(one)
     return total

@@ -85,9 +85,9 @@ class Source:
         if not self.key or not self.ingestors or len(set(names[1:])) != len(names) - 1:
             raise ValueError(f"source {self.name!r} needs a key and ingestors with different names")
         if self.max_rows is not None and self.max_rows < 1:
-            raise ValueError(f"source {self.name!r} cannot bring {self.max_rows} rows a run")
+            raise ValueError(f"source {self.name!r} needs a max_rows of at least 1, not {self.max_rows}")
         if HAND in names:
-            raise ValueError(f"source {self.name!r}: the name {HAND!r} is kept for changes made by hand")
+            raise ValueError(f"source {self.name!r}: the name {HAND!r} is reserved for changes made by hand")
         for name in names:
             if not is_name(name):
                 raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")
@@ -96,7 +96,7 @@ class Source:
         """Return the shard of a named ingestor, -1 of HAND; ValueError when the source has no such ingestor."""
         if ingestor == HAND:
             return -1
-        return [each.name for each in self.ingestors].index(ingestor)
+        return [one.name for one in self.ingestors].index(ingestor)
 
 
 def list_personal(sources: Iterable[Source]) -> tuple[tuple[str, str], ...]:

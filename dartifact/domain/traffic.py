@@ -53,8 +53,8 @@ class Soak:
 def judge_errors(reported: Iterable[ReportedError]) -> tuple[Result, ...]:
     """Fail once for each consumer that reported errors; the first and the number of them are told."""
     by_consumer: dict[str, list[str]] = {}
-    for each in reported:
-        by_consumer.setdefault(each.consumer, []).append(each.message)
+    for error in reported:
+        by_consumer.setdefault(error.consumer, []).append(error.message)
     return tuple(
         Result(
             f"traffic.{name}.errors",
@@ -71,8 +71,8 @@ def judge_errors(reported: Iterable[ReportedError]) -> tuple[Result, ...]:
 def judge_readers(exposed: Iterable[Consumer], reported: Iterable[ReportedError]) -> tuple[Result, ...]:
     """Judge all exposed consumers: one that reads the slot and reported nothing has passed."""
     failed = judge_errors(reported)
-    complained = {each.dataset for each in failed}
-    silent = sorted({each.name for each in exposed} - complained)
+    complained = {result.dataset for result in failed}
+    silent = sorted({consumer.name for consumer in exposed} - complained)
     passed = tuple(
         Result(
             f"traffic.{name}.errors",

@@ -52,7 +52,7 @@ def apply_waivers(
     `commits` are the tested commits of the runs that are looked at. A waiver that would have covered a failure and
     has expired, or is for fewer rows, is named in the failure.
     """
-    return tuple(_apply(each, waivers, commits, now) if is_waivable(each) else each for each in results)
+    return tuple(_apply(result, waivers, commits, now) if is_waivable(result) else result for result in results)
 
 
 def _apply(result: Result, waivers: Sequence[Waiver], commits: Mapping[str, str | None], now: datetime) -> Result:

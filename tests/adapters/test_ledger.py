@@ -284,7 +284,7 @@ def test_a_run_and_its_window_move_together(ledger: Ledger) -> None:
 
 def test_a_move_on_an_outdated_look_is_a_conflict_and_writes_nothing(ledger: Ledger) -> None:
     run = move(ledger, claim(ledger), Phase.CHECKING)
-    with pytest.raises(errors.Conflict, match="is checking by now, not extracting"), ledger.write() as tx:
+    with pytest.raises(errors.Conflict, match="is now checking, not extracting"), ledger.write() as tx:
         tx.runs.move(run.run_id, Phase.QUEUED, "MergeRequested", ACTOR, expect=Phase.EXTRACTING)
     assert ledger.run(run.run_id) == run
     assert types(ledger) == ["WindowClaimed", "BatchCommitted"]

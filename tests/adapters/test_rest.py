@@ -124,8 +124,12 @@ def test_the_clock_is_the_simulated_one(sources: SimulatedSources) -> None:
     ("outage", "error", "message"),
     [
         ("down", SourceUnavailable, "is not available: got 503 application/json: orders is down for maintenance"),
-        ("html", SourceMalformed, "did not answer JSON: got 200 text/html; charset=utf-8: <!doctype html>"),
-        ("half_page", SourceMalformed, 'broke off in the middle: got 200 application/json: {"data": [{"order_id": 1,'),
+        ("html", SourceMalformed, "did not return JSON: got 200 text/html; charset=utf-8: <!doctype html>"),
+        (
+            "half_page",
+            SourceMalformed,
+            'broke off in the middle of the response: got 200 application/json: {"data": [{"order_id": 1,',
+        ),
         ("slow", SourceUnavailable, "sent nothing for 0.4 s"),
     ],
 )
@@ -484,7 +488,7 @@ def test_keys_without_a_path_are_refused(script: Scripted) -> None:
 def test_a_next_page_that_was_read_before_is_a_loop(script: Scripted) -> None:
     for cursor in ("a", "b", "a"):
         script.say({"data": [], "next": f"/rows?cursor={cursor}"})
-    with pytest.raises(SourceMalformed, match="loops: its next page was read before"):
+    with pytest.raises(SourceMalformed, match="is in a pagination loop: its next page was already read"):
         fetch(script.source())
     assert len(script.asked) == 3
 
@@ -497,14 +501,14 @@ def test_a_next_page_on_another_host_is_never_asked_for(start_script: Callable[[
         script.say({"data": [{"id": 1}], "next": link})
         with pytest.raises(SourceMalformed) as caught:
             fetch(script.source())
-        assert f"leaves its host: the next page is {foreign.url}/rows" in str(caught.value)
+        assert f"sends us to another host for the next page: {foreign.url}/rows" in str(caught.value)
         assert "s3cret" not in str(caught.value)
     assert foreign.asked == []
 
 
 def test_a_next_page_over_another_scheme_leaves_the_host(script: Scripted) -> None:
     script.say({"data": [], "next": script.url.replace("http://", "https://") + "/rows?cursor=2"})
-    with pytest.raises(SourceMalformed, match="leaves its host"):
+    with pytest.raises(SourceMalformed, match="sends us to another host"):
         fetch(script.source())
 
 
@@ -537,10 +541,10 @@ def test_what_is_not_a_page_is_malformed_and_not_asked_for_again(script: Scripte
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (302, SourceMalformed, "did not answer 200: got 302"),
+        (302, SourceMalformed, "did not return 200: got 302"),
         (400, SourceMalformed, "refused the request: got 400 application/json: the window is too large"),
-        (401, SourceMalformed, "does not let us in: got 401"),
-        (403, SourceMalformed, "does not let us in: got 403"),
+        (401, SourceMalformed, "denied access: got 401"),
+        (403, SourceMalformed, "denied access: got 403"),
         (404, SourceMalformed, "refused the request: got 404"),
         (500, SourceUnavailable, "is not available: got 500"),
         (502, SourceUnavailable, "is not available: got 502"),
@@ -608,7 +612,7 @@ def test_without_a_clock_the_date_of_the_data_counts(script: Scripted) -> None:
 def test_without_any_clock_the_source_is_malformed(script: Scripted) -> None:
     script.say({}, 404)
     script.say({"data": [], "next": None})
-    with pytest.raises(SourceMalformed, match="tells no time: no usable Date header"):
+    with pytest.raises(SourceMalformed, match="sent no usable clock in the response: no valid Date header"):
         script.source().read_clock()
 
 
@@ -630,7 +634,7 @@ def test_secrets_of_the_base_url_go_with_every_page_and_into_no_message(script: 
     base = script.url.replace("//", "//me:passw0rd@") + "/v1?token=s3cret"
     with pytest.raises(SourceMalformed) as caught:
         fetch(RestSource(base, "rows"))
-    assert str(caught.value) == f"{script.url}/v1/rows does not let us in: got 401 application/json: who are you"
+    assert str(caught.value) == f"{script.url}/v1/rows denied access: got 401 application/json: who are you"
     assert script.asked[0].startswith("/v1/rows?token=s3cret&updated_after=2021")
     assert script.asked[1] == "/v1/rows?cursor=2&token=s3cret"
     assert None not in script.authorizations
@@ -750,14 +754,14 @@ def test_each_page_is_asked_for_with_the_window(shelf: Shelf, style: str) -> Non
 )
 def test_a_link_or_cursor_that_comes_again_is_a_loop(script: Scripted, paging: Any, page: Any) -> None:
     script.say(page)
-    with pytest.raises(SourceMalformed, match="loops: its next page was read before"):
+    with pytest.raises(SourceMalformed, match="is in a pagination loop: its next page was already read"):
         fetch(script.source(paging=paging))
     assert len(script.asked) == 2
 
 
 def test_an_api_that_does_not_know_the_offset_is_not_read_for_ever(script: Scripted) -> None:
     script.say({"data": [{"id": 1}]})
-    with pytest.raises(SourceMalformed, match="did not answer a page other than the one before"):
+    with pytest.raises(SourceMalformed, match="did not return a page other than the one before"):
         fetch(script.source(paging=OffsetPaging()))
     assert len(script.asked) == 2
 
@@ -801,7 +805,7 @@ def test_a_page_of_another_style_than_declared_is_malformed(
     script: Scripted, paging: Any, value: Any, message: str
 ) -> None:
     script.say(value)
-    with pytest.raises(SourceMalformed, match=f"did not answer a page with {message}: got 200"):
+    with pytest.raises(SourceMalformed, match=f"did not return a page with {message}: got 200"):
         fetch(script.source(paging=paging))
 
 
@@ -818,7 +822,7 @@ def test_a_header_link_to_another_host_is_never_asked_for_and_gets_no_token(
 ) -> None:
     script, foreign = start_script(), start_script()
     script.say([{"id": 1}], Link=f'<{foreign.url}/rows>; rel="next"')
-    with pytest.raises(SourceMalformed, match="leaves its host"):
+    with pytest.raises(SourceMalformed, match="sends us to another host"):
         fetch(script.source(paging=LinkPaging(rows="", link=None), token=lambda: "s3cret"))
     assert foreign.asked == []
 

@@ -230,7 +230,7 @@ def test_a_client_that_is_never_let_in_is_malformed_after_one_new_token(sources:
     assert len(fetch(source)) == 120
     expired = Refused("INVALID_SESSION_ID", "Session expired or invalid")
     sources.salesforce.admit = lambda _: expired  # type: ignore[method-assign]
-    with pytest.raises(SourceMalformed, match="does not let us in: got 401 INVALID_SESSION_ID: Session expired"):
+    with pytest.raises(SourceMalformed, match="denied access: got 401 INVALID_SESSION_ID: Session expired"):
         fetch(source)
     assert sources.salesforce.logins == 2
 
@@ -242,7 +242,7 @@ def test_a_wrong_login_is_refused_with_a_hint_and_without_the_secret(
     with pytest.raises(SourceMalformed) as caught:
         open_source(sources, access=wrong).read_clock()
     assert caught.value.message == (
-        f"{sources.salesforce.url} does not let us in: got 400 invalid_client: invalid client credentials"
+        f"{sources.salesforce.url} denied access: got 400 invalid_client: invalid client credentials"
     )
     assert "DARTIFACT_SALESFORCE_CLIENT_SECRET" in caught.value.hint
     told = f"{caught.value!r} {caught.value.__cause__!r} {sources.access('customers')!r}"
@@ -271,7 +271,7 @@ def test_the_calls_of_the_day_are_kept_and_a_warning_comes_once_above_four_fifth
 
 def test_an_org_without_calls_left_is_unavailable_and_not_asked_again(sources: SimulatedSources) -> None:
     sources.salesforce.api_limit = 0
-    with pytest.raises(SourceUnavailable, match=r"takes no more calls today: got 403 REQUEST_LIMIT_EXCEEDED: Total"):
+    with pytest.raises(SourceUnavailable, match=r"has no API calls left today: got 403 REQUEST_LIMIT_EXCEEDED: Total"):
         open_source(sources).read_clock()
     assert not sources.salesforce.queries
 
@@ -283,8 +283,8 @@ def test_an_org_without_calls_left_is_unavailable_and_not_asked_again(sources: S
     ("outage", "error", "message"),
     [
         ("down", SourceUnavailable, "is not available: got 503 server_unavailable: down for maintenance"),
-        ("html", SourceMalformed, "did not answer JSON: got <!doctype html>"),
-        ("half_page", SourceMalformed, "broke off in the middle"),
+        ("html", SourceMalformed, "did not return JSON: got <!doctype html>"),
+        ("half_page", SourceMalformed, "broke off in the middle of the response"),
         ("slow", SourceUnavailable, "sent nothing for 0.6 s"),
     ],
 )
@@ -306,8 +306,8 @@ def test_each_outage_gives_its_error_in_one_line_and_is_over_when_it_is_over(
     ("outage", "error", "message"),
     [
         ("down", SourceUnavailable, "is not available: got 503 SERVER_UNAVAILABLE: Salesforce is down for maintenance"),
-        ("html", SourceMalformed, "did not answer JSON: got <!doctype html>"),
-        ("half_page", SourceMalformed, "broke off in the middle"),
+        ("html", SourceMalformed, "did not return JSON: got <!doctype html>"),
+        ("half_page", SourceMalformed, "broke off in the middle of the response"),
     ],
 )
 def test_an_outage_between_pages_stops_the_window(
@@ -334,14 +334,16 @@ def test_a_result_that_begins_again_and_again_is_a_loop(big: SimulatedSources) -
     org = big.salesforce
     first = org.query_more
     org.query_more = lambda place: first(place.partition("-")[0] + "-0")  # type: ignore[method-assign]
-    with pytest.raises(SourceMalformed, match=f"loops: record a00000000000001AAA of {OBJECT} comes a second time"):
+    with pytest.raises(
+        SourceMalformed, match=f"is in a pagination loop: record a00000000000001AAA of {OBJECT} was already read"
+    ):
         fetch(open_source(big))
 
 
 @pytest.mark.parametrize("page", [{}, {"records": []}, {"done": True}, {"records": None, "done": True}, []])
 def test_what_is_not_a_page_is_malformed(sources: SimulatedSources, page: Any) -> None:
     sources.salesforce.query = lambda *_, **__: page  # type: ignore[method-assign]
-    with pytest.raises(SourceMalformed, match="did not answer a page of records"):
+    with pytest.raises(SourceMalformed, match="did not return a page of records"):
         fetch(open_source(sources))
 
 
@@ -401,9 +403,9 @@ def test_a_bundle_of_the_environment_does_not_replace_the_declared_one(
         ({"access": {"url": "https://me:pw@example.com"}}, "has to be https://"),
         ({"access": {"client_id": ""}}, "there are none"),
         ({"access": {"client_secret": ""}}, "there are none"),
-        ({"access": {"ca_file": Path("/nowhere.pem")}}, "is no file"),
+        ({"access": {"ca_file": Path("/nowhere.pem")}}, "is not a file"),
         ({"columns": {"name": "Name"}}, "needs a column that is read from SystemModstamp"),
-        ({"columns": {**FIELDS, "name": "Name FROM User"}}, "no name of Salesforce's"),
+        ({"columns": {**FIELDS, "name": "Name FROM User"}}, "not a Salesforce name"),
         ({"attempts": 0}, "at least one attempt"),
     ],
 )

@@ -285,7 +285,7 @@ def test_schema_passes_with_and_without_system_columns(con: duckdb.DuckDBPyConne
     for relation in ("things", "batch"):
         result = ask(con, checks="{row_count: }", relation=relation)["things.schema"]
         assert result.outcome is Outcome.PASSED
-        assert result.message == "things: the 3 columns are as the contract says"
+        assert result.message == "things: the 3 columns match the contract"
 
 
 def test_each_fault_of_the_schema_is_a_result_and_the_rest_is_still_asked(con: duckdb.DuckDBPyConnection) -> None:
@@ -308,7 +308,7 @@ def test_each_fault_of_the_schema_is_a_result_and_the_rest_is_still_asked(con: d
     assert results["things.schema.type.id"].message == "things.id: the column is integer, not bigint"
     assert results["things.schema.missing.price"].message == "things.price: the column is missing"
     assert results["things.schema.unexpected.extra"].message == (
-        "things.extra: the contract does not know this column (integer)"
+        "things.extra: the contract does not have this column (integer)"
     )
     assert results["things.duplicate.id"].message == (
         "things: duplicate not checked: the column id is integer, not bigint"

@@ -20,10 +20,10 @@ from dartifact.commands.gates.drift import compare_with_history
 from dartifact.compare.drift.profiling import Scan, profile_batch
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
 from dartifact.compare.mutations.work import Table
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.checks import Outcome, VerdictKind, judge
 from dartifact.domain.drift_rules import DriftRules
 from dartifact.domain.profiles import Profile
+from dartifact.domain.sql_text import literal, quote
 
 BATCHES = 12
 LEAST_ROWS = 1200

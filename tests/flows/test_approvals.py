@@ -115,6 +115,6 @@ def test_every_deed_takes_its_role(stack: Stack, deed: str) -> None:
     for role in Role:
         if role is needed:
             break
-        with pytest.raises(PolicyRefused, match=f"a {role} may not .*: that takes the role {needed}"):
+        with pytest.raises(PolicyRefused, match=f"a {role} may not .*: this requires the role {needed}"):
             act(replace(stack, role=role))
     assert not stack.ledger.events()

@@ -86,7 +86,7 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
     made = stage(shop.stack, actor="test", run=run)  # type: ignore[arg-type]
     red = red_one(shop)
     assert red.code_digest == broken
-    assert f"the culprit is code: it is red on the data of {good.dartifact_id}, too" in red.reasons[-1]
+    assert f"the culprit is code: it also fails on the data of {good.dartifact_id}" in red.reasons[-1]
     assert Blame("code", broken) in shop.stack.ledger.blames()
     assert [event.dartifact_id for event in shop.events("CodeRefused")] == [red.dartifact_id]
     assert any(f"are refused: take the code of {good.dartifact_id}" in step for step in steps)
@@ -129,7 +129,7 @@ def test_the_run_that_turns_the_build_red_is_reverted_and_the_others_flow_past(
     built = count_builds(shop, monkeypatch)
     red = stage(shop.stack, actor="test")
     assert red.state is DartifactState.RED
-    assert f"the culprit is data: it is red from the moment {guilty.run_id} arrives" in red.reasons[-1]
+    assert f"the culprit is data: first fails when {guilty.run_id} is included" in red.reasons[-1]
     assert len(built) - 1 == shop.events("DartifactRed")[-1].payload["culprit"]["probes"] <= 4
     assert not [blame for blame in shop.stack.ledger.blames() if blame.kind == "code"]
     (pending,) = shop.stack.ledger.pending_reverts()
@@ -180,7 +180,7 @@ def test_what_cannot_be_told_blames_nobody_and_a_retry_builds_again(
     shop.land("orders", order(2))
     red = stage(shop.stack, actor="test")
     assert red.state is DartifactState.RED
-    assert "that cannot be told" in red.reasons[-1]
+    assert "cause undetermined" in red.reasons[-1]
     assert "red when it is built again" in red.reasons[-1]
     assert (shop.stack.ledger.blames(), shop.stack.ledger.pending_reverts()) == ((), ())
     shutil.rmtree(weather)
@@ -210,7 +210,7 @@ def test_code_that_was_never_green_cannot_be_told_from_its_data(world: World, tm
     world.land("customers", customer(1))
     world.land("orders", order(1))
     red = stage(replace(world.stack, project=project), actor="test")
-    assert red.reasons[-1] == "code or data, that cannot be told: no dartifact was green before (0 probe builds)"
+    assert red.reasons[-1] == "cause undetermined (code or data): no dartifact was green before (0 probe builds)"
     with world.stack.ledger.write() as tx:
         tx.dartifacts.add_blame(Blame("code", red.code_digest))
     with pytest.raises(errors.PolicyRefused, match="no dartifact was green with others"):

@@ -155,7 +155,7 @@ def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_clai
     assert len(world.stack.ledger.runs()) == 1
 
 
-def test_an_accepted_gap_is_listed_no_more_and_only_a_gap_can_be_accepted(world: World) -> None:
+def test_an_accepted_gap_is_no_gap_any_more_and_only_a_gap_can_be_accepted(world: World) -> None:
     failed = world.bring("customers", bad_customer(1))
     with pytest.raises(errors.UsageError, match="for a reason"):
         accept_gap(world.stack, failed.run_id, reason=" ", actor="person:test")

@@ -111,7 +111,7 @@ class World:
         )
         assert claim is not None
         with ledger.write() as tx:
-            run = tx.claim_window(source, name, *claim, after=last, actor=actor, clock=self.clock())
+            run = tx.windows.claim(source, name, *claim, after=last, actor=actor, clock=self.clock())
         self.lake.create_branch(run.branch, self.head.commit_id)
         self.write_batch(run, run.branch, *rows)
         figures = {"rows": str(len(rows)), "repeated": "0", "outdated": "0", "seq": str(run.window.seq)}
@@ -120,7 +120,7 @@ class World:
         commit = self.lake.commit(run.branch, f"bring {len(rows)} rows of {source.name}", metadata)
         changes = {"commit_id": commit.commit_id, "rows": len(rows), "attempts": 0, "reasons": []}
         with ledger.write() as tx:
-            run = tx.move_run(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
+            run = tx.runs.move(run.run_id, Phase.CHECKING, "BatchCommitted", actor, expect=Phase.EXTRACTING,
                               changes=changes, commit=commit.commit_id, rows=len(rows))  # fmt: skip
             tx.append("LocalGateLeftOut", actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
@@ -131,7 +131,7 @@ class World:
         candidate = protocol.build_candidate(self.stack, CandidatePlan((run,)), self.head)
         report = green(candidate.commit)
         with self.stack.ledger.write() as tx:
-            tx.save_report(report, judge(report.results))
+            tx.reports.save(report, judge(report.results))
         protocol.advance(self.stack, candidate, report, ACTOR)
         return self.run(run)
 

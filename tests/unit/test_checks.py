@@ -27,12 +27,12 @@ KINDS = {
 @pytest.mark.parametrize(
     ("kinds", "verdict"),
     [
-        ("", Verdict(HOLD, ("no check was asked",))),
+        ("", Verdict(HOLD, ("no check was run",))),
         ("passed", Verdict(PASS)),
         ("warned", Verdict(PASS, ("warned",))),
         ("failed", Verdict(FAIL, ("failed",))),
         ("waits", Verdict(HOLD, ("waits",))),
-        ("skipped", Verdict(HOLD, ("no check was asked",))),
+        ("skipped", Verdict(HOLD, ("no check was run",))),
         ("errored", Verdict(HOLD, ("errored",))),
         ("passed warned", Verdict(PASS, ("warned",))),
         ("passed skipped", Verdict(PASS)),

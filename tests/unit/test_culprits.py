@@ -70,7 +70,7 @@ def test_new_code_without_new_data_needs_only_to_see_the_old_code_green() -> Non
 def test_new_code_is_not_blamed_when_the_old_code_is_red_by_now_too() -> None:
     found, _ = play(arrivals(3), lambda _: False, has_new_code=True)
     assert found.kind is CulpritKind.UNKNOWN
-    assert "dgood was green, and is red when it is built again" in found.reason
+    assert "dgood was green and is red when rebuilt" in found.reason
 
 
 def test_the_same_code_that_is_red_on_the_data_it_was_green_on_tells_nothing() -> None:

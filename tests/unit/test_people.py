@@ -14,7 +14,7 @@ def test_each_role_may_what_the_ones_before_may() -> None:
         for low, needed in enumerate(ranked):
             assert includes(role, needed) is (high >= low)
     refuse_below(Role.OPERATOR, Role.REVIEWER, "approve a run")
-    with pytest.raises(PolicyRefused, match="a viewer may not approve a run: that takes the role reviewer"):
+    with pytest.raises(PolicyRefused, match="a viewer may not approve a run: this requires the role reviewer"):
         refuse_below(Role.VIEWER, Role.REVIEWER, "approve a run")
 
 

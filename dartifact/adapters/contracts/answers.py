@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dartifact.adapters.contracts.contracts import Check
-from dartifact.adapters.contracts.schema import quote
 from dartifact.adapters.contracts.words import judge_number, sentence, subject, threshold_words
 from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.sql_text import literal, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,5 +103,5 @@ def find_duplicates(
 
 def spell_tuple(values: tuple[str | None, ...]) -> str:
     """Return texts as SQL literals, in brackets if they are several."""
-    literals = ["NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in values]
+    literals = ["NULL" if value is None else literal(value) for value in values]
     return literals[0] if len(literals) == 1 else f"({', '.join(literals)})"

@@ -132,7 +132,7 @@ def _read_yaml(text: str, path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _refuse_twins(yaml.compose(text, Loader=loader), path)
-        document = yaml.load(text, Loader=loader)
+        document = yaml.load(text, Loader=loader)  # noqa: S506  (both are safe loaders)
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
@@ -153,7 +153,7 @@ def _refuse_twins(node: Any, path: Path) -> None:
             continue
         key, value = item
         if str(key.value) in seen:
-            raise UsageError(f"{path}: line {key.start_mark.line + 1}: the key {key.value!r} stands there twice")
+            raise UsageError(f"{path}: line {key.start_mark.line + 1}: the key {key.value!r} appears twice")
         seen.add(str(key.value))
         _refuse_twins(value, path)
 
@@ -236,7 +236,7 @@ def _refuse_against_schema(document: dict[str, Any], path: Path) -> None:
             place.append(step if isinstance(step, str) else str(name))
     message = error.message
     if error.validator in ("anyOf", "oneOf", "allOf", "not"):  # these quote half the schema
-        message = f"this is no valid combination: {error.instance!r:.100}"
+        message = f"this is not a valid combination: {error.instance!r:.100}"
     raise UsageError(f"{path}: {'.'.join(place) or 'the contract'}: {message}")
 
 
@@ -249,7 +249,7 @@ def _typed_columns(document: dict[str, Any], path: Path) -> Iterator[tuple[str, 
         if name.lower() in seen:
             raise UsageError(f"{path}: columns.{name}: two columns have this name")
         if name.lower() in SYSTEM_COLUMNS:
-            raise UsageError(f"{path}: columns.{name}: this name is kept for the system")
+            raise UsageError(f"{path}: columns.{name}: this name is reserved")
         seen.add(name.lower())
         data_type = normalise_type(str(text)) if text else None
         if data_type is None:
@@ -266,7 +266,7 @@ def _checks(document: dict[str, Any], path: Path) -> tuple[Check, ...]:
     for column, item in found:
         if len(item) != 1:
             keys = ", ".join(item) or "none"
-            raise UsageError(f"{path}: {column or 'checks'}: one check per list item, please; here: {keys}")
+            raise UsageError(f"{path}: {column or 'checks'}: exactly one check per list item is needed, found: {keys}")
         [(kind, body)] = item.items()
         body = body or {}
         parts = [path.stem, column, kind, _suffix(kind, column, body)]

@@ -48,7 +48,7 @@ def drift_schema() -> dict[str, Any]:
     """Return the JSON Schema of such a file, for editors; that of `checks/drift.schema.json`."""
 
     def rules(known: Mapping[str, Rule]) -> dict[str, Any]:
-        each = {
+        rules = {
             name: {
                 "type": "object",
                 "properties": {
@@ -60,7 +60,7 @@ def drift_schema() -> dict[str, Any]:
             }
             for name, rule in known.items()
         }
-        return {"type": "object", "properties": each, "additionalProperties": False}
+        return {"type": "object", "properties": rules, "additionalProperties": False}
 
     numbers = (("history", HISTORY), ("least_runs", LEAST_RUNS), ("least_rows", LEAST_ROWS))
     return {
@@ -89,20 +89,20 @@ def parse_drift_rules(given: Any, path: str, columns: Collection[str]) -> DriftR
         )
     table = _rules(top.get("batch", {}), path, "batch", TABLE_RULES)
     named = _mapping(top.get("columns", {}), path, "columns", tuple(columns))
-    rules = {name: _rules(each, path, f"columns.{name}", COLUMN_RULES) for name, each in named.items()}
+    rules = {name: _rules(column_rules, path, f"columns.{name}", COLUMN_RULES) for name, column_rules in named.items()}
     return DriftRules(**numbers, table=table, columns=rules)
 
 
 def _rules(given: Any, path: str, where: str, known: Mapping[str, Rule]) -> dict[str, Rule]:
     found = {}
-    for name, each in _mapping(given, path, where, tuple(known)).items():
-        rule = _mapping(each, path, f"{where}.{name}", _KEYS)
+    for name, given_rule in _mapping(given, path, where, tuple(known)).items():
+        rule = _mapping(given_rule, path, f"{where}.{name}", _KEYS)
         level, least = rule.get("level", known[name].level), rule.get("least", known[name].least)
         level = "off" if level is False else level  # YAML reads off as a truth value
         if level not in list(Level):
             raise UsageError(f"{path}: {where}.{name}.level is {level!r}; it can be {', '.join(Level)}")
         if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least < float("inf"):
-            raise UsageError(f"{path}: {where}.{name}.least is {least!r}; it has to be a number from 0 on")
+            raise UsageError(f"{path}: {where}.{name}.least is {least!r}; it has to be a number of at least 0")
         found[name] = Rule(Level(level), float(least))
     return found
 
@@ -121,4 +121,4 @@ def _mapping(given: Any, path: str, where: str, known: tuple[str, ...]) -> dict[
 def _whole(given: object, path: str, name: str) -> int:
     if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
         return given
-    raise UsageError(f"{path}: {name} is {given!r}; it has to be a whole number from 1 on")
+    raise UsageError(f"{path}: {name} is {given!r}; it has to be a whole number of at least 1")

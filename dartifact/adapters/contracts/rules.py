@@ -65,14 +65,14 @@ def _refuse_threshold(kind: str, body: Mapping[str, Any], where: str) -> None:
         if kind not in _PERCENT:
             raise UsageError(f"{where}.threshold.metric: a check of this kind has no percent")
         if kind == "failed_rows" and not ("expression" in body or "rows_tested_query" in body):
-            raise UsageError(f"{where}.threshold.metric: percent of what? Add `rows_tested_query`, or use `expression`")
+            raise UsageError(f"{where}.threshold.metric: a percentage needs `rows_tested_query` or `expression`")
 
 
 def _refuse_comparison(threshold: Mapping[str, Any], where: str) -> int:
     """Refuse what Soda leaves unevaluated: two comparisons at once, half a range, text for a number."""
     given = [key for key in (*COMPARISONS, *RANGES) if key in threshold]
     if len(given) > 1:
-        raise UsageError(f"{where}: one comparison, please; here: {', '.join(given)}")
+        raise UsageError(f"{where}: exactly one comparison is needed, found: {', '.join(given)}")
     for key in given:
         limits = threshold[key] if key in RANGES else {key: threshold[key]}
         for name, limit in limits.items():

@@ -10,6 +10,7 @@ from dartifact.adapters.contracts.contracts import Contract
 from dartifact.adapters.tables.column_types import ZONED_STAMP, decimal_size, text_form
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.sources import SYSTEM_COLUMNS, Evolve
+from dartifact.domain.sql_text import quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,15 +57,10 @@ def check_schema(
     for name, data_type in actual.items():
         if name not in known:
             results.append(_judge_unknown(contract, name, data_type, evolve))
-    if not any(each.outcome is Outcome.FAILED for each in results):
-        message = f"{contract.dataset}: the {len(contract.columns)} columns are as the contract says"
+    if not any(result.outcome is Outcome.FAILED for result in results):
+        message = f"{contract.dataset}: the {len(contract.columns)} columns match the contract"
         results.append(Result(f"{contract.dataset}.schema", contract.dataset, Outcome.PASSED, message))
     return SchemaAnswer(tuple(results), unusable, actual)
-
-
-def quote(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _fault(contract: Contract, fault: str, name: str, message: str) -> Result:
@@ -73,15 +69,15 @@ def _fault(contract: Contract, fault: str, name: str, message: str) -> Result:
 
 
 def _judge_unknown(contract: Contract, name: str, data_type: str, evolve: Evolve) -> Result:
-    message = f"{contract.dataset}.{name}: the contract does not know this column ({data_type})"
+    message = f"{contract.dataset}.{name}: the contract does not have this column ({data_type})"
     advice = f"add `{{name: {name}, data_type: {data_type}}}` to the columns of checks/{contract.dataset}.yml"
     fault = _fault(contract, "unexpected", name, message)
     match evolve:
         case Evolve.ADD_NULLABLE:
-            message = f"{message}; it lands as nullable text. To keep it, {advice}"
+            message = f"{message}; it is stored as nullable text. To keep it, {advice}"
             return replace(fault, outcome=Outcome.WARNED, message=message)
         case Evolve.HOLD:
-            return replace(fault, message=f"{message}; take it out of the source, or {advice}", holds=True)
+            return replace(fault, message=f"{message}; remove it from the source, or {advice}", holds=True)
         case Evolve.FAIL:
             return fault
 

@@ -38,9 +38,10 @@ from dartifact.adapters.contracts.contracts import (
     load_contract,
     parse_contract,
 )
-from dartifact.adapters.contracts.schema import check_schema, quote
+from dartifact.adapters.contracts.schema import check_schema
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.sources import Evolve
+from dartifact.domain.sql_text import quote
 
 if TYPE_CHECKING:
     import duckdb

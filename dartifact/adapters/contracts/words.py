@@ -10,7 +10,6 @@ from dartifact.adapters.contracts.contracts import Check
 from dartifact.adapters.contracts.rules import COMPARISONS, RANGES
 from dartifact.domain.checks import Outcome
 
-ROW_KINDS = ("missing", "invalid", "duplicate", "failed_rows")
 _WORDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "must_be": ("", operator.eq),
     "must_not_be": ("not ", operator.ne),

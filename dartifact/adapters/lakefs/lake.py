@@ -172,10 +172,10 @@ class Lake:
 
     def locate(self, commit: str, objects: Sequence[LakeObject]) -> tuple[str, ...]:
         """Say where a reader finds objects of a commit: their files if they lie here, else addresses of the gateway."""
-        local = [each.physical.removeprefix("local://") for each in objects]
+        local = [item.physical.removeprefix("local://") for item in objects]
         if self._co_located(objects):
             return tuple(local)
-        return tuple(f"s3://{self.repository}/{commit}/{each.path}" for each in objects)
+        return tuple(f"s3://{self.repository}/{commit}/{item.path}" for item in objects)
 
     def _co_located(self, objects: Sequence[LakeObject]) -> bool:
         first = objects[0].physical if objects else ""

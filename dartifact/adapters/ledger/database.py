@@ -13,6 +13,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.migration import migrate
 from dartifact.domain import errors
 from dartifact.domain.plans import LivePointer
+from dartifact.domain.texts import first_line
 
 PATIENCE = 30.0
 """Seconds that a writer waits for others."""
@@ -37,7 +38,7 @@ class Database:
             self._create()
         except (sa.exc.ArgumentError, sa.exc.DatabaseError, ModuleNotFoundError, OSError) as error:
             raise errors.UsageError(
-                f"the ledger {parsed.render_as_string()} cannot be opened: {_first_line(error)}",
+                f"the ledger {parsed.render_as_string()} cannot be opened: {first_line(_cause(error))}",
                 hint="repair what the message names, or set DARTIFACT_LEDGER_URL",
             ) from error
         sa.event.listen(self.engine, "handle_error", _translate)
@@ -149,10 +150,10 @@ def _translate(context: sa.engine.ExceptionContext) -> errors.LedgerUnavailable 
     if type(context.sqlalchemy_exception) not in (sa.exc.OperationalError, sa.exc.DatabaseError):
         return None
     where = context.engine.url.render_as_string() if context.engine else ""
-    reason = _first_line(context.original_exception)
+    reason = first_line(_cause(context.original_exception))
     return errors.LedgerUnavailable(f"the ledger {where} cannot be used: {reason}", hint="dartifact doctor")
 
 
-def _first_line(error: BaseException) -> str:
-    reason = getattr(error, "orig", None) or error
-    return str(reason).strip().partition("\n")[0]
+def _cause(error: BaseException) -> BaseException:
+    """Return the driver's own error, whose text is without the statement."""
+    return getattr(error, "orig", None) or error

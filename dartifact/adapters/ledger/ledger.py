@@ -194,7 +194,7 @@ class Ledger:
 
     def last_event(self) -> int:
         """Return the sequence of the newest event, 0 before the first."""
-        return next((each.sequence for each in self.events(most=1)), 0)
+        return next((event.sequence for event in self.events(most=1)), 0)
 
     def events_after(self, sequence: int, types: Collection[str], most: int) -> tuple[Event, ...]:
         """Return the oldest events of these types that come after a sequence, oldest first."""

@@ -53,7 +53,7 @@ class RunTable:
         """
         old = self.get(run_id)
         if expect is not None and old.phase is not expect:
-            raise errors.Conflict(f"run {run_id} is {old.phase} by now, not {expect}", hint=f"dartifact show {run_id}")
+            raise errors.Conflict(f"run {run_id} is now {old.phase}, not {expect}", hint=f"dartifact show {run_id}")
         if not adopt:
             runs.check_transition(run_id, old.phase, to)
             self.refuse_while_merging(run_id)

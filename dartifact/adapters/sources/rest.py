@@ -63,7 +63,7 @@ class RestSource:
         if token is not None and self._base.userinfo:
             raise UsageError(f"the base URL of {path} names a user, and there is a token: one of them is needed")
         if attempts < 1 or page_size < 1:
-            raise UsageError(f"reading {path} takes at least one attempt and one row a page")
+            raise UsageError(f"reading {path} needs at least one attempt and one row a page")
         self._data = self._locate(path)
         self._keys = self._locate(keys_path) if keys_path else None
         self._paging = paging
@@ -79,14 +79,16 @@ class RestSource:
                 answer = caller.get(self._data.copy_merge_params({"limit": 1}))
                 if date := answer.read_date("date"):
                     return date
-                raise SourceMalformed(f"{answer.url} tells no time: no usable Date header, got {answer}")
+                raise SourceMalformed(
+                    f"{answer.url} sent no usable clock in the response: no valid Date header, got {answer}"
+                )
         value = answer.parse()
         try:
             now = datetime.fromisoformat(value["now"])
         except (TypeError, KeyError, ValueError) as error:
-            raise SourceMalformed(f"{answer.url} tells no time: got {answer}") from error
+            raise SourceMalformed(f"{answer.url} sent no usable clock in the response: got {answer}") from error
         if now.utcoffset() is None:
-            raise SourceMalformed(f"{answer.url} tells a time without a zone: got {answer}")
+            raise SourceMalformed(f"{answer.url} sent a clock without a time zone in the response: got {answer}")
         return now.astimezone(UTC)
 
     def fetch(self, lo: datetime, hi: datetime, *, shard: int = 0, shards: int = 1) -> Iterator[list[dict[str, Any]]]:
@@ -130,12 +132,12 @@ class RestSource:
                         offset = place.move(rows, read_total(paging, body))
                         url = None if offset is None else first.copy_merge_params({paging.parameter: offset})
             except NotAPage as error:
-                raise SourceMalformed(f"{answer.url} did not answer {error}: got {answer}") from error
+                raise SourceMalformed(f"{answer.url} did not return {error}: got {answer}") from error
             except Unsteady as error:
                 raise SourceMalformed(f"{answer.url} changed while it was read: {error}") from error
             yield rows
             if url in seen:
-                raise SourceMalformed(f"{answer.url} loops: its next page was read before")
+                raise SourceMalformed(f"{answer.url} is in a pagination loop: its next page was already read")
 
     def _follow(self, caller: Caller, url: httpx.URL, link: str, answer: Answer) -> httpx.URL:
         """Return the next page's URL with the base's own parameters, which a link need not repeat."""
@@ -144,7 +146,9 @@ class RestSource:
         except httpx.InvalidURL as error:
             raise SourceMalformed(f"{answer.url} has a next page that is not a URL: got {answer}") from error
         if _origin(following) != _origin(self._base):
-            raise SourceMalformed(f"{answer.url} leaves its host: the next page is {caller.redact(following)}")
+            raise SourceMalformed(
+                f"{answer.url} sends us to another host for the next page: {caller.redact(following)}"
+            )
         return following.copy_merge_params(self._base.params).copy_with(fragment=None, userinfo=self._base.userinfo)
 
     def _locate(self, path: str) -> httpx.URL:
@@ -162,7 +166,7 @@ class _Place:
     def move(self, rows: list[dict[str, Any]], total: int | None) -> int | None:
         """Go beyond a page; return the next one's offset, None after the last."""
         if rows and rows == self._page:
-            raise NotAPage("a page other than the one before, as if it did not know the offset")
+            raise NotAPage("a page other than the one before: it seems to ignore the offset")
         if not self._offset:
             self._total = total
         following = next_offset(self._offset, len(rows), total, self._total)

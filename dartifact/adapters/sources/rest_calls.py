@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import httpx
 
 from dartifact.domain.errors import SourceMalformed, SourceUnavailable
+from dartifact.domain.texts import fit_line
 
 CONNECT_TIMEOUT = 5.0
 MAX_WAIT = 30.0
@@ -48,8 +49,8 @@ class Answer:
     body: bytes
 
     def __str__(self) -> str:
-        kind = _fit(self.headers.get("content-type", "without content type"), 60)
-        return f"{self.status} {kind}: {self._read_message() or _fit(self.body[:600].decode(errors='replace'), 60)}"
+        kind = fit_line(self.headers.get("content-type", "without content type"), 60)
+        return f"{self.status} {kind}: {self._read_message() or fit_line(self.body[:600].decode(errors='replace'), 60)}"
 
     def _read_message(self) -> str:
         """Return what a refusal says in JSON, empty where it is put in another way."""
@@ -58,7 +59,7 @@ class Answer:
         with suppress(ValueError, RecursionError):
             match json.loads(self.body):
                 case {"error": str(text)} | {"message": str(text)} | {"detail": str(text)}:
-                    return _fit(text, 200)
+                    return fit_line(text, 200)
         return ""
 
     def parse(self) -> Any:
@@ -66,7 +67,7 @@ class Answer:
         try:
             return json.loads(self.body, parse_float=Decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise SourceMalformed(f"{self.url} did not answer JSON: got {self}") from error
+            raise SourceMalformed(f"{self.url} did not return JSON: got {self}") from error
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
@@ -150,7 +151,7 @@ class Caller:
             if response is None:
                 raise _Broken(str(error)) from error
             answer = Answer(shown, response.status_code, response.headers, b"".join(chunks))
-            raise SourceMalformed(f"{shown} broke off in the middle: got {answer}") from error
+            raise SourceMalformed(f"{shown} broke off in the middle of the response: got {answer}") from error
 
     def _refuse_late(self, url: httpx.URL, wait: float) -> None:
         if self._ends is not None and time.monotonic() + wait > self._ends:
@@ -181,10 +182,10 @@ def _refuse_errors(answer: Answer, *, missing_is_fine: bool) -> None:
     if answer.status >= 500:
         raise SourceUnavailable(f"{answer.url} is not available: got {answer}")
     if answer.status in (401, 403):
-        raise SourceMalformed(f"{answer.url} does not let us in: got {answer}")
+        raise SourceMalformed(f"{answer.url} denied access: got {answer}")
     if answer.status >= 400:
         raise SourceMalformed(f"{answer.url} refused the request: got {answer}")
-    raise SourceMalformed(f"{answer.url} did not answer 200: got {answer}")
+    raise SourceMalformed(f"{answer.url} did not return 200: got {answer}")
 
 
 def _read_retry_after(answer: Answer) -> float | None:
@@ -195,12 +196,6 @@ def _read_retry_after(answer: Answer) -> float | None:
     if date := answer.read_date("retry-after"):
         return max(0.0, (date - (answer.read_date("date") or datetime.now(UTC))).total_seconds())
     return None
-
-
-def _fit(text: str, size: int) -> str:
-    """Return the beginning of a text on one line."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:size] or "no text"
 
 
 def _refuse_constant(name: str) -> NoReturn:

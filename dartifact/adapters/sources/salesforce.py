@@ -83,13 +83,13 @@ class SalesforceSource:
             hint = "set DARTIFACT_SALESFORCE_CLIENT_ID and DARTIFACT_SALESFORCE_CLIENT_SECRET"
             raise UsageError(f"{sobject} is read with a client id and secret, and there are none", hint=hint)
         if access.ca_file is not None and not access.ca_file.is_file():
-            raise UsageError(f"{access.ca_file} is no file", hint="see DARTIFACT_SALESFORCE_CA_FILE")
-        if not all(_IDENTIFIER.fullmatch(each) for each in (sobject, *columns.values())):
-            raise UsageError(f"{sobject} or a field read of it is no name of Salesforce's")
+            raise UsageError(f"{access.ca_file} is not a file", hint="see DARTIFACT_SALESFORCE_CA_FILE")
+        if not all(_IDENTIFIER.fullmatch(name) for name in (sobject, *columns.values())):
+            raise UsageError(f"{sobject} or a field read of it is not a Salesforce name")
         if _STAMP not in columns.values():
             raise UsageError(f"{sobject} needs a column that is read from {_STAMP}")
         if attempts < 1:
-            raise UsageError(f"reading {sobject} takes at least one attempt")
+            raise UsageError(f"reading {sobject} needs at least one attempt")
         self.limit: ApiLimit | None = None
         self._access = access
         self._login_url = f"https://{host.netloc}"
@@ -109,7 +109,7 @@ class SalesforceSource:
         for _ in self._read(lambda org: iter(org.query(soql, timeout=self._timeout)["records"])):
             pass
         if self._date is None:
-            raise SourceMalformed(f"{self._login_url} tells no time: no usable Date header")
+            raise SourceMalformed(f"{self._login_url} sent no usable clock in the response: no valid Date header")
         return self._date
 
     def fetch(self, lo: datetime, hi: datetime, *, shard: int = 0, shards: int = 1) -> Iterator[list[dict[str, Any]]]:
@@ -146,7 +146,9 @@ class SalesforceSource:
         for record in self._read(ask):
             stamp, name = self._read_stamp(record), self._read_id(record)
             if stamp < place.stamp or (stamp == place.stamp and name in place.ids):
-                raise SourceMalformed(f"{self._login_url} loops: record {name} of {self._sobject} comes a second time")
+                raise SourceMalformed(
+                    f"{self._login_url} is in a pagination loop: record {name} of {self._sobject} was already read"
+                )
             if stamp > place.stamp:
                 place.stamp, place.ids = stamp, set()
             place.last = name
@@ -162,15 +164,15 @@ class SalesforceSource:
         name = record.get("Id")
         if isinstance(name, str) and name.isascii() and name.isalnum():
             return name
-        raise SourceMalformed(f"{self._login_url} answered a {self._sobject} without Id")
+        raise SourceMalformed(f"{self._login_url} returned a {self._sobject} without Id")
 
     def _read_stamp(self, record: Mapping[str, Any]) -> datetime:
         try:
             stamp = datetime.fromisoformat(record[_STAMP])
         except (KeyError, TypeError, ValueError) as error:
-            raise SourceMalformed(f"{self._login_url} answered a {self._sobject} without {_STAMP}") from error
+            raise SourceMalformed(f"{self._login_url} returned a {self._sobject} without {_STAMP}") from error
         if stamp.utcoffset() is None:
-            raise SourceMalformed(f"{self._login_url} answered a {self._sobject} whose {_STAMP} has no zone")
+            raise SourceMalformed(f"{self._login_url} returned a {self._sobject} whose {_STAMP} has no zone")
         return stamp.astimezone(UTC)
 
     def _read(self, ask: Callable[[Salesforce], Iterator[T]]) -> Iterator[T]:
@@ -190,7 +192,7 @@ class SalesforceSource:
             except Expired as error:
                 self._org = None
                 if refreshed:
-                    raise SourceMalformed(f"{self._login_url} does not let us in: got {error}") from error
+                    raise SourceMalformed(f"{self._login_url} denied access: got {error}") from error
                 refreshed = True
             except Passing as error:
                 failures += 1
@@ -240,7 +242,7 @@ class SalesforceSource:
         match answer.json():
             case {"access_token": str(token), "instance_url": str(instance)} if instance.startswith("https://"):
                 return token, instance
-        raise SourceMalformed(f"{self._login_url} answered no token for an https:// instance")
+        raise SourceMalformed(f"{self._login_url} returned no token for an https:// instance")
 
     def _note(self, answer: Response, *_: Any, **__: Any) -> None:
         """Keep what each answer tells beside its data: the time, and the calls that are left."""

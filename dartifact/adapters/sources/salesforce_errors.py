@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dartifact.domain.errors import DartifactError, SourceMalformed, SourceUnavailable
+from dartifact.domain.texts import fit_line
 
 if TYPE_CHECKING:
     from requests import Response  # type: ignore[import-untyped, unused-ignore]
@@ -34,9 +35,9 @@ def translated(url: str, timeout: float) -> Iterator[None]:
     except SalesforceError as error:
         raise _refuse(url, error.status, error.content) from error
     except requests.exceptions.JSONDecodeError as error:
-        raise SourceMalformed(f"{url} did not answer JSON: got {_fit(error.doc, 60)}") from error
+        raise SourceMalformed(f"{url} did not return JSON: got {fit_line(error.doc, 60)}") from error
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-        raise SourceMalformed(f"{url} broke off in the middle") from error
+        raise SourceMalformed(f"{url} broke off in the middle of the response") from error
     except requests.exceptions.SSLError as error:
         message = f"{url} has a certificate that is not trusted: {_reason(error)}"
         raise SourceMalformed(message, hint="see DARTIFACT_SALESFORCE_CA_FILE") from error
@@ -49,10 +50,10 @@ def translated(url: str, timeout: float) -> Iterator[None]:
             raise SourceUnavailable(f"{url} sent nothing for {timeout:g} s") from error
         raise Passing(f"{url} cannot be reached: {_reason(error)}") from error
     except requests.exceptions.RequestException as error:
-        raise SourceMalformed(f"{url} is not what it should be: {_reason(error)}") from error
+        raise SourceMalformed(f"{url} sent an invalid response: {_reason(error)}") from error
     except (KeyError, TypeError) as error:
         # simple-salesforce takes `records`, `done` and `nextRecordsUrl` for granted.
-        raise SourceMalformed(f"{url} did not answer a page of records") from error
+        raise SourceMalformed(f"{url} did not return a page of records") from error
 
 
 def refuse_login(url: str, answer: Response) -> Exception:
@@ -63,7 +64,7 @@ def refuse_login(url: str, answer: Response) -> Exception:
         content = None
     match content:
         case {"error": str(code), "error_description": str(words)}:
-            told = f"{answer.status_code} {_fit(code, 60)}: {_fit(words, 200)}"
+            told = f"{answer.status_code} {fit_line(code, 60)}: {fit_line(words, 200)}"
         case _:
             told = f"{answer.status_code}"
     if answer.status_code in _PASSING_STATUSES:
@@ -71,7 +72,7 @@ def refuse_login(url: str, answer: Response) -> Exception:
     if answer.status_code >= 500:
         return SourceUnavailable(f"{url} is not available: got {told}")
     hint = "see DARTIFACT_SALESFORCE_CLIENT_ID and DARTIFACT_SALESFORCE_CLIENT_SECRET"
-    return SourceMalformed(f"{url} does not let us in: got {told}", hint=hint)
+    return SourceMalformed(f"{url} denied access: got {told}", hint=hint)
 
 
 def _refuse(url: str, status: int, content: Any) -> Exception:
@@ -80,7 +81,7 @@ def _refuse(url: str, status: int, content: Any) -> Exception:
     if status == 401:
         return Expired(told)
     if code == "REQUEST_LIMIT_EXCEEDED":
-        return SourceUnavailable(f"{url} takes no more calls today: got {told}")
+        return SourceUnavailable(f"{url} has no API calls left today: got {told}")
     if code in _PASSING_CODES or status in _PASSING_STATUSES:
         return Passing(f"{url} is not available: got {told}")
     kind: type[DartifactError] = SourceUnavailable if status >= 500 else SourceMalformed
@@ -90,19 +91,13 @@ def _refuse(url: str, status: int, content: Any) -> Exception:
 def _read_error(content: Any) -> tuple[str, str]:
     match content:
         case [{"errorCode": str(code), "message": str(words)}, *_]:
-            return _fit(code, 60), _fit(words, 200)
+            return fit_line(code, 60), fit_line(words, 200)
         case _:
-            return "", _fit(str(content), 60)
+            return "", fit_line(str(content), 60)
 
 
 def _reason(error: Exception) -> str:
     """Return the innermost reason of an error of requests, whose own text names a pool, a URL and an object."""
     inner: Any = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)
-    return _fit(str(inner).rsplit(": ", 1)[-1], 120)
-
-
-def _fit(text: str, size: int) -> str:
-    """Return the beginning of a text on one line."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:size] or "no text"
+    return fit_line(str(inner).rsplit(": ", 1)[-1], 120)

@@ -40,7 +40,7 @@ def build_batch(rows: Sequence[dict[str, object]], columns: Iterable[tuple[str, 
     declared = dict(columns)
     names = set().union(*rows) if rows else set()
     if reserved := names & set(SYSTEM_COLUMNS) - {"_deleted"}:
-        raise SourceMalformed(f"the rows bring {', '.join(sorted(reserved))}: this name is kept for the system")
+        raise SourceMalformed(f"the rows contain {', '.join(sorted(reserved))}: this name is reserved")
     arrays: dict[str, Any] = {}
     for name, data_type in declared.items():
         arrays[name] = _column([row.get(name) for row in rows], data_type, zone)

@@ -12,6 +12,8 @@ import duckdb
 
 from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.domain.errors import ChecksErrored
+from dartifact.domain.sql_text import literal
+from dartifact.domain.texts import first_line
 
 
 class NotParquet(ChecksErrored):
@@ -33,16 +35,6 @@ def connect(database: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]
         connection.close()
 
 
-def quote(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Quote a string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, urls: Sequence[str], access: LakeAccess) -> None:
     """Define a view over Parquet files, with `file_row_number`; `name` may carry a schema and is taken as written.
 
@@ -57,9 +49,9 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, urls: Sequence
             f"SELECT * FROM read_parquet([{files}], union_by_name = true, file_row_number = true)"
         )
     except duckdb.IOException as error:
-        raise ChecksErrored(f"{name}: a file of the lake cannot be read: {str(error).splitlines()[0]}") from error
+        raise ChecksErrored(f"{name}: a file of the lake cannot be read: {first_line(error)}") from error
     except duckdb.InvalidInputException as error:
-        raise NotParquet(f"{name}: a file of the lake is no Parquet: {str(error).splitlines()[0]}") from error
+        raise NotParquet(f"{name}: a file of the lake is not Parquet: {first_line(error)}") from error
 
 
 def _open_gateway(connection: duckdb.DuckDBPyConnection, access: LakeAccess) -> None:

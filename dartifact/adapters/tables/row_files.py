@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dartifact.domain.errors import UsageError
 from dartifact.domain.sources import SYSTEM_COLUMNS
+from dartifact.domain.sql_text import literal
+from dartifact.domain.texts import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,19 +24,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     import duckdb  # noqa: PLC0415
 
-    file = "'" + str(path).replace("'", "''") + "'"
+    file = literal(str(path))
     readers = {
         ".parquet": f"read_parquet({file})",
         ".csv": f"read_csv({file}, header = true, all_varchar = true, nullstr = '', allow_quoted_nulls = false)",
     }
     if path.suffix not in readers:
-        raise UsageError(f"{path} ends neither in .parquet nor in .csv")
+        raise UsageError(f"{path} is neither a .parquet nor a .csv file")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
             return to_rows(connection.execute(f"SELECT * FROM {readers[path.suffix]}").to_arrow_table())
         except duckdb.Error as error:
-            raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise UsageError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def write_csv(table: pa.Table, path: Path) -> None:
@@ -50,7 +52,7 @@ def write_csv(table: pa.Table, path: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("batch", table.select(kept))
-        file = "'" + str(path).replace("'", "''") + "'"
+        file = literal(str(path))
         connection.execute(f"COPY batch TO {file} (FORMAT csv, HEADER)")
 
 

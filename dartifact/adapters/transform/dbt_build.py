@@ -18,6 +18,7 @@ import duckdb
 from dartifact.adapters.transform.dbt_process import Worker, WorkerGone
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.errors import ChecksErrored
+from dartifact.domain.sql_text import literal, quote
 
 _DATABASE = "build.duckdb"
 _GREEN = (Outcome.PASSED, Outcome.WARNED)
@@ -143,7 +144,7 @@ class DbtBuilder:
             # It died unseen before it took the build, and the folder is as it was.
             return self._ask_worker(self._living_worker(), build_dir, deadline)
         except WorkerGone as gone:
-            raise ChecksErrored(f"the dbt process does not stay up: {gone}") from gone
+            raise ChecksErrored(f"the dbt process keeps exiting: {gone}") from gone
 
     def _ask_worker(self, worker: Worker, build_dir: Path, deadline: float) -> dict[str, Any]:
         self._requests += 1
@@ -188,16 +189,15 @@ def export_marts(build_dir: Path, out_dir: Path) -> dict[str, Path]:
         tables = "select table_name from information_schema.tables where table_schema = 'marts' order by all"
         for (name,) in connection.execute(tables).fetchall():
             files[name] = out_dir / f"{name}.parquet"
-            place = str(files[name]).replace("'", "''")
-            rows = f'select * from marts."{name}" order by all'
-            connection.execute(f"copy ({rows}) to '{place}' (format parquet, compression zstd)")
+            rows = f"select * from marts.{quote(name)} order by all"
+            connection.execute(f"copy ({rows}) to {literal(str(files[name]))} (format parquet, compression zstd)")
     return files
 
 
 def run_sql_checks(build_dir: Path, folder: Path) -> tuple[Result, ...]:
     """Run each `<name>.sql` of a folder as check `sql.<name>`: a query for failing rows, line one says its meaning."""
     if not folder.is_dir():
-        raise ChecksErrored(f"there is no folder of checks {folder}")
+        raise ChecksErrored(f"the folder of checks {folder} does not exist")
     with _open(build_dir) as connection:
         return tuple(_run_sql_check(connection, path) for path in sorted(folder.glob("*.sql")))
 

@@ -123,7 +123,7 @@ class Dbt:
                 return {"error": one_line(f"{type(found.exception).__name__}: {found.exception}")}
             nodes.append(describe_project("parse", str(found.exception)))
         elif not found.success and all(node["outcome"] in ("passed", "warned") for node in nodes):
-            nodes.append(describe_project("end", "dbt ended without success and did not say why"))
+            nodes.append(describe_project("end", "dbt failed and gave no reason"))
         return {"nodes": nodes}
 
     def _invoke(self, command: str, folder: Path) -> Any:

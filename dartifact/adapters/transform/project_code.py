@@ -61,7 +61,7 @@ def unpack_code(packed: bytes, digest: str, folder: Path) -> Path:
         except tarfile.TarError as error:
             raise ChecksErrored(f"the code {digest[:12]} cannot be unpacked: {error}") from error
         if digest_code(unpacked) != digest:
-            raise ChecksErrored(f"what is packed as the code {digest[:12]} is other code")
+            raise ChecksErrored(f"the packed code does not match its digest {digest[:12]}")
         shutil.rmtree(project, ignore_errors=True)  # somebody has edited it
         unpacked.rename(project)
     return project
@@ -70,6 +70,6 @@ def unpack_code(packed: bytes, digest: str, folder: Path) -> Path:
 def _unpack_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, into: Path) -> None:
     path, content = Path(entry.name), tar.extractfile(entry) if entry.isfile() else None
     if content is None or path.is_absolute() or ".." in path.parts:
-        raise ChecksErrored(f"packed code does not hold {entry.name}")
+        raise ChecksErrored(f"packed code must not contain {entry.name}")
     (into / path).parent.mkdir(parents=True, exist_ok=True)
     (into / path).write_bytes(content.read())

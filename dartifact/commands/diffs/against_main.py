@@ -17,6 +17,8 @@ from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
 from dartifact.domain.errors import ChecksErrored, NotFound, UsageError
 from dartifact.domain.runs import Run
+from dartifact.domain.sql_text import quote
+from dartifact.domain.texts import first_line
 
 T = TypeVar("T")
 SAMPLE = 100_000
@@ -102,7 +104,7 @@ def _open(stack: Stack, run: Run) -> Iterator[tuple[duckdb.DuckDBPyConnection, b
         try:
             yield connection, bool(objects)
         except duckdb.Error as error:
-            raise ChecksErrored(f"main cannot be asked: {str(error).splitlines()[0]}") from error
+            raise ChecksErrored(f"main cannot be asked: {first_line(error)}") from error
 
 
 def _is_numeric(kind: str) -> bool:
@@ -111,12 +113,12 @@ def _is_numeric(kind: str) -> bool:
 
 
 def _number(column: str, kind: str) -> str:
-    name = duck.quote(column)
+    name = quote(column)
     return f"epoch({name})" if kind.startswith(("TIMESTAMP", "DATE")) else f"CAST({name} AS DOUBLE)"
 
 
 def _text(column: str) -> str:
-    return f"coalesce(CAST({duck.quote(column)} AS VARCHAR), 'null')"
+    return f"coalesce(CAST({quote(column)} AS VARCHAR), 'null')"
 
 
 def _bins(connection: duckdb.DuckDBPyConnection) -> tuple[Bucket, ...]:

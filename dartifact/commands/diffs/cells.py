@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import duckdb
 
-from dartifact.adapters.tables import duck
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.figures import select_cells
 from dartifact.domain.errors import UsageError
 from dartifact.domain.people import HIDDEN
+from dartifact.domain.sql_text import literal, quote
+from dartifact.domain.texts import first_line
 
 KINDS = ("added", "removed", "changed")
 
@@ -48,19 +49,19 @@ def write_cells(stored: StoredDiff, out: Path, hidden: Collection[str] = ()) -> 
 
     HIDDEN stands for the values of `hidden` columns.
     """
-    masked = ", ".join(duck.literal(name) for name in hidden) or "NULL"
+    masked = ", ".join(literal(name) for name in hidden) or "NULL"
     base, candidate = (
-        f'CASE WHEN "column" IN ({masked}) THEN {duck.literal(HIDDEN)} ELSE {side} END AS {side}'
+        f'CASE WHEN "column" IN ({masked}) THEN {literal(HIDDEN)} ELSE {side} END AS {side}'
         for side in ("base", "candidate")
     )
-    key = f"{duck.literal(HIDDEN)} AS key" if {*stored.diff.stored.key} & {*hidden} else "key"
+    key = f"{literal(HIDDEN)} AS key" if {*stored.diff.stored.key} & {*hidden} else "key"
     query = f'SELECT {key}, "column", {base}, {candidate}, kind FROM ({_select(stored, EVERY_CELL)})'
     query += ' ORDER BY "row", place'
     with _connect(stored) as connection:
         try:
-            connection.execute(f"COPY ({query}) TO {duck.literal(str(out))} (FORMAT parquet, COMPRESSION zstd)")
+            connection.execute(f"COPY ({query}) TO {literal(str(out))} (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.IOException as error:
-            raise UsageError(f"{out} cannot be written: {str(error).splitlines()[0]}") from error
+            raise UsageError(f"{out} cannot be written: {first_line(error)}") from error
 
 
 def read_page(
@@ -115,7 +116,7 @@ def read_row_page(
     with _connect(stored) as connection:
         connection.execute('CREATE TEMP TABLE failing (name VARCHAR, "row" BIGINT)')
         for name, condition in (conditions or {}).items():
-            met = f"SELECT {duck.literal(name)}, diff_row FROM ({_select_failing(stored, condition, _rows(stored))})"
+            met = f"SELECT {literal(name)}, diff_row FROM ({_select_failing(stored, condition, _rows(stored))})"
             with contextlib.suppress(duckdb.Error):
                 connection.execute(f"INSERT INTO failing {met}")
         try:
@@ -143,15 +144,15 @@ def read_row_page(
 
 
 def _rows(stored: StoredDiff) -> str:
-    return f"read_parquet({duck.literal(str(stored.rows_file))})"
+    return f"read_parquet({literal(str(stored.rows_file))})"
 
 
 def _select_failing(stored: StoredDiff, condition: str, rows: str) -> str:
     """Select the numbers, as `diff_row`, of the rows whose candidate meets a check's condition."""
     known = stored.diff.stored
     names = [column.name for column in known.columns]
-    sides = [f"c{n} AS {duck.quote(name)}" for n, name in enumerate(names)]
-    keys = [f"k{n} AS {duck.quote(name)}" for n, name in enumerate(known.key)]
+    sides = [f"c{n} AS {quote(name)}" for n, name in enumerate(names)]
+    keys = [f"k{n} AS {quote(name)}" for n, name in enumerate(known.key)]
     # a check's condition is about live rows, and what a diff shows is alive
     live = [] if "_deleted" in (*names, *known.key) else ["false AS _deleted"]
     candidate = f"SELECT \"row\" AS diff_row, {', '.join([*keys, *sides, *live])} FROM {rows} WHERE kind <> 'removed'"
@@ -173,18 +174,18 @@ def _select_rows(stored: StoredDiff, only: CellFilter) -> str:
     rows = f"SELECT * FROM {_rows(stored)}"
     if only.condition:
         rows += f' SEMI JOIN ({_select_failing(stored, only.condition, _rows(stored))}) ON "row" = diff_row'
-    return rows + (f" WHERE kind = {duck.literal(only.kind)}" if only.kind else "")
+    return rows + (f" WHERE kind = {literal(only.kind)}" if only.kind else "")
 
 
 def _select_cells(stored: StoredDiff, only: CellFilter, rows: str) -> str:
     known = stored.diff.stored
     cells = select_cells(rows, known.key, known.columns, known.tolerance)
-    return f'SELECT * FROM ({cells}) WHERE "column" = {duck.literal(only.column)}' if only.column else cells
+    return f'SELECT * FROM ({cells}) WHERE "column" = {literal(only.column)}' if only.column else cells
 
 
 def _connect(stored: StoredDiff) -> Any:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET memory_limit = '700MB'")
-    connection.execute(f"SET temp_directory = {duck.literal(str(stored.rows_file.parent))}")
+    connection.execute(f"SET temp_directory = {literal(str(stored.rows_file.parent))}")
     return connection

@@ -14,8 +14,9 @@ from dartifact.commands.diffs.engine import open_engine, spell_options
 from dartifact.commands.diffs.store import DiffStore, StoredDiff
 from dartifact.compare.diff.plan import Options, Side
 from dartifact.compare.diff.table import Diff, compare
-from dartifact.compare.sql_text import literal
 from dartifact.domain.errors import NotFound, UsageError
+from dartifact.domain.sql_text import literal
+from dartifact.domain.texts import first_line
 
 _TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 _NOWHERE = LakeAccess("http://127.0.0.1:9", "none", "none")  # files are read without any lake
@@ -49,7 +50,7 @@ def diff_files(home: Path, base: str, candidate: str, options: Options, csv: Csv
                 ]
                 return compare(connection, found[0], found[1], options, work / "rows.parquet")
             except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
-                raise UsageError(f"the files cannot be compared: {str(error).splitlines()[0]}") from error
+                raise UsageError(f"the files cannot be compared: {first_line(error)}") from error
 
     stored = DiffStore(home).find_or_make(identity, make)
     named = replace(stored.diff.report, base=base, candidate=candidate)

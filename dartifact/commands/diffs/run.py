@@ -20,10 +20,10 @@ from dartifact.compare.diff.plan import Options, Side
 from dartifact.compare.diff.report import ThreeWay
 from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.diff.three_way import select_three_way
-from dartifact.compare.sql_text import quote
 from dartifact.domain.errors import ChecksErrored, NotFound
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
+from dartifact.domain.sql_text import quote
 
 _LOOK_BACK = 50  # commits on a run's branch
 EVERYTHING = Options()

@@ -20,6 +20,7 @@ from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.drift_rules import DriftRules
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Run
+from dartifact.domain.texts import first_line
 
 _MOST_PAIRS = 10
 _STRANGE = 0.3
@@ -46,7 +47,7 @@ def look_for_drift(
             profile = add_known(scan, profile, source, "before")
         results = compare_with_history(scan, run.source, profile, history, rules, f"{run.ingestor} ({run.source})")
     except duckdb.Error as error:
-        message = f"{run.source}: drift could not be checked: {str(error).splitlines()[0]}"
+        message = f"{run.source}: drift could not be checked: {first_line(error)}"
         return (Result(f"{run.source}.drift", run.source, Outcome.ERRORED, message, run_id=run.run_id),), None
     return tuple(replace(each, run_id=run.run_id) for each in results), profile
 

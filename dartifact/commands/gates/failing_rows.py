@@ -26,6 +26,8 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, Result
 from dartifact.domain.runs import Run
+from dartifact.domain.sql_text import literal
+from dartifact.domain.texts import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,7 +102,7 @@ def _write_files(stack: Stack, run: Run, results: Sequence[Result], folder: Path
             try:
                 table = connection.execute(select_failing(result)).to_arrow_table()
             except duckdb.IOException as error:
-                message = f"the failing rows of {run.run_id} cannot be read: {str(error).splitlines()[0]}"
+                message = f"the failing rows of {run.run_id} cannot be read: {first_line(error)}"
                 raise errors.ChecksErrored(message) from error
             except duckdb.Error:
                 # Found among the live rows, it may break on a deleted one. The verdict stands without its rows.
@@ -112,10 +114,10 @@ def _write_files(stack: Stack, run: Run, results: Sequence[Result], folder: Path
 
 def select_failing(result: Result) -> str:
     """Select the failing rows of a check from the view `batch`, in the order of the file, at most MOST_KEPT."""
-    ours = ", ".join(map(duck.literal, _OURS))
+    ours = ", ".join(map(literal, _OURS))
     return (
         f"SELECT file_row_number AS _row, COLUMNS(lambda name: name NOT IN ({ours})), "
-        f"{duck.literal(result.message)} AS _reason "
+        f"{literal(result.message)} AS _reason "
         f"FROM batch WHERE {result.condition} ORDER BY ALL LIMIT {MOST_KEPT}"
     )
 
@@ -165,13 +167,13 @@ def write_failing_rows(stack: Stack, run: Run, result: Result, out: Path) -> int
     """Write all failing rows that can be had to a Parquet or CSV file, by its ending; return how many."""
     kinds = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".csv": "FORMAT csv, HEADER"}
     if out.suffix not in kinds:
-        raise errors.UsageError(f"{out} ends neither in .parquet nor in .csv")
+        raise errors.UsageError(f"{out} is neither a .parquet nor a .csv file")
     with open_failing(stack, run, result) as connection:
         try:
-            query = f"COPY (SELECT * FROM failing) TO {duck.literal(str(out))} ({kinds[out.suffix]})"
+            query = f"COPY (SELECT * FROM failing) TO {literal(str(out))} ({kinds[out.suffix]})"
             [[rows]] = connection.execute(query).fetchall()
         except duckdb.IOException as error:
-            raise errors.UsageError(f"{out} cannot be written: {str(error).splitlines()[0]}") from error
+            raise errors.UsageError(f"{out} cannot be written: {first_line(error)}") from error
     return int(rows)
 
 

@@ -21,6 +21,7 @@ from dartifact.domain.checks import Gate, Outcome, Report, Result
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Reference, Source
+from dartifact.domain.sql_text import literal, quote
 
 _SHOWN_REFERENCES = 1000
 
@@ -48,8 +49,7 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
             if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
                 results.extend(waive_results(stack, check_keys(stack.source(run.source), connection, run), [run]))
         if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
-            for run in runs:
-                results.append(_check_order(tables, stack.source(run.source), run))
+            results.extend(_check_order(tables, stack.source(run.source), run) for run in runs)
             for source in stack.sources.values():
                 for reference in source.references:
                     if {source.name, reference.dataset} & {run.source for run in runs}:
@@ -106,7 +106,7 @@ def _check_order(tables: _Tables, source: Source, run: Run) -> Result:
     """Warn of rows that replace a newer version of their key: the source told them late, or its clock went back."""
     tables.view(source)
     records = f"records_{source.name}"
-    own = f"(SELECT * FROM {records} WHERE _run_id = {duck.literal(run.run_id)})"
+    own = f"(SELECT * FROM {records} WHERE _run_id = {literal(run.run_id)})"
     query = current.select_overtaking(own, records, source.key, source.updated_at)
     count = _count(tables.connection, query)
     return Result(
@@ -159,7 +159,7 @@ def _check_reference(
         return ()
     parent = f"current_{reference.dataset}"
     if not tables.define(stack.source(reference.dataset)):
-        parent = f"(SELECT NULL::VARCHAR AS {duck.quote(reference.key)} WHERE false)"
+        parent = f"(SELECT NULL::VARCHAR AS {quote(reference.key)} WHERE false)"
     query = current.select_orphans(f"current_{source.name}", reference.column, parent, reference.key)
     rows = tables.connection.execute(query).fetchall()
     check = f"{source.name}.{reference.column}.reference"
@@ -183,13 +183,13 @@ def _check_reference(
             results.append(Result(outcome=Outcome.WARNED, message=f"{words} (in main before)", **common))
             continue
         waits = stack.clock() < own[run_id].created_at + stack.policy.orphan_grace
-        listed = ", ".join(duck.literal(name) for name in names[:_SHOWN_REFERENCES])
+        listed = ", ".join(literal(name) for name in names[:_SHOWN_REFERENCES])
         results.append(
             Result(
                 outcome=Outcome.FAILED,
                 message=words + (" (waiting for them)" if waits else " (the grace time is over)"),
                 run_id=run_id,
-                condition=f"CAST({duck.quote(reference.column)} AS VARCHAR) IN ({listed})",
+                condition=f"CAST({quote(reference.column)} AS VARCHAR) IN ({listed})",
                 holds=waits,
                 **common,
             )

@@ -7,11 +7,11 @@ from typing import Any
 import duckdb
 
 from dartifact.adapters.contracts.answers import MOST_KEYS, spell_tuple
-from dartifact.adapters.tables.duck import quote
 from dartifact.compare import current
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source
+from dartifact.domain.sql_text import quote
 
 
 def check_keys(source: Source, connection: duckdb.DuckDBPyConnection, run: Run) -> tuple[Result, ...]:

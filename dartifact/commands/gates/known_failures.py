@@ -8,11 +8,11 @@ import duckdb
 
 from dartifact.adapters.contracts.contracts import Check, checks_of
 from dartifact.adapters.lakefs.values import Commit
-from dartifact.adapters.tables.duck import quote
 from dartifact.commands.gates.drift import define_before
 from dartifact.commands.stack import Stack
 from dartifact.domain.checks import CheckPolicy, Outcome, Result
 from dartifact.domain.runs import Run
+from dartifact.domain.sql_text import quote
 
 _OF_ROWS = ("missing", "invalid", "failed_rows")
 

@@ -11,6 +11,8 @@ from dartifact.adapters.tables import duck
 from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Stack
 from dartifact.domain.checks import Gate, Outcome, Report, Result
+from dartifact.domain.sql_text import quote
+from dartifact.domain.texts import first_line
 from dartifact.domain.traffic import Consumer, ReportedError, judge_readers
 
 
@@ -37,16 +39,14 @@ def _ask_marts(stack: Stack, gate: Gate, commit: str, against: str | None, *, pr
     results: list[Result] = []
     with duck.connect() as connection:
         counts = _open_marts(stack, connection, commit, "marts")
-        for mart, rows in counts.items():
-            readable = f"{mart} can be read: {rows:,} rows"
-            results.append(Result(f"{gate}.{mart}.readable", mart, Outcome.PASSED, readable, measured=rows))
+        results.extend(_report_readable(gate, mart, rows) for mart, rows in counts.items())
         if probes:
             for contract in stack.mart_contracts():
                 if contract.dataset in counts:
                     results.extend(check_contract(connection, contract, f"marts.{contract.dataset}"))
         served = _open_marts(stack, connection, against, "served") if against else {}
-        for path in sorted((stack.project / "checks" / "probes").glob("*.sql")) if probes else ():
-            results.append(_probe(connection, gate, path, may_be_empty=not any(served.values())))
+        paths = sorted((stack.project / "checks" / "probes").glob("*.sql")) if probes else ()
+        results.extend(_probe(connection, gate, path, may_be_empty=not any(served.values())) for path in paths)
     for mart, before in served.items():
         results.append(_compare_rows(gate, mart, before, counts.get(mart), stack.policy.smoke_least_share))
     return tuple(results)
@@ -58,14 +58,19 @@ def _open_marts(stack: Stack, connection: duckdb.DuckDBPyConnection, commit: str
     connection.execute(f"CREATE SCHEMA {schema}; CREATE SCHEMA {schema}_files")
     for each in stack.lake.list_objects(commit, "marts/"):
         mart = each.path.removeprefix("marts/").removesuffix(".parquet")
-        files = f"{schema}_files.{duck.quote(mart)}"
+        files = f"{schema}_files.{quote(mart)}"
         duck.create_view(connection, files, stack.lake.locate(commit, [each]), stack.lake.access)
         # The file carries no bookkeeping of ours but the reader's row number.
-        view = f"{schema}.{duck.quote(mart)}"
+        view = f"{schema}.{quote(mart)}"
         connection.execute(f"CREATE VIEW {view} AS SELECT * EXCLUDE (file_row_number) FROM {files}")
         row = connection.execute(f"SELECT count(*) FROM {view}").fetchone()
         counts[mart] = row[0] if row else 0
     return counts
+
+
+def _report_readable(gate: Gate, mart: str, rows: int) -> Result:
+    words = f"{mart} can be read: {rows:,} rows"
+    return Result(f"{gate}.{mart}.readable", mart, Outcome.PASSED, words, measured=rows)
 
 
 def _probe(connection: duckdb.DuckDBPyConnection, gate: Gate, path: Path, *, may_be_empty: bool) -> Result:
@@ -74,10 +79,10 @@ def _probe(connection: duckdb.DuckDBPyConnection, gate: Gate, path: Path, *, may
     try:
         answered = connection.execute(path.read_text(encoding="utf-8")).fetchone() is not None
     except duckdb.IOException as error:
-        message = f"the query {path.stem} could not be asked: {str(error).splitlines()[0]}"
+        message = f"the query {path.stem} could not be asked: {first_line(error)}"
         return Result(check, path.stem, Outcome.ERRORED, message)
     except duckdb.Error as error:
-        message = f"the query {path.stem} of a consumer breaks: {str(error).splitlines()[0]}"
+        message = f"the query {path.stem} of a consumer breaks: {first_line(error)}"
         return Result(check, path.stem, Outcome.FAILED, message)
     if not answered:
         outcome = Outcome.WARNED if may_be_empty else Outcome.FAILED

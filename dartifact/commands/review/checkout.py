@@ -9,7 +9,6 @@ from typing import Any
 import duckdb
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import write_parquet
 from dartifact.commands.gates.failing_rows import file_name, find_failing, read_failing_table
 from dartifact.commands.review.tables import read_batch, read_current_of_batch
@@ -17,6 +16,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain.checks import Result
 from dartifact.domain.errors import UsageError
 from dartifact.domain.runs import Run
+from dartifact.domain.sql_text import literal, quote
 
 
 def check_out(stack: Stack, run_id: str, to: Path) -> tuple[Path, ...]:
@@ -49,8 +49,8 @@ def _write_database(path: Path, files: dict[str, Path]) -> None:
     # tables, not views: the folder can be moved
     with duckdb.connect(str(path)) as connection:
         for name, file in files.items():
-            source = duck.literal(str(file))
-            connection.execute(f"CREATE TABLE {duck.quote(name)} AS SELECT * FROM read_parquet({source})")
+            source = literal(str(file))
+            connection.execute(f"CREATE TABLE {quote(name)} AS SELECT * FROM read_parquet({source})")
 
 
 def _notebook(run: Run, tables: list[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
+from dartifact.domain.sql_text import literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,7 +129,7 @@ def _split(stack: Stack, run: Run, failures: tuple[Result, ...], owner: str) -> 
     # a condition is about live rows, and may break on a deleted one
     fails = " OR ".join(f"(CASE WHEN _deleted THEN false ELSE {each.condition} END) IS TRUE" for each in failures)
     plain = "SELECT * EXCLUDE (file_row_number)"
-    owned = f"{plain} REPLACE ({duck.literal(owner)} AS _run_id)"
+    owned = f"{plain} REPLACE ({literal(owner)} AS _run_id)"
     with duck.connect() as connection:
         if not view_batch(stack, connection, run, run.commit or ""):
             raise errors.UsageError(f"there is nothing in {run.folder}", hint=f"dartifact show {run.run_id}")

@@ -15,6 +15,8 @@ from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current, select_touched
 from dartifact.domain.errors import ChecksErrored, NotFound
 from dartifact.domain.runs import Run
+from dartifact.domain.sql_text import quote
+from dartifact.domain.texts import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +39,7 @@ def read_current_of_batch(stack: Stack, run: Run, commit: str) -> pa.Table:
             return connection.execute("SELECT * EXCLUDE (file_row_number) FROM batch WHERE false").to_arrow_table()
         touched = f"({select_touched('records', 'batch', source.key)})"
         query = select_current(touched, source.key, source.updated_at)
-        names = ", ".join(duck.quote(name) for name in source.key)
+        names = ", ".join(quote(name) for name in source.key)
         return connection.execute(f"SELECT * FROM ({query}) ORDER BY {names}").to_arrow_table()
 
 
@@ -48,7 +50,7 @@ def read_dataset(stack: Stack, dataset: str, commit: str) -> pa.Table:
         if not _view(stack, connection, commit, _list_raw(stack, dataset, commit)):
             raise NotFound(f"commit {commit[:12]} holds no rows of {dataset}", hint="dartifact status")
         query = select_current("records", source.key, source.updated_at)
-        names = ", ".join(duck.quote(name) for name in source.key)
+        names = ", ".join(quote(name) for name in source.key)
         return connection.execute(f"SELECT * FROM ({query}) ORDER BY {names}").to_arrow_table()
 
 
@@ -86,4 +88,4 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except duckdb.IOException as error:
-        raise ChecksErrored(f"{what} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ChecksErrored(f"{what} cannot be read: {first_line(error)}") from error

@@ -16,6 +16,7 @@ from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.compare.current import select_current
 from dartifact.domain.checks import Result
 from dartifact.domain.sources import Source
+from dartifact.domain.sql_text import quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,7 +51,7 @@ def _seed(stack: Stack, content: Content, folder: Path) -> None:
     with duck.connect(folder / "build.duckdb") as connection:
         connection.execute("CREATE SCHEMA raw; CREATE SCHEMA records")
         for source in stack.sources.values():
-            name = duck.quote(source.name)
+            name = quote(source.name)
             urls: list[str] = []
             for commit, objects in content.items():
                 mine = [each for each in objects if each.path.startswith(f"raw/{source.name}/")]
@@ -74,10 +75,8 @@ def seed_nothing(sources: Iterable[Source], contracts: Mapping[str, Contract], f
 
 
 def _seed_empty(connection: duckdb.DuckDBPyConnection, source: Source, contract: Contract) -> None:
-    columns = ", ".join(
-        f"NULL::{kind} AS {duck.quote(column)}" for column, kind in (*contract.columns, *_SYSTEM_COLUMNS)
-    )
-    connection.execute(f"CREATE VIEW raw.{duck.quote(source.name)} AS SELECT {columns} WHERE false")
+    columns = ", ".join(f"NULL::{kind} AS {quote(column)}" for column, kind in (*contract.columns, *_SYSTEM_COLUMNS))
+    connection.execute(f"CREATE VIEW raw.{quote(source.name)} AS SELECT {columns} WHERE false")
 
 
 def _test_marts(code: Stack, folder: Path) -> tuple[Result, ...]:

@@ -21,6 +21,7 @@ from dartifact.domain.checks import Outcome, Report, VerdictKind, judge
 from dartifact.domain.drift_rules import HISTORY, LEAST_RUNS
 from dartifact.domain.profiles import Profile, add_counts
 from dartifact.domain.runs import Phase, Run
+from dartifact.domain.sql_text import literal
 
 BRANCH = "selftest-"
 _RECENT = 10
@@ -126,7 +127,7 @@ class _Trials:
             profile,
             source.key,
             source.updated_at,
-            f"TIMESTAMPTZ {duck.literal(self.run.window.hi.isoformat())}",
+            f"TIMESTAMPTZ {literal(self.run.window.hi.isoformat())}",
             tuple(each.column for each in source.references),
             "there" if self.has_before else None,
             moves,
@@ -134,9 +135,7 @@ class _Trials:
 
     def ask(self, query: str) -> Stop | None:
         """Commit a mutated batch and ask the local gate, then the integration gate; say which of them stops it."""
-        self.connection.execute(
-            f"COPY ({query}) TO {duck.literal(str(self.file))} (FORMAT parquet, COMPRESSION snappy)"
-        )
+        self.connection.execute(f"COPY ({query}) TO {literal(str(self.file))} (FORMAT parquet, COMPRESSION snappy)")
         lake, run = self.stack.lake, self.run
         path = f"{run.folder}part-0.parquet"
         lake.upload(self.branch, path, self.file)
@@ -164,5 +163,5 @@ def _find_stop(report: Report) -> Stop | None:
     red = (Outcome.FAILED, Outcome.ERRORED)
     first = next((each for each in report.results if each.outcome in red), None)
     if first is None:
-        return Stop(report.gate.value, "-", "no check was asked")
+        return Stop(report.gate.value, "-", "no check was run")
     return Stop(report.gate.value, first.check, first.message)

@@ -17,16 +17,8 @@ from dartifact.domain.errors import UsageError
 
 Columns = Sequence[tuple[str, str]]
 
-_DIGITS = {
-    "TINYINT": 3,
-    "SMALLINT": 5,
-    "INTEGER": 10,
-    "BIGINT": 19,
-    "UTINYINT": 3,
-    "USMALLINT": 5,
-    "UINTEGER": 10,
-    "UBIGINT": 20,
-}
+_SIGNED = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
+_DIGITS = {**_SIGNED, "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20}
 _WHOLE = (*_DIGITS, "HUGEINT", "UHUGEINT")
 _FLOATS = ("FLOAT", "DOUBLE")
 _NAIVE = ("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP")
@@ -47,9 +39,11 @@ class Tolerance:
         try:
             amount = Decimal(text.removesuffix("%"))
         except InvalidOperation as error:
-            raise UsageError(f"{text!r} is no tolerance", hint="0.01 is absolute, 1% is relative") from error
+            raise UsageError(f"{text!r} is not a tolerance", hint="0.01 is absolute, 1% is relative") from error
         if not amount.is_finite() or amount < 0:
-            raise UsageError(f"the tolerance {text} is not a number from 0 on", hint="0.01 is absolute, 1% is relative")
+            raise UsageError(
+                f"the tolerance {text} is not a number of at least 0", hint="0.01 is absolute, 1% is relative"
+            )
         return cls(amount / 100 if text.endswith("%") else amount, text.endswith("%"))
 
 
@@ -112,11 +106,8 @@ def compare_schema(base: Columns, candidate: Columns, *, untyped: bool) -> Schem
     mine, theirs = dict(base), dict(candidate)
     shared = [name for name, _ in base if name in theirs]
     order = [name for name, _ in candidate if name in mine]
-    retyped = (
-        ()
-        if untyped
-        else tuple(Retyped(name, mine[name], theirs[name]) for name in shared if mine[name] != theirs[name])
-    )
+    typed = () if untyped else shared
+    retyped = tuple(Retyped(name, mine[name], theirs[name]) for name in typed if mine[name] != theirs[name])
     return SchemaDiff(
         added=tuple(name for name, _ in candidate if name not in mine),
         removed=tuple(name for name, _ in base if name not in theirs),
@@ -157,7 +148,7 @@ def _common_exact(base: str, candidate: str) -> str:
     """Return the decimal type that holds every value of two exact ones, text where there is none."""
     if {base, candidate} <= {*_DIGITS, "HUGEINT"}:
         return "HUGEINT"
-    sizes = [_size(each) for each in (base, candidate)]
+    sizes = [_size(data_type) for data_type in (base, candidate)]
     scale = max(scale for _, scale in sizes)
     precision = max(whole for whole, _ in sizes) + scale
     return f"DECIMAL({precision},{scale})" if precision <= 38 else "VARCHAR"

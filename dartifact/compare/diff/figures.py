@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dartifact.compare.diff.columns import Column, Tolerance
-from dartifact.compare.sql_text import literal
+from dartifact.domain.sql_text import literal
 
 _EXAMPLES = 3
 
@@ -32,7 +32,7 @@ def select_figures(rows: str, keys: int, n: int, column: Column, tolerance: Tole
         old, new = (f"CAST({column.value(f'{side}{n}')} AS DOUBLE)" for side in "bc")
         moved = f"{new} - {old}"
         shift = (f"avg({old})", f"avg({new})", f"avg({moved})", f"min({moved})", f"max({moved})")
-        figures += [f"{each} FILTER (isfinite({old}) AND isfinite({new}))" for each in shift]
+        figures += [f"{figure} FILTER (isfinite({old}) AND isfinite({new}))" for figure in shift]
     return f"SELECT {', '.join(figures)} FROM {rows} WHERE {_is_changed(n, column, tolerance)}"
 
 

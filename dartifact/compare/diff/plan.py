@@ -12,8 +12,8 @@ import duckdb
 from dartifact.compare.diff import sql as diff_sql
 from dartifact.compare.diff.columns import Column, Tolerance, can_be_key, compare_schema, is_time, match_columns
 from dartifact.compare.diff.report import SchemaDiff
-from dartifact.compare.sql_text import quote
 from dartifact.domain.errors import UsageError
+from dartifact.domain.sql_text import quote
 
 _KEY_SAMPLE = 10_000
 _MOST_KEY_TRIES = 8
@@ -77,7 +77,7 @@ def plan_diff(connection: duckdb.DuckDBPyConnection, base: Side, candidate: Side
     matched = match_columns(mine, theirs, untyped=untyped)
     by_name = {column.name: column for column in matched}
     if missing := [name for name in options.key if name not in by_name]:
-        raise UsageError(f"the key {', '.join(missing)} is no column of both sides", hint=_list(list(by_name)))
+        raise UsageError(f"the key {', '.join(missing)} is not a column of both sides", hint=_list(list(by_name)))
     key = tuple(dict.fromkeys(options.key)) or suggest_key(connection, (base, candidate), matched)
     shape = diff_sql.Shape(
         base.relation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dartifact.compare.diff.report import ColumnDiff, DiffReport
+from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example
 
 _CHANGED_SHOWN = 20
 
@@ -20,9 +20,9 @@ def tell_diff(report: DiffReport) -> str:
         *(f"  schema     {line}" for line in _schema_lines(report)),
     ]
     changed = [column for column in report.columns if column.changed]
-    for column in sorted(changed, key=lambda each: -each.changed)[:_CHANGED_SHOWN]:
+    for column in sorted(changed, key=_most_changed_first)[:_CHANGED_SHOWN]:
         lines.append(f"  {column.name}: {_tell_column(column)}")
-        lines += [f"    {each.key}: {_show(each.base)} → {_show(each.candidate)}" for each in column.examples]
+        lines += [f"    {_show_example(example)}" for example in column.examples]
     if len(changed) > _CHANGED_SHOWN:
         lines.append(f"  and {len(changed) - _CHANGED_SHOWN} more columns")
     return "\n".join(lines)
@@ -45,17 +45,20 @@ def write_markdown(report: DiffReport) -> str:
     changed = [column for column in report.columns if column.changed]
     if changed:
         lines += ["", "| column | changed | share | example |", "|---|---:|---:|---|"]
-        for column in sorted(changed, key=lambda each: -each.changed):
-            example = column.examples[0]
-            shown = _escape(f"{example.key}: {_show(example.base)} → {_show(example.candidate)}")
+        for column in sorted(changed, key=_most_changed_first):
+            shown = _escape(_show_example(column.examples[0]))
             lines.append(f"| {_escape(column.name)} | {column.changed:,} | {column.share:.2%} | {shown} |")
     return "\n".join(lines)
+
+
+def _most_changed_first(column: ColumnDiff) -> int:
+    return -column.changed
 
 
 def _tell_key(report: DiffReport) -> str:
     key = ", ".join(report.key)
     if report.key_origin == "suggested":
-        return f"{key} (taken because it is unique and never null on both sides; another one: --key)"
+        return f"{key} (chosen because it is unique and never null on both sides; override it with --key)"
     return key or "none: rows are compared as a whole, equal ones cancel out"
 
 
@@ -80,8 +83,8 @@ def _schema_lines(report: DiffReport) -> list[str]:
     schema = report.schema
     lists = (("added", schema.added), ("removed", schema.removed), ("in another order", schema.reordered))
     return [
-        *(f"renamed: {each.base} → {each.candidate}" for each in schema.renamed),
-        *(f"retyped: {each.name}: {each.base} → {each.candidate}" for each in schema.retyped),
+        *(f"renamed: {column.base} → {column.candidate}" for column in schema.renamed),
+        *(f"retyped: {column.name}: {column.base} → {column.candidate}" for column in schema.retyped),
         *(f"{word}: {', '.join(names)}" for word, names in lists if names),
     ]
 
@@ -98,6 +101,10 @@ def _tell_column(column: ColumnDiff) -> str:
             f"{shift.least_change:+,.6g} to {shift.greatest_change:+,.6g}"
         )
     return ", ".join(parts)
+
+
+def _show_example(example: Example) -> str:
+    return f"{example.key}: {_show(example.base)} → {_show(example.candidate)}"
 
 
 def _show(value: str | None) -> str:

@@ -142,13 +142,13 @@ class DiffReport:
             **{name: document[name] for name in names},
             key=tuple(document["key"]),
             rows=RowCounts(**document["rows"]),
-            columns=tuple(_read_column(each) for each in document["columns"]),
+            columns=tuple(_read_column(column) for column in document["columns"]),
             schema=SchemaDiff(
                 tuple(schema["added"]),
                 tuple(schema["removed"]),
-                tuple(Retyped(**each) for each in schema["retyped"]),
+                tuple(Retyped(**column) for column in schema["retyped"]),
                 tuple(schema["reordered"]),
-                tuple(Renamed(**each) for each in schema["renamed"]),
+                tuple(Renamed(**column) for column in schema["renamed"]),
             ),
             three_way=ThreeWay(**{**three, "both_examples": tuple(three["both_examples"])}) if three else None,
         )
@@ -160,6 +160,6 @@ def _read_column(document: Mapping[str, Any]) -> ColumnDiff:
         **{
             **document,
             "shift": Shift(**shift) if shift else None,
-            "examples": tuple(Example(**each) for each in examples),
+            "examples": tuple(Example(**example) for example in examples),
         }
     )

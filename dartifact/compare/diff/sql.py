@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dartifact.compare.diff.columns import Column, Tolerance
-from dartifact.compare.sql_text import literal, quote
+from dartifact.domain.sql_text import literal, quote
 
 Condition = str
 
@@ -34,8 +34,8 @@ class Shape:
 
 def create_differing(shape: Shape) -> str:
     """Create the empty table of the rows that differ: kind, key, both sides."""
-    keys = [f"{each.value(f'b.{quote(each.name)}')} AS k{n}" for n, each in enumerate(shape.key)]
-    values = [f"{side}.{quote(each.name)} AS {side}{n}" for side in "bc" for n, each in enumerate(shape.values)]
+    keys = [f"{column.value(f'b.{quote(column.name)}')} AS k{n}" for n, column in enumerate(shape.key)]
+    values = [f"{side}.{quote(column.name)} AS {side}{n}" for side in "bc" for n, column in enumerate(shape.values)]
     columns = ", ".join(["'' AS kind", *keys, *values])
     return (
         f"CREATE OR REPLACE TEMP TABLE differing AS SELECT {columns} FROM {shape.base} b, {shape.candidate} c LIMIT 0"
@@ -102,7 +102,9 @@ def find_originals(shape: Shape, within: Condition) -> str:
 def insert_pairs(shape: Shape) -> str:
     """Add the suspects that do differ to `differing`."""
     kind = "CASE WHEN NOT s.in_base THEN 'added' WHEN NOT s.in_candidate THEN 'removed' ELSE 'changed' END"
-    differs = " OR ".join(each.differs(f"o.v{n}", f"s.v{n}", shape.tolerance) for n, each in enumerate(shape.values))
+    differs = " OR ".join(
+        column.differs(f"o.v{n}", f"s.v{n}", shape.tolerance) for n, column in enumerate(shape.values)
+    )
     numbers = range(len(shape.values))
     columns = [f"s.{key}" for key in shape.keys] + [f"o.v{n}" for n in numbers] + [f"s.v{n}" for n in numbers]
     return (
@@ -116,7 +118,7 @@ def insert_unpaired(shape: Shape) -> str:
     """Add what is left of the rows with repeated keys once equal rows have cancelled out, one against one."""
     numbers = range(len(shape.values))
     compared = [f"w{n}" for n in numbers]
-    casts = [f"{each.value(quote(each.name))} AS w{n}" for n, each in enumerate(shape.values)]
+    casts = [f"{column.value(quote(column.name))} AS w{n}" for n, column in enumerate(shape.values)]
     columns = ", ".join([*_named_keys(shape), *_named_values(shape), *casts, f"{_hash(shape.values)} AS h"])
     picked = f"repeated t ON {_same(shape.keys, 'x', 't')}" if shape.key else "unbalanced t ON x.h = t.h"
     parts = ", ".join([*shape.keys, *compared, "h"])
@@ -177,7 +179,7 @@ def _select(shape: Shape, side: str, columns: str, within: Condition, repeated: 
 
 
 def _keys(shape: Shape) -> list[str]:
-    return [each.value(quote(each.name)) for each in shape.key]
+    return [column.value(quote(column.name)) for column in shape.key]
 
 
 def _named_keys(shape: Shape) -> list[str]:
@@ -185,11 +187,11 @@ def _named_keys(shape: Shape) -> list[str]:
 
 
 def _named_values(shape: Shape) -> list[str]:
-    return [f"{quote(each.name)} AS v{n}" for n, each in enumerate(shape.values)]
+    return [f"{quote(column.name)} AS v{n}" for n, column in enumerate(shape.values)]
 
 
 def _hash(columns: Sequence[Column]) -> str:
-    return f"hash({', '.join(each.value(quote(each.name)) for each in columns) or 'true'})"
+    return f"hash({', '.join(column.value(quote(column.name)) for column in columns) or 'true'})"
 
 
 def _same_key(shape: Shape, left: str, right: str) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import duckdb
 
 from dartifact.compare.diff.columns import Column, can_be_key
-from dartifact.compare.sql_text import literal, quote
+from dartifact.domain.sql_text import literal, quote
 
 ROWS = 4_000_000  # of one side
 _MOST_STRADDLING = 0.2

@@ -19,7 +19,7 @@ from dartifact.compare.diff.columns import Column, Tolerance
 from dartifact.compare.diff.plan import DiffPlan, Options, Side, fetch_one, plan_diff
 from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, Renamed, RowCounts, SchemaDiff, Shift
 from dartifact.compare.diff.stretches import find_stretches
-from dartifact.compare.sql_text import literal
+from dartifact.domain.sql_text import literal
 
 MEMORY = "700MB"
 _RENAME_SAMPLE = 2_000

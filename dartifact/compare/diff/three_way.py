@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dartifact.compare.diff.figures import key_text
-from dartifact.compare.sql_text import literal
+from dartifact.domain.sql_text import literal
 
 _EXAMPLES = 5
 

@@ -67,7 +67,7 @@ def find_outliers(case: ColumnCase) -> Iterator[Drift]:
 
     def describe(measure: str, word: str, sign: str, bound: float) -> Drift:
         value, seen = column.measures[measure], total.measures[measure]
-        words = f"values go to {value:,.6g}{unit}; {seen:,.6g} is the {word} that was ever there"
+        words = f"values go to {value:,.6g}{unit}; {seen:,.6g} is the {word} ever seen"
         figure = Figure(value, seen, bound)
         return Drift("outliers", case.name, rule.level, figure, words, -1, f"{size} {sign} {bound!r}")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.profiles import FLAGS, ColumnLayout, Kind, Layout
 from dartifact.domain.sources import SYSTEM_COLUMNS
+from dartifact.domain.sql_text import literal, quote
 
 BINS = 24
 MOST_VALUES = 50
@@ -30,23 +30,15 @@ _TEXT_FLAGS = {
     "placeholder": "lower(trim({x})) IN ('null', 'none', 'nan', 'n/a', 'na', 'nil', '#n/a', '-', '?', 'undefined')",
     "upper": "{x} = upper({x}) AND {x} <> lower({x})",
 }
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_WHOLE = frozenset({*_SIGNED, "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
 _NUMBER_FLAGS = {"negative": "{x} < 0", "zero": "{x} = 0", "whole": "{x} = trunc({x})"}
 
 
 def kind_of(data_type: str) -> Kind | None:
     """Return how a column of a DuckDB type is measured; None: only its nulls would be."""
     name = data_type.upper()
-    if name.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or name in {
-        "TINYINT",
-        "SMALLINT",
-        "INTEGER",
-        "BIGINT",
-        "HUGEINT",
-        "UTINYINT",
-        "USMALLINT",
-        "UINTEGER",
-        "UBIGINT",
-    }:
+    if name.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or name in _WHOLE:
         return Kind.NUMBER
     if name.startswith("TIMESTAMP") or name == "DATE":
         return Kind.TIME
@@ -107,10 +99,10 @@ def list_known(name: str, layout: ColumnLayout, relation: str, hi: str) -> str:
 
 def profile(layout: Layout, relation: str, hi: str, seconds: float) -> str:
     """Select the whole profile of a relation in one scan: one row, read by `dartifact.compare.drift.profiling`."""
-    inner = [f"{measured(name, each.kind, hi)} AS x{number}" for number, (name, each) in enumerate(layout.items())]
+    inner = [f"{measured(name, column.kind, hi)} AS x{number}" for number, (name, column) in enumerate(layout.items())]
     outer = ["count(*) AS rows"]
-    for number, each in enumerate(layout.values()):
-        outer += [f"{sql} AS c{number}_{name}" for name, sql in _aggregates(each, f"x{number}", seconds)]
+    for number, column in enumerate(layout.values()):
+        outer += [f"{sql} AS c{number}_{name}" for name, sql in _aggregates(column, f"x{number}", seconds)]
     columns = list(layout)
     for number, (first, second) in enumerate(pairs_of(layout)):
         a, b = f"x{columns.index(first)}", f"x{columns.index(second)}"
@@ -124,7 +116,7 @@ def pairs_of(layout: Layout) -> tuple[tuple[str, str], ...]:
     """Return the pairs of columns that are compared row by row: times with times, numbers with numbers."""
     found: list[tuple[str, str]] = []
     for kind in (Kind.TIME, Kind.NUMBER):
-        names = sorted(name for name, each in layout.items() if each.kind is kind)
+        names = sorted(name for name, column in layout.items() if column.kind is kind)
         found += combinations(names[:_MOST_PAIRED], 2)
     return tuple(found)
 
@@ -153,14 +145,11 @@ def compare_with_known(
 ) -> str:
     """Select, of the rows whose key is in `before`: how many, how many bring nothing new, and the moves of columns."""
     on = " AND ".join(f"b.{quote(name)} = m.{quote(name)}" for name in key)
-    same = [
-        f"b.{quote(each)} IS NOT DISTINCT FROM m.{quote(each)}"
-        for each in columns
-        if each not in (*key, updated_at, *SYSTEM_COLUMNS)
-    ]
+    compared = [column for column in columns if column not in (*key, updated_at, *SYSTEM_COLUMNS)]
+    same = [f"b.{quote(column)} IS NOT DISTINCT FROM m.{quote(column)}" for column in compared]
     moves = [
-        f"histogram(m.{quote(each)} || ' → ' || b.{quote(each)}) FILTER (m.{quote(each)} <> b.{quote(each)})"
-        for each in moving
+        f"histogram(m.{quote(column)} || ' → ' || b.{quote(column)}) FILTER (m.{quote(column)} <> b.{quote(column)})"
+        for column in moving
     ]
     chosen = ", ".join(["count(*)", f"count(*) FILTER ({' AND '.join(same) or 'true'})", *moves])
     return f"SELECT {chosen} FROM {relation} b JOIN {before} m ON {on}"
@@ -174,7 +163,7 @@ def _aggregates(layout: ColumnLayout, x: str, seconds: float) -> Iterator[tuple[
     yield "max", f"max({size})"
     yield "mean", f"avg({size})"
     yield "quantiles", f"approx_quantile({size}, [{', '.join(map(str, QUANTILES.values()))}])"
-    edges = ", ".join(repr(each) for each in layout.edges)
+    edges = ", ".join(repr(edge) for edge in layout.edges)
     yield "bins", f"histogram({size}, [{edges}]::DOUBLE[])" if layout.edges else "NULL"
     if layout.values is not None:
         yield "values", f"histogram(CASE WHEN {x} IN ({_listed(layout.values)}) THEN {x} END)"

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 
 from dartifact.compare.drift import profile_sql
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.profiles import FLAGS, ColumnLayout, ColumnProfile, Kind, Layout, Profile, next_layout
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
+from dartifact.domain.sql_text import literal, quote
 
 _HIDDEN = (*SYSTEM_COLUMNS, "file_row_number")
 
@@ -71,7 +71,7 @@ def add_known(scan: Scan, profile: Profile, source: Source, before: str) -> Prof
     moving = [name for name in columns if profile.columns[name].layout.values is not None]
     query = profile_sql.compare_with_known(columns, source.key, source.updated_at, moving, scan.live, before)
     known, repeated, *moves = scan.connection.execute(query).fetchall()[0]
-    found = {name: each for name, each in zip(moving, moves, strict=True) if each}
+    found = {name: counts for name, counts in zip(moving, moves, strict=True) if counts}
     return replace(profile, known=known, repeated=repeated, moves=found)
 
 
@@ -95,14 +95,14 @@ def _lay_out(scan: Scan, columns: Mapping[str, Kind]) -> dict[str, ColumnLayout]
 
 def _measure(scan: Scan, layout: Layout) -> Profile:
     cursor = scan.connection.execute(profile_sql.profile(layout, scan.live, scan.end, scan.seconds))
-    names = [each[0] for each in cursor.description or ()]
+    names = [column[0] for column in cursor.description or ()]
     found = dict(zip(names, cursor.fetchall()[0], strict=True))
     every = scan.connection.execute(f"SELECT count(*) FROM {scan.relation}").fetchall()[0][0]
     rows = found["rows"]
     columns = {}
-    for number, (name, each) in enumerate(layout.items()):
+    for number, (name, column_layout) in enumerate(layout.items()):
         mine = {key.removeprefix(f"c{number}_"): value for key, value in found.items() if key.startswith(f"c{number}_")}
-        columns[name] = _read_column(scan, name, each, mine, rows)
+        columns[name] = _read_column(scan, name, column_layout, mine, rows)
     pairs = {
         f"{first}|{second}": (found[f"p{number}_less"], found[f"p{number}_more"])
         for number, (first, second) in enumerate(profile_sql.pairs_of(layout))

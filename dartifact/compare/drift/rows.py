@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from dartifact.compare.drift import profile_sql
 from dartifact.compare.drift.cases import FEW, MANY_ROWS, SEEN_ENOUGH, ColumnCase, Drift, describe_share, soften
-from dartifact.compare.sql_text import quote
 from dartifact.domain.drift_statistics import Figure, judge_share
 from dartifact.domain.profiles import FLAGS, ColumnProfile, Kind, add_columns, add_counts
+from dartifact.domain.sql_text import quote
 
 
 def find_nulls(case: ColumnCase) -> Iterator[Drift]:
@@ -56,7 +56,7 @@ def _find_new_values(case: ColumnCase, known: Sequence[str]) -> Iterator[Drift]:
     past = [(sum(profile.new_values.values()), profile.rows) for profile in case.before]
     figure = judge_share(count, column.rows, past, rule.least)
     named = ", ".join(f"{value!r} ({of:,})" for value, of in list(column.new_values.items())[:3])
-    words = f"{count:,} of {column.rows:,} values were never there before: {named}"
+    words = f"{count:,} of {column.rows:,} values were never seen before: {named}"
     condition = profile_sql.unknown_condition(known, case.x)
     yield Drift("new_values", case.name, soften(rule, count, figure), figure, words, count, condition)
 
@@ -83,7 +83,7 @@ def _find_new_shapes(case: ColumnCase) -> Iterator[Drift]:
     figure = judge_share(count, column.rows, past, rule.least) if past else None
     if figure is not None and figure.is_unusual and count >= MANY_ROWS:
         usual = max(column.shapes or {"": 0}, key=lambda shape: column.shapes.get(shape, 0))
-        words = f"{count:,} of {column.rows:,} values have a form that was never there, unlike {usual!r}"
+        words = f"{count:,} of {column.rows:,} values have a form that was never seen before, unlike {usual!r}"
         condition = profile_sql.unknown_condition(shapes, profile_sql.shape_of(case.x))
         yield Drift("new_shapes", case.name, rule.level, figure, words, count, condition)
 

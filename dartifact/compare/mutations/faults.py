@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dartifact.compare.mutations.work import Mutated, Mutation, Work
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.profiles import Kind
+from dartifact.domain.sql_text import literal, quote
 
 
 def _number(expression: str, name: str, words: str) -> Mutation:

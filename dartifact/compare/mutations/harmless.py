@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dartifact.compare.mutations.work import ALL, Mutated, Mutation, Work
-from dartifact.compare.sql_text import literal, quote
 from dartifact.domain.profiles import Kind
+from dartifact.domain.sql_text import literal, quote
 
 
 def _reordered(work: Work) -> Mutated | None:

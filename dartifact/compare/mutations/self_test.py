@@ -59,12 +59,12 @@ class SelfTest:
     @property
     def fitting(self) -> tuple[Trial, ...]:
         """Return the trials of the faults that fit a column."""
-        return tuple(each for each in self.faults if each.columns is not None)
+        return tuple(trial for trial in self.faults if trial.columns is not None)
 
     @property
     def slipped(self) -> tuple[Trial, ...]:
         """Return those of them that nobody stopped."""
-        return tuple(each for each in self.fitting if each.stopped_by is None)
+        return tuple(trial for trial in self.fitting if trial.stopped_by is None)
 
     @property
     def catch_rate(self) -> float:
@@ -74,7 +74,7 @@ class SelfTest:
     @property
     def false_alarms(self) -> int:
         """Return how many harmless variations were stopped."""
-        return sum(each.stopped_by is not None for each in self.harmless)
+        return sum(trial.stopped_by is not None for trial in self.harmless)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -84,8 +84,8 @@ class SelfTest:
             "rows": self.rows,
             "catch_rate": round(self.catch_rate, 4),
             "false_alarms": self.false_alarms,
-            "faults": [asdict(each) for each in self.faults],
-            "harmless": [asdict(each) for each in self.harmless],
+            "faults": [asdict(trial) for trial in self.faults],
+            "harmless": [asdict(trial) for trial in self.harmless],
             "notes": list(self.notes),
         }
 

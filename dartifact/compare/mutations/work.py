@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dartifact.compare.sql_text import quote
 from dartifact.domain.profiles import Kind, Profile
+from dartifact.domain.sql_text import quote
 
 ALL = 1.0
 _PARTS = 100_000
@@ -89,7 +89,8 @@ class Mutation:
 
     def apply(self, table: Table, dose: Dose) -> Mutated | None:
         """Return the mutated batch, None where it fits no column."""
-        return self.make(Work(table, dose, random.Random(f"{dose.seed} {self.name}")))
+        dice = random.Random(f"{dose.seed} {self.name}")  # noqa: S311  (the same seed has to spoil the same rows)
+        return self.make(Work(table, dose, dice))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Quoting for the SQL of comparisons."""
+"""Names and texts as SQL spells them: the only place where they are quoted."""
 
 from __future__ import annotations
 
