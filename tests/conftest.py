@@ -6,6 +6,7 @@ One server per test process, started when the first test asks for it; a fresh re
 - `ledger`: SQLite in `tmp_path`, on `clock`. `clock`: stands still until moved (`tests.support.world.Clock`).
 - `sources`: the declarations that the stack knows; override it in a module for others (they need contracts in checks/).
 - `dbt`: one DbtBuilder for the session on the checkout's project; its process starts with the first build.
+- `builder`: what stands in for it where a test is not about dbt (`tests.support.models`).
 - `stack`: all of these as a Stack; project = the checkout, home in `tmp_path`.
 - `world`: the stack with sources that remember, and helpers to bring, integrate and look (`tests.support.world.World`).
 - `named_world`: the same, with the settings in the environment naming it, for what reads them.
@@ -23,6 +24,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import settings
@@ -34,6 +36,7 @@ from dartifact.cli import app as cli
 from dartifact.commands.stack import Stack
 from dartifact.domain.sources import Source
 from dartifact.local.lakefs_server import running_lakefs
+from tests.support.models import ModelBuilder
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sources import CUSTOMERS, ORDERS, RememberingSource
 from tests.support.world import Clock, World
@@ -136,6 +139,14 @@ def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtBuilder]:
 
 
 @pytest.fixture
+def builder(request: pytest.FixtureRequest) -> DbtBuilder:
+    """Return what builds the checkout's project in milliseconds, or `dbt` (`tests.support.models.with_real_dbt`)."""
+    if getattr(request, "param", None) == "dbt":
+        return cast(DbtBuilder, request.getfixturevalue("dbt"))
+    return cast(DbtBuilder, ModelBuilder(PROJECT / "dbt"))
+
+
+@pytest.fixture
 def sources() -> dict[str, Source]:
     """Return the declared sources: customers by dana, orders by dan."""
     return {source.name: source for source in (CUSTOMERS, ORDERS)}
@@ -143,12 +154,12 @@ def sources() -> dict[str, Source]:
 
 @pytest.fixture
 def stack(
-    lake: Lake, ledger: Ledger, dbt: DbtBuilder, sources: dict[str, Source], clock: Clock, tmp_path: Path
+    lake: Lake, ledger: Ledger, builder: DbtBuilder, sources: dict[str, Source], clock: Clock, tmp_path: Path
 ) -> Stack:
     """Return a complete stack on a fresh repository and ledger."""
     home = tmp_path / "home"
     home.mkdir()
-    return Stack(lake=lake, ledger=ledger, dbt=dbt, sources=dict(sources), project=PROJECT, home=home, clock=clock)
+    return Stack(lake=lake, ledger=ledger, dbt=builder, sources=dict(sources), project=PROJECT, home=home, clock=clock)
 
 
 @pytest.fixture

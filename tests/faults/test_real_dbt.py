@@ -18,6 +18,7 @@ from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import DartifactState
 from tests.faults import protocols
 from tests.faults.children import Fault, Kind, Order, Place, Task, run_child
+from tests.support.models import with_real_dbt
 from tests.support.sources import customer, order
 from tests.support.world import ACTOR, World
 
@@ -34,6 +35,7 @@ def stage_until_dbt_works(stack: Stack, publishers: protocols.Publishers) -> Non
     protocols.stage(stack, publishers)
 
 
+@with_real_dbt
 @pytest.mark.parametrize(
     ("command", "fault"),
     [

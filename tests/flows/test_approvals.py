@@ -27,12 +27,12 @@ from tests.support.world import World
 @pytest.fixture
 def shop(world: World) -> World:
     world.with_policy(approvals=2)
-    world.land("customers", customer(1))
+    world.place("customers", customer(1))
     return world
 
 
 def offer(shop: World, number: int) -> Dartifact:
-    shop.land("orders", order(number))
+    shop.place("orders", order(number))
     return stage(shop.stack, actor="test")
 
 

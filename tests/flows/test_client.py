@@ -24,7 +24,7 @@ HEAVY = ("pandas", "duckdb", "lakefs_sdk", "prefect", "sqlalchemy", "soda_core",
 @pytest.fixture
 def shop(named_world: World) -> World:
     """Return a world that the settings name, with one customer in `main`."""
-    named_world.land("customers", customer(1))
+    named_world.place("customers", customer(1))
     return named_world
 
 
@@ -83,14 +83,14 @@ def test_what_is_not_there_is_said(shop: World) -> None:
 
 def test_a_dataset_is_read_as_it_stands_in_main_or_anywhere(shop: World) -> None:
     before = shop.head.commit_id
-    run = shop.land("customers", customer(1, name="Later"), customer(2))
+    run = shop.place("customers", customer(1, name="Later"), customer(2))
     assert client.read("customers")["name"].tolist() == ["Later", "Customer 2"]
     assert client.read("customers", at=before)["name"].tolist() == ["Customer 1"]
     assert client.read("customers", at=run.run_id)["name"].tolist() == ["Later", "Customer 2"]
 
 
 def test_a_mart_is_read_where_resolve_sends_its_reader(shop: World) -> None:
-    shop.land("orders", order(1, amount=Decimal("0.10")), order(2, amount=Decimal("0.20")))
+    shop.place("orders", order(1, amount=Decimal("0.10")), order(2, amount=Decimal("0.20")))
     dartifact = stage(shop.stack, actor="test")
     assert promote(shop.stack, actor="test") is not None
     plain = client.read("customer_statistics")

@@ -1,4 +1,4 @@
-"""Staging finds who turned a build red, on the real lake and with real dbt: code or data, and which run."""
+"""Staging finds who turned a build red, on the real lake: code or data, and which run."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def shop(world: World, tmp_path: Path) -> Iterator[World]:
     for folder in ("checks", "dbt"):
         shutil.copytree(PROJECT / folder, project / folder, ignore=shutil.ignore_patterns("target", "logs"))
     (project / "checks" / "integration" / "not_too_big.sql").write_text(TOO_BIG)
-    world.land("customers", customer(1))
-    world.land("orders", order(1))
+    world.place("customers", customer(1))
+    world.place("orders", order(1))
     with world.stack.dbt.of_project(project / "dbt", tmp_path / "work") as dbt:
         world.stack = replace(world.stack, project=project, dbt=dbt)
         assert stage(world.stack, actor="test").state is DartifactState.GREEN
@@ -76,7 +76,7 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
     good, before = shop.stack.ledger.dartifacts()[0], resolve(shop.stack)
     break_model(shop.stack)
     broken = digest_code(shop.stack.project)
-    new = shop.land("orders", order(2))
+    new = shop.place("orders", order(2))
     steps: list[str] = []
 
     def run(name: str, step: Callable[[], object]) -> object:
@@ -107,7 +107,7 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
     assert f"built with the code of {made.dartifact_id}" in shown
 
     # The refused code is not built again; nor is anything of the searches left.
-    third = shop.land("orders", order(3))
+    third = shop.place("orders", order(3))
     assert third.run_id in stage(shop.stack, actor="test").runs
     assert red_one(shop) == red
     assert [each.name for each in shop.stack.home.iterdir() if each.name.startswith(("probe-", "build-"))] == []
@@ -123,9 +123,9 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
 def test_the_run_that_turns_the_build_red_is_reverted_and_the_others_flow_past(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = [shop.land("orders", order(10 + number)) for number in range(2)]
-    guilty = shop.land("orders", order(20, amount=Decimal(60_000)))
-    runs += [shop.land("orders", order(30 + number)) for number in range(2)]
+    runs = [shop.place("orders", order(10 + number)) for number in range(2)]
+    guilty = shop.place("orders", order(20, amount=Decimal(60_000)))
+    runs += [shop.place("orders", order(30 + number)) for number in range(2)]
     built = count_builds(shop, monkeypatch)
     red = stage(shop.stack, actor="test")
     assert red.state is DartifactState.RED
@@ -147,7 +147,7 @@ def test_the_run_that_turns_the_build_red_is_reverted_and_the_others_flow_past(
 
 
 def test_where_policy_says_so_the_guilty_run_is_named_and_nothing_more(shop: World) -> None:
-    guilty = shop.land("orders", order(20, amount=Decimal(60_000)))
+    guilty = shop.place("orders", order(20, amount=Decimal(60_000)))
     shop.with_policy(revert_culprits=False)
     assert guilty.run_id in stage(shop.stack, actor="test").reasons[-1]
     assert shop.stack.ledger.pending_reverts() == ()
@@ -158,7 +158,7 @@ def test_a_revert_that_turns_the_build_red_is_named_as_a_removal(shop: World) ->
         "-- order 1 is there\nselect 1 where not exists (from staging.stg_orders where order_id = 1)\n"
     )
     first = shop.stack.ledger.runs(source="orders")[0]
-    shop.land("orders", order(2))
+    shop.place("orders", order(2))
     assert stage(shop.stack, actor="test").state is DartifactState.GREEN
     shop.request_revert(first)
     shop.integrate()
@@ -177,7 +177,7 @@ def test_what_cannot_be_told_blames_nobody_and_a_retry_builds_again(
     monkeypatch.setattr(
         builds, "run_sql_checks", lambda folder, checks: run_sql_checks(folder, weather if weather.exists() else checks)
     )
-    shop.land("orders", order(2))
+    shop.place("orders", order(2))
     red = stage(shop.stack, actor="test")
     assert red.state is DartifactState.RED
     assert "cause undetermined" in red.reasons[-1]
@@ -207,8 +207,8 @@ def test_code_that_was_never_green_cannot_be_told_from_its_data(world: World, tm
     project = tmp_path / "project"
     shutil.copytree(PROJECT / "checks", project / "checks")
     (project / "checks" / "integration" / "never.sql").write_text("-- there are no orders\nselect * from raw.orders\n")
-    world.land("customers", customer(1))
-    world.land("orders", order(1))
+    world.place("customers", customer(1))
+    world.place("orders", order(1))
     red = stage(replace(world.stack, project=project), actor="test")
     assert red.reasons[-1] == "cause undetermined (code or data): no dartifact was green before (0 probe builds)"
     with world.stack.ledger.write() as tx:
@@ -218,8 +218,8 @@ def test_code_that_was_never_green_cannot_be_told_from_its_data(world: World, tm
 
 
 def test_a_search_that_is_killed_is_made_again(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    guilty = shop.land("orders", order(20, amount=Decimal(60_000)))
-    shop.land("orders", order(21))
+    guilty = shop.place("orders", order(20, amount=Decimal(60_000)))
+    shop.place("orders", order(21))
     built = count_builds(shop, monkeypatch)
     build = shop.stack.dbt.build
 

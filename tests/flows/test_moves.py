@@ -58,10 +58,7 @@ def count_events(world: World, *types: str) -> dict[str, int]:
 @pytest.fixture
 def queued(world: World) -> tuple[Run, ...]:
     """Bring three runs of one customer each into the queue."""
-    with world.without_local_gate("customers"):
-        runs = tuple(world.bring("customers", customer(number)) for number in (1, 2, 3))
-    assert {run.phase for run in runs} == {Phase.QUEUED}
-    return runs
+    return tuple(world.queue("customers", customer(number)) for number in (1, 2, 3))
 
 
 # Advancing
@@ -92,7 +89,7 @@ def test_advance_makes_main_exactly_the_tested_candidate(world: World, queued: t
 
 
 def test_of_many_advancers_at_once_exactly_one_wins_each_round(world: World, queued: tuple[Run, ...]) -> None:
-    waiting = [*queued, world.bring("customers", customer(4))]
+    waiting = [*queued, world.queue("customers", customer(4))]
     while waiting:
         candidates = {run.run_id: candidate_of(world, run) for run in waiting}
         together = threading.Barrier(len(waiting))
@@ -311,9 +308,8 @@ def foreign_edits(other: Run) -> dict[str, tuple[str, Callable[[World, str], obj
 
 
 def test_run_that_touches_what_is_not_its_own_is_refused_by_name(world: World) -> None:
-    there = world.land("customers", customer(1))
-    with world.without_local_gate("customers"):
-        bad, good = world.bring("customers", customer(2)), world.bring("customers", customer(3))
+    there = world.place("customers", customer(1))
+    bad, good = world.queue("customers", customer(2)), world.queue("customers", customer(3))
     for number, (path, edit) in enumerate(foreign_edits(there).values()):
         branch = f"edit-{number}"
         world.lake.create_branch(branch, bad.commit or "")
@@ -329,7 +325,7 @@ def test_run_that_touches_what_is_not_its_own_is_refused_by_name(world: World) -
 
 
 def test_runs_that_touch_what_is_not_their_own_fail_alone_and_the_others_merge(world: World) -> None:
-    there = world.land("customers", customer(1))
+    there = world.place("customers", customer(1))
     edits = foreign_edits(there)
     world.leave_out_local_gate("customers")
     bad = {}
@@ -481,7 +477,7 @@ def test_good_run_merged_by_hand_is_adopted(world: World, queued: tuple[Run, ...
 
 @pytest.mark.parametrize("path", ["README.md", "raw/customers/nobody/part-0.parquet", "_dartifact/passport.json"])
 def test_what_no_run_brought_is_repaired_forward_to_the_last_tested_content(world: World, path: str) -> None:
-    there = world.land("customers", customer(1))
+    there = world.place("customers", customer(1))
     tested = world.head
     spoiled = spoil_by_hand(world, path)
     world.integrate()
@@ -497,7 +493,7 @@ def test_what_no_run_brought_is_repaired_forward_to_the_last_tested_content(worl
 
 
 def test_bad_run_merged_by_hand_is_repaired_and_stays_failed(world: World) -> None:
-    world.land("customers", customer(1))
+    world.place("customers", customer(1))
     tested = world.head
     bad = world.bring("orders", order(1), bad_order(2))
     assert bad.phase is Phase.FAILED
@@ -538,8 +534,8 @@ def test_run_edited_by_hand_while_its_revert_is_requested_is_taken_out_all_the_s
 
 
 def test_advance_reverted_by_hand_is_adopted_though_its_content_was_tested_before(world: World) -> None:
-    first = world.land("customers", customer(1))
-    second = world.land("customers", customer(2))
+    first = world.place("customers", customer(1))
+    second = world.place("customers", customer(2))
     revert_head_by_hand(world, MAIN)
     assert world.runs_in_main() == {first.run_id}
     world.integrate()
@@ -655,7 +651,7 @@ def test_run_that_was_merged_by_hand_and_is_still_there_is_replaced_whole(
 
 
 def test_bad_run_that_was_merged_by_hand_and_repaired_away_lands_with_a_fix(world: World) -> None:
-    world.land("customers", customer(1))
+    world.place("customers", customer(1))
     bad = world.bring("orders", order(1), bad_order(2))
     merge_by_hand(world, bad)
     world.integrate()

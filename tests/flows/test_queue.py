@@ -35,14 +35,12 @@ from tests.support.world import ACTOR, World, edit_by_hand
 
 
 def bring_customers(world: World, *numbers: int) -> list[Run]:
-    """Queue one run per customer, without asking their local gate."""
-    with world.without_local_gate("customers"):
-        return [world.bring("customers", customer(number)) for number in numbers]
+    """Queue one run per customer."""
+    return [world.queue("customers", customer(number)) for number in numbers]
 
 
 def bring_order(world: World, number: int, of: int) -> Run:
-    with world.without_local_gate("orders"):
-        return world.bring("orders", order(number, of))
+    return world.queue("orders", order(number, of))
 
 
 def ids(*runs: Run) -> list[str]:

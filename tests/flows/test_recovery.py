@@ -28,7 +28,7 @@ GONE = "0" * 64
 
 def deliver(world: World, number: int) -> tuple[Run, str]:
     """Bring one more order to production; return its run and the dartifact's id."""
-    run = world.land("orders", order(number, amount=Decimal(10)))
+    run = world.place("orders", order(number, amount=Decimal(10)))
     dartifact = stage(world.stack, actor="test")
     assert promote(world.stack, actor="test") is not None
     return world.run(run), dartifact.dartifact_id
@@ -59,7 +59,7 @@ def shown(world: World) -> str:
 @pytest.fixture
 def shop(world: World) -> World:
     """Return a world in which one customer is in `main`."""
-    world.land("customers", customer(1))
+    world.place("customers", customer(1))
     return world
 
 
@@ -121,7 +121,7 @@ def test_a_promotion_under_way_is_over_and_what_comes_next_is_promoted_when_a_pe
     _, first = deliver(shop, 1)
     _, second = deliver(shop, 2)
     shop.with_policy(weights=(50, 100), soak=timedelta(minutes=1))
-    shop.land("orders", order(3))
+    shop.place("orders", order(3))
     third = stage(shop.stack, actor="test").dartifact_id
     promote(shop.stack, actor="test")
     lose(shop, second)

@@ -29,6 +29,7 @@ from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.plans import StepKind
 from dartifact.domain.runs import Phase, Run
 from tests.conftest import PROJECT
+from tests.support.models import with_real_dbt
 from tests.support.sources import customer, order
 from tests.support.world import World
 
@@ -41,7 +42,7 @@ def deliver(world: World, *amounts: int) -> tuple[Run, Dartifact]:
     """Land one run of orders with these amounts, stage and promote it, without soaks."""
     first = 1 + sum(run.rows or 0 for run in world.stack.ledger.runs(source="orders"))
     rows = [order(number, amount=Decimal(amount)) for number, amount in enumerate(amounts, start=first)]
-    run = world.land("orders", *rows)
+    run = world.place("orders", *rows)
     dartifact = stage(world.stack, actor="test")
     assert dartifact.state is DartifactState.GREEN, dartifact.reasons
     assert promote(world.stack, actor="test") is not None
@@ -59,7 +60,7 @@ def promote_through(world: World) -> None:
 @pytest.fixture
 def shop(world: World) -> World:
     """Return a world in which one customer is in `main`."""
-    world.land("customers", customer(1))
+    world.place("customers", customer(1))
     return world
 
 
@@ -78,8 +79,9 @@ def test_an_empty_main_cannot_be_staged(world: World) -> None:
         stage(world.stack, actor="test")
 
 
+@with_real_dbt
 def test_a_dartifact_carries_its_passport_marts_and_code(shop: World) -> None:
-    run = shop.land("orders", order(1))
+    run = shop.place("orders", order(1))
     dartifact = stage(shop.stack, actor="test")
     assert dartifact.state is DartifactState.GREEN
     head = shop.lake.head(STAGING).commit_id
@@ -96,7 +98,7 @@ def test_a_dartifact_carries_its_passport_marts_and_code(shop: World) -> None:
 def test_the_same_inputs_are_the_same_dartifact_and_are_not_built_again(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.land("orders", order(1))
+    shop.place("orders", order(1))
     first = stage(shop.stack, actor="test")
     head = shop.lake.head(STAGING)
     monkeypatch.setattr(shop.stack.dbt, "build", lambda _: pytest.fail("it was built again"))
@@ -105,7 +107,7 @@ def test_the_same_inputs_are_the_same_dartifact_and_are_not_built_again(
 
 
 def test_a_changed_model_is_another_dartifact_without_new_data(shop: World, tmp_path: Path) -> None:
-    shop.land("orders", order(1))
+    shop.place("orders", order(1))
     first = stage(shop.stack, actor="test")
     changed = copy_project(tmp_path)
     model = changed / "checks" / "integration" / "one_more.sql"
@@ -117,7 +119,7 @@ def test_a_changed_model_is_another_dartifact_without_new_data(shop: World, tmp_
 
 
 def test_a_failing_integration_test_makes_a_red_dartifact_that_is_not_promoted(shop: World, tmp_path: Path) -> None:
-    shop.land("orders", order(1))
+    shop.place("orders", order(1))
     broken = copy_project(tmp_path)
     (broken / "checks" / "integration" / "never.sql").write_text("-- there are no orders\nselect * from raw.orders\n")
     stack = replace(shop.stack, project=broken)
@@ -132,7 +134,7 @@ def test_a_failing_integration_test_makes_a_red_dartifact_that_is_not_promoted(s
 def test_code_that_changes_during_the_build_is_refused(
     shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.land("orders", order(1))
+    shop.place("orders", order(1))
     project = copy_project(tmp_path)
     build = shop.stack.dbt.build
 
@@ -151,7 +153,7 @@ def test_code_that_changes_during_the_build_is_refused(
 def test_a_build_killed_before_it_was_recorded_is_finished_by_the_next(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.land("orders", order(1))
+    shop.place("orders", order(1))
     tag = shop.lake.tag
     monkeypatch.setattr(shop.lake, "tag", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -195,7 +197,7 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     shop: World, monkeypatch: pytest.MonkeyPatch, kind: StepKind, when: str
 ) -> None:
     deliver(shop, 10)
-    shop.land("orders", order(2, amount=Decimal(20)))
+    shop.place("orders", order(2, amount=Decimal(20)))
     dartifact = stage(shop.stack, actor="test")
     shop.with_policy(weights=(5, 100), soak=timedelta(minutes=1))
     original = production.perform
@@ -229,7 +231,7 @@ def test_a_red_smoke_test_leaves_production_alone_and_makes_the_dartifact_bad(
 ) -> None:
     deliver(shop, 10)
     before = resolve(shop.stack)
-    shop.land("orders", order(2))
+    shop.place("orders", order(2))
     dartifact = stage(shop.stack, actor="test")
     shop.with_policy(smoke_least_share=99.0)  # the new mart would have to be 99 times as long
     with pytest.raises(errors.Aborted, match="smoke test"):
@@ -276,7 +278,7 @@ def test_after_a_rollback_the_same_content_is_known_and_new_data_goes_on_without
 def test_a_dartifact_that_contains_a_blamed_run_is_refused(shop: World) -> None:
     deliver(shop, 10)
     guilty, _ = deliver(shop, 1000)
-    shop.land("orders", order(7))
+    shop.place("orders", order(7))
     waiting = stage(shop.stack, actor="test")
     assert guilty.run_id in waiting.runs
     roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
@@ -288,7 +290,7 @@ def test_unknown_blame_freezes_promotions_until_a_person_says(shop: World) -> No
     deliver(shop, 10)
     deliver(shop, 20)
     roll_back(shop.stack, reason="something is odd", actor="person:test")
-    shop.land("orders", order(9))
+    shop.place("orders", order(9))
     stage(shop.stack, actor="test")
     with pytest.raises(errors.PolicyRefused, match="something is odd"):
         promote(shop.stack, actor="test")
@@ -304,7 +306,7 @@ def test_blamed_code_is_stood_in_for_by_the_last_good_one_and_other_code_is_not(
     stage(stack, actor="test")
     promote(stack, actor="test")
     roll_back(stack, blame=("code",), reason="wrong formula", actor="person:test")
-    shop.land("orders", order(9))
+    shop.place("orders", order(9))
     made = stage(stack, actor="test")
     assert made.code_digest == digest_code(PROJECT)
     assert (made.passport or {})["refused"]["why"] == "rolled back: wrong formula"
@@ -341,7 +343,7 @@ def test_a_rollback_ends_a_promotion_under_way(shop: World, monkeypatch: pytest.
     deliver(shop, 10)
     old = resolve(shop.stack)
     deliver(shop, 20)
-    shop.land("orders", order(5))
+    shop.place("orders", order(5))
     stage(shop.stack, actor="test")
     original = production.smoke_test
 
@@ -383,7 +385,7 @@ def test_nothing_to_roll_back_to_is_said(shop: World) -> None:
 
 
 def test_staging_reads_through_the_gateway_when_the_store_is_elsewhere(shop: World) -> None:
-    shop.land("orders", order(1, amount=Decimal(7)))
+    shop.place("orders", order(1, amount=Decimal(7)))
     access = replace(shop.lake.access, gateway_only=True)
     remote = replace(shop.stack, lake=Lake(access, shop.lake.repository))
     dartifact = stage(remote, actor="test")
@@ -393,7 +395,7 @@ def test_staging_reads_through_the_gateway_when_the_store_is_elsewhere(shop: Wor
 
 
 def test_two_builds_of_the_same_inputs_are_byte_identical(shop: World, make_lake: Callable[[], Lake]) -> None:
-    shop.land("orders", order(1), order(2))
+    shop.place("orders", order(1), order(2))
     first = stage(shop.stack, actor="test")
     objects = shop.lake.list_objects(shop.head.commit_id, "raw/")
     inputs = staging.Inputs(shop.head, objects, digest_code(PROJECT), lambda: shop.stack)

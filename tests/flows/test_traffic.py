@@ -43,8 +43,8 @@ NAMES = tuple(f"consumer-{number}" for number in range(400))
 @pytest.fixture
 def shop(world: World) -> World:
     """Return a world in which a first dartifact is live and a second one is green; soaks last a minute each."""
-    world.land("customers", customer(1))
-    world.land("orders", order(1, amount=Decimal(10)))
+    world.place("customers", customer(1))
+    world.place("orders", order(1, amount=Decimal(10)))
     stage(world.stack, actor="test")
     assert promote(world.stack, actor=ACTOR) is not None
     world.with_policy(weights=(5, 25, 100), soak=MINUTE)
@@ -54,7 +54,7 @@ def shop(world: World) -> World:
 
 def offer(world: World, number: int) -> Dartifact:
     """Make a green dartifact with one more order."""
-    world.land("orders", order(number, amount=Decimal(10)))
+    world.place("orders", order(number, amount=Decimal(10)))
     return stage(world.stack, actor="test")
 
 
@@ -130,7 +130,7 @@ def test_the_plan_that_is_shown_is_the_plan_that_is_carried_out(shop: World) -> 
 
 def test_nobody_is_waited_for_before_anything_is_live(world: World) -> None:
     world.with_policy(weights=(5, 100), soak=MINUTE)
-    world.land("customers", customer(1))
+    world.place("customers", customer(1))
     offer(world, 1)
     promote(world.stack, actor=ACTOR)
     assert find_under_way(world.stack) is None
