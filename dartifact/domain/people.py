@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
-from dartifact.domain.errors import PolicyRefused
+from dartifact.domain.errors import PolicyRefused, UsageError
 
 HIDDEN = "•••"
 """What stands where a personal value is not shown."""
@@ -23,6 +23,12 @@ class Role(StrEnum):
 
 
 _RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+def require_reason(reason: str) -> None:
+    """Raise UsageError when a decision has no reason."""
+    if not reason.strip():
+        raise UsageError("a reason is required", hint="--reason WHY")
 
 
 def includes(role: Role, needed: Role) -> bool:

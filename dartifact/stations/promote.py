@@ -41,7 +41,7 @@ def promote(dartifact: str | None = None) -> Ended:
     if is_left:
         start_station("promote")
     if plan is None:
-        return Completed(message=f"nothing waits to be promoted; live is {live or 'nothing'}")
+        return Completed(message=f"no dartifact to promote; live is {live or 'nothing'}")
     if waits is not None and waits.plan == plan:
         until = f"{waits.goes_on_at:%H:%M:%S} UTC" if waits.goes_on_at else "the next run"
         return Completed(name="Waits", message=f"{plan.dartifact} waits until {until}: {waits.step}")

@@ -150,7 +150,7 @@ def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ing
         if each.phase is Phase.HELD:
             return Failed(name="Held", message=f"{each.branch}: {'; '.join(each.reasons)}")
     if not runs:
-        return Completed(message="nothing new: the source's clock has not moved")
+        return Completed(message="no new data since the last run")
     brought = [f"{each.run_id}: {each.phase}, {each.rows or 0:,} rows" for each in runs]
     if backlog := runs[-1].window.backlog:
         brought.append(f"{backlog} of the source wait for the next windows")

@@ -54,7 +54,7 @@ def _describe(dartifact: Dartifact) -> list[str]:
     refused = passport.get("refused")
     return [
         *(f"why: {reason}" for reason in dartifact.reasons),
-        *([f"dbt/ and checks/ as they are now are refused: {refused['why']}"] if refused else []),
+        *([f"current dbt/ and checks/ are blocked: {refused['why']}"] if refused else []),
         *([f"built with the code of {refused['built_with']}"] if refused else []),
         *(f"`{mart}`: {figures['rows']:,} rows" for mart, figures in passport.get("marts", {}).items()),
         f"look: `dartifact show {dartifact.dartifact_id}`",

@@ -60,12 +60,12 @@ class Command:
 
     def wait_for(self, text: str) -> None:
         with self._said:
-            assert self._said.wait_for(lambda: any(text in line for line in self.lines), 60), self.lines
+            assert self._said.wait_for(lambda: any(text in line for line in self.lines), 300), self.lines
 
     def end(self) -> Done:
         assert self.process.stdout
         out = self.process.stdout.read()
-        code = self.process.wait(120)
+        code = self.process.wait(600)
         self._reader.join()
         return Done(code, out, "\n".join(self.lines), self.mark)
 

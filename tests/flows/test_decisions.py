@@ -141,7 +141,7 @@ def test_a_queued_run_can_be_rejected_and_one_in_main_cannot(shop: World) -> Non
 @pytest.mark.parametrize("decide", [review.approve, review.reject])
 def test_a_decision_has_a_reason(shop: World, decide: Callable[..., Run]) -> None:
     run = shop.bring("orders", bad_order(2))
-    with pytest.raises(errors.UsageError, match="for a reason"):
+    with pytest.raises(errors.UsageError, match="a reason is required"):
         decide(shop.stack, run.run_id, reason=" ", actor="ann")
 
 
@@ -291,7 +291,7 @@ def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_gap(shop: World) -
 def test_a_change_by_hand_has_a_dataset_and_a_reason(shop: World) -> None:
     with pytest.raises(errors.UsageError, match="there is no source nothing"):
         open_change(shop.stack, "nothing", reason=WHY, actor="ann")
-    with pytest.raises(errors.UsageError, match="for a reason"):
+    with pytest.raises(errors.UsageError, match="a reason is required"):
         open_change(shop.stack, "orders", reason="", actor="ann")
 
 

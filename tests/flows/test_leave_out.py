@@ -133,7 +133,7 @@ def test_killed_half_way_the_same_call_goes_on(shop: World, bad: Run, monkeypatc
 def test_what_cannot_be_cut_is_refused(shop: World, bad: Run) -> None:
     with pytest.raises(Conflict, match="another commit"):
         leave_out(shop.stack, bad.run_id, reason="x", actor="ann", commit="0" * 64)
-    with pytest.raises(UsageError, match="for a reason"):
+    with pytest.raises(UsageError, match="a reason is required"):
         leave_out(shop.stack, bad.run_id, reason=" ", actor="ann")
     with pytest.raises(PolicyRefused, match="a viewer may not leave rows out"):
         leave_out(replace(shop.stack, role=Role.VIEWER), bad.run_id, reason="x", actor="eve")

@@ -166,7 +166,7 @@ def test_run_whose_keys_are_ambiguous_or_missing_fails(world: World) -> None:
     good = world.bring("customers", customer(2))
     done = world.integrate()
     assert (done.failed, done.merged) == (ids(twice), ids(good))
-    assert "brought twice" in world.run(twice).reasons[0]
+    assert "conflicting versions" in world.run(twice).reasons[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"PAR1" + b"\0" * 40 + b"PAR1"], ids=["empty", "text", "fake"])
@@ -393,7 +393,7 @@ def test_order_whose_customer_never_comes_fails_after_the_grace_time(world: Worl
     assert world.integrate().failed == ids(early)
     failed = world.run(early)
     assert (failed.phase, failed.held_until) == (Phase.FAILED, None)
-    assert "the grace time is over" in failed.reasons[0]
+    assert "grace period over" in failed.reasons[0]
     assert world.lake.has_branch(failed.branch)
 
 

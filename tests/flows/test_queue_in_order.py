@@ -47,7 +47,7 @@ def test_later_runs_of_a_culprit_leave_the_retested_batch_and_others_flow_past(w
     assert (done.failed, done.merged, done.waiting) == (ids(bad), ids(first, other), ids(*later))
     assert done.candidates == 2
     assert world.runs_in_main() == set(ids(first, other))
-    assert [world.run(run).reasons for run in later] == [(f"waits for {bad.run_id}: in order",)] * 2
+    assert [world.run(run).reasons for run in later] == [(f"waiting for {bad.run_id} (in-order ingestor)",)] * 2
     assert [event.run_id for event in world.events("RunKeptWaiting")] == ids(*reversed(later))
 
 
@@ -55,7 +55,7 @@ def test_run_that_waits_is_told_of_by_status_and_show(world: World) -> None:
     bad = world.bring("customers", bad_customer(1))
     later = world.bring("customers", customer(2))
     world.integrate()
-    words = f"waits for {bad.run_id}: in order"
+    words = f"waiting for {bad.run_id} (in-order ingestor)"
     assert f"{later.run_id} {words}" in format_status(describe_status(world.stack) | {"services": None})
     assert f"why: {words}" in format_record(describe_one(world.stack, later.run_id))
 

@@ -272,7 +272,7 @@ def test_a_red_probe_refuses_at_the_end_of_the_soak(shop: World, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("query", "said"),
-    [("select nothing from marts.customer_statistics", "breaks"), ("select 1 where false", "finds nothing")],
+    [("select nothing from marts.customer_statistics", "failed"), ("select 1 where false", "returned no rows")],
 )
 def test_a_query_of_a_consumer_that_breaks_on_the_new_marts_stops_at_the_smoke_gate(
     shop: World, tmp_path: Path, query: str, said: str
@@ -280,7 +280,7 @@ def test_a_query_of_a_consumer_that_breaks_on_the_new_marts_stops_at_the_smoke_g
     probes = tmp_path / "project" / "checks" / "probes"
     probes.mkdir(parents=True)
     (probes / "dashboard.sql").write_text(query)
-    with pytest.raises(errors.Aborted, match=f"the query dashboard of a consumer {said}"):
+    with pytest.raises(errors.Aborted, match=f"probe dashboard {said}"):
         promote(replace(shop.stack, project=tmp_path / "project"), actor=ACTOR)
 
 

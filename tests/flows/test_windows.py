@@ -157,7 +157,7 @@ def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_clai
 
 def test_an_accepted_gap_is_no_gap_any_more_and_only_a_gap_can_be_accepted(world: World) -> None:
     failed = world.bring("customers", bad_customer(1))
-    with pytest.raises(errors.UsageError, match="for a reason"):
+    with pytest.raises(errors.UsageError, match="a reason is required"):
         accept_gap(world.stack, failed.run_id, reason=" ", actor="person:test")
     accept_gap(world.stack, failed.run_id, reason="nobody needs it", actor="person:test")
     assert world.stack.ledger.gaps() == ()

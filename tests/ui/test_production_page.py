@@ -158,7 +158,7 @@ def test_a_dartifact_is_approved_and_rejected(
     assert any("0 of 1 approvals" in each.proto.label for each in open_page("now").get("page_link"))
     page = open_page("dartifacts", dartifact=third.dartifact_id)
     press(page, "Approve")
-    assert "for a reason" in said(page)
+    assert "a reason is required" in said(page)
     page.text_input[0].set_value("looks right")
     press(page, "Approve")
     assert "has 1 of 1 approvals" in said(page)

@@ -155,7 +155,7 @@ def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:
 def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     press(page, "Approve")
-    assert "for a reason" in said(page)
+    assert "a reason is required" in said(page)
     assert shop.run(bad).phase is Phase.FAILED
     page.text_input[0].set_value("known")
     press(page, "Approve")

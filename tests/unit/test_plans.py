@@ -154,11 +154,11 @@ def test_a_slot_in_use_cannot_be_claimed(pointer: LivePointer, slot: str) -> Non
 
 def test_consumers_are_not_sent_to_a_slot_that_shows_nothing() -> None:
     claimed = plans.claim(ONE, "green", "d2", "p")
-    with pytest.raises(StalePointer, match="slot green shows nothing"):
+    with pytest.raises(StalePointer, match="slot green has nothing to serve"):
         plans.shift(claimed, "green", 5, "p")
-    with pytest.raises(StalePointer, match="slot green shows nothing"):
+    with pytest.raises(StalePointer, match="slot green has nothing to serve"):
         plans.settle(claimed, "green", "p")
-    with pytest.raises(StalePointer, match="slot green shows nothing"):
+    with pytest.raises(StalePointer, match="slot green has nothing to serve"):
         plans.roll_back(claimed, "green", frozen=None)
 
 

@@ -168,7 +168,9 @@ def _check_reference(
     results = []
     for run_id, count in counts.items():
         names = sorted({str(value) for owner, value in rows if (owner if owner in own else None) == run_id})
-        words = f"{source.name}.{reference.column}: {count:,} rows name no row of {reference.dataset}, e.g. {names[0]}"
+        words = (
+            f"{source.name}.{reference.column}: {count:,} rows reference missing {reference.dataset}, e.g. {names[0]}"
+        )
         common: dict[str, Any] = {
             "check": check,
             "dataset": source.name,
@@ -187,7 +189,7 @@ def _check_reference(
         results.append(
             Result(
                 outcome=Outcome.FAILED,
-                message=words + (" (waiting for them)" if waits else " (the grace time is over)"),
+                message=words + (" (grace period running)" if waits else " (grace period over)"),
                 run_id=run_id,
                 condition=f"CAST({quote(reference.column)} AS VARCHAR) IN ({listed})",
                 holds=waits,
@@ -195,7 +197,7 @@ def _check_reference(
             )
         )
     if not results:
-        message = f"{source.name}.{reference.column}: every row names a row of {reference.dataset}"
+        message = f"{source.name}.{reference.column}: every row references an existing row of {reference.dataset}"
         results.append(Result(check, source.name, Outcome.PASSED, message, column=reference.column, measured=0))
     return tuple(results)
 

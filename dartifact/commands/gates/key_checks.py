@@ -39,7 +39,7 @@ def _check_ambiguous(source: Source, connection: duckdb.DuckDBPyConnection, run:
     [[rows]] = connection.execute(f"SELECT count(*) FROM batch b SEMI JOIN ambiguous a ON {same}").fetchall()
     spelled = connection.execute(f"SELECT {texts} FROM ambiguous ORDER BY ALL LIMIT {MOST_KEYS + 1}").fetchall()
     message = (
-        f"{source.name}: {keys:,} values of {', '.join(source.key)} brought twice with different content and the same "
+        f"{source.name}: {keys:,} keys ({', '.join(source.key)}) have conflicting versions with the same "
         f"{source.updated_at} (allowed: 0)"
     )
     return _result(source, run, "key.ambiguous", message, keys, rows, _name_keys(", ".join(names), spelled))

@@ -79,15 +79,15 @@ def _probe(connection: duckdb.DuckDBPyConnection, gate: Gate, path: Path, *, may
     try:
         answered = connection.execute(path.read_text(encoding="utf-8")).fetchone() is not None
     except duckdb.IOException as error:
-        message = f"the query {path.stem} could not be asked: {first_line(error)}"
+        message = f"probe {path.stem} could not run: {first_line(error)}"
         return Result(check, path.stem, Outcome.ERRORED, message)
     except duckdb.Error as error:
-        message = f"the query {path.stem} of a consumer breaks: {first_line(error)}"
+        message = f"probe {path.stem} failed: {first_line(error)}"
         return Result(check, path.stem, Outcome.FAILED, message)
     if not answered:
         outcome = Outcome.WARNED if may_be_empty else Outcome.FAILED
-        return Result(check, path.stem, outcome, f"the query {path.stem} of a consumer finds nothing")
-    return Result(check, path.stem, Outcome.PASSED, f"the query {path.stem} of a consumer is answered")
+        return Result(check, path.stem, outcome, f"probe {path.stem} returned no rows")
+    return Result(check, path.stem, Outcome.PASSED, f"probe {path.stem} returned rows")
 
 
 def _compare_rows(gate: Gate, mart: str, before: int, now: int | None, least_share: float) -> Result:

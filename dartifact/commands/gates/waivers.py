@@ -10,7 +10,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.events import EventType
-from dartifact.domain.people import Role
+from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Run
 from dartifact.domain.waivers import Waiver, apply_waivers, is_waivable
 
@@ -36,8 +36,7 @@ def waive(
     run, others by the contract. UsageError: the date has come, no such check, or one that nobody may waive.
     """
     stack.require(Role.REVIEWER, "waive a check")
-    if not reason.strip():
-        raise errors.UsageError("a check is waived for a reason", hint="--reason WHY")
+    require_reason(reason)
     if until <= stack.clock():
         raise errors.UsageError(f"{until.isoformat()} has passed", hint="--until a later date")
     last = _find_failure(stack, dataset, check)
@@ -47,7 +46,7 @@ def waive(
         raise errors.PolicyRefused(f"{check} cannot be waived: {last.message}", hint="fix the rows or the source")
     if rows is None:
         if last is None:
-            raise errors.UsageError(f"no run was stopped by {check} lately", hint="say how many rows: --rows N")
+            raise errors.UsageError(f"no recent run failed {check}", hint="say how many rows: --rows N")
         rows = last.failing_rows
     with stack.ledger.write() as tx:
         number = tx.waivers.add(dataset, check, rows, until, reason, actor)

@@ -10,7 +10,7 @@ from dartifact.commands.ingest.ingest import carry, finish_runs
 from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
-from dartifact.domain.people import Role
+from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source
 
@@ -61,8 +61,7 @@ def backfill(
 def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
     """Accept that the rows of an open gap are missing; UsageError when the run left none."""
     stack.require(Role.REVIEWER, "accept a gap")
-    if not reason.strip():
-        raise errors.UsageError("a gap is accepted for a reason", hint="--reason WHY")
+    require_reason(reason)
     run = stack.ledger.run(run_id)
     if run_id not in {left_by for _, left_by in stack.ledger.gaps()}:
         raise errors.UsageError(

@@ -9,7 +9,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
 from dartifact.domain.events import EventType
-from dartifact.domain.people import Role
+from dartifact.domain.people import Role, require_reason
 
 _AUTHORED = (EventType.RUN_FIXED, EventType.RUN_APPROVED, EventType.CHANGE_OPENED, EventType.ROWS_LEFT_OUT)
 
@@ -89,8 +89,7 @@ def find_authors(stack: Stack, dartifact: Dartifact) -> frozenset[str]:
 
 def _find_waiting(stack: Stack, name: str, reason: str, verb: str, commit: str | None) -> Dartifact:
     stack.require(Role.REVIEWER, f"{verb} a dartifact")
-    if not reason.strip():
-        raise errors.UsageError(f"{verb} a dartifact for a reason", hint="--reason WHY")
+    require_reason(reason)
     dartifact = stack.ledger.dartifact(name)
     if dartifact.state not in WAITING:
         raise errors.UsageError(f"{name} is {dartifact.state}: there is nothing to {verb}", hint="dartifact status")

@@ -145,7 +145,7 @@ def _note_waiting(stack: Stack, queued: tuple[Run, ...], waits: dict[str, str], 
 
 
 def _say_waiting(run_id: str | None) -> tuple[str, ...]:
-    return (f"waits for {run_id}: in order",) if run_id else ()
+    return (f"waiting for {run_id} (in-order ingestor)",) if run_id else ()
 
 
 def _find_suspects(stack: Stack, red: CandidatePlan, in_order: frozenset[str]) -> frozenset[str]:

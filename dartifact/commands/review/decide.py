@@ -11,7 +11,7 @@ from dartifact.commands.stack import Stack, hold_lease
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
 from dartifact.domain.events import EventType
-from dartifact.domain.people import Role
+from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.waivers import is_waivable
 
@@ -30,7 +30,7 @@ def approve(
     asked, or failed in a way that would break `main`.
     """
     stack.require(Role.REVIEWER, "approve a run")
-    need_reason(reason, "approved")
+    require_reason(reason)
     run = find_stopped(stack, run_id, "approve")
     refuse_other(run, commit, report)
     failures = list_failures(stack, run)
@@ -78,7 +78,7 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
     Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was shown.
     """
     stack.require(Role.REVIEWER, "reject a run")
-    need_reason(reason, "rejected")
+    require_reason(reason)
     run = stack.ledger.run(run_id)
     refuse_other(run, commit, None)
     if run.phase is Phase.REJECTED:
@@ -161,9 +161,3 @@ def refuse_other(run: Run, commit: str | None, report: str | None) -> None:
     if report is not None and run.report != report:
         message = f"{run.run_id} was checked again since: its report is {(run.report or 'none')[:12]} now"
         raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
-
-
-def need_reason(reason: str, what: str) -> None:
-    """Raise UsageError when a decision has no reason."""
-    if not reason.strip():
-        raise errors.UsageError(f"a run is {what} for a reason", hint="--reason WHY")

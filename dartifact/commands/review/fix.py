@@ -17,7 +17,7 @@ from dartifact.commands.review.decide import STOPPED, check_in_turn, refuse_othe
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
-from dartifact.domain.people import Role
+from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Phase, Run
 
 _CAN_BE_FIXED = (*STOPPED, Phase.REVERTED)
@@ -28,8 +28,7 @@ def open_change(stack: Stack, dataset: str, *, reason: str, actor: str) -> Run:
     """Start a change that a person makes by hand; it has no rows yet: `fix` brings them."""
     stack.require(Role.REVIEWER, "change rows by hand")
     source = stack.source(dataset)
-    if not reason.strip():
-        raise errors.UsageError("a change is opened for a reason", hint="--reason WHY")
+    require_reason(reason)
     with stack.ledger.write() as tx:
         run = tx.windows.claim_by_hand(source, stack.clock(), reason, actor)
         return tx.runs.move(
@@ -61,8 +60,7 @@ def fix(
     than `commit`, which the person was shown, or gets one meanwhile.
     """
     stack.require(Role.REVIEWER, "fix a run")
-    if not reason.strip():
-        raise errors.UsageError("a run is fixed for a reason", hint="--reason WHY")
+    require_reason(reason)
     run = stack.ledger.run(run_id)
     if run.phase not in _CAN_BE_FIXED:
         raise errors.UsageError(f"{run_id} is {run.phase}: it cannot be fixed", hint=f"dartifact show {run_id}")

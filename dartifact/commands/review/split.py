@@ -14,12 +14,12 @@ from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import write_parquet
 from dartifact.commands.gates.gates import view_batch
-from dartifact.commands.review.decide import check_in_turn, find_stopped, list_failures, need_reason, refuse_other
+from dartifact.commands.review.decide import check_in_turn, find_stopped, list_failures, refuse_other
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
 from dartifact.domain.events import EventType
-from dartifact.domain.people import Role
+from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
 from dartifact.domain.sql_text import literal
@@ -47,7 +47,7 @@ def leave_out(
     PolicyRefused: a failing check is not about single rows. UsageError: all rows fail, or none does.
     """
     stack.require(Role.REVIEWER, "leave rows out")
-    need_reason(reason, "cut")
+    require_reason(reason)
     run = find_stopped(stack, run_id, "leave out")
     refuse_other(run, commit, report)
     failures = list_failures(stack, run)

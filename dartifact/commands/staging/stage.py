@@ -112,12 +112,12 @@ def _stand_in(inputs: Inputs, good: LastGood | None, why: str, run: Runner) -> I
     """Return the same data with the code of the last good dartifact."""
     if good is None:
         raise errors.PolicyRefused(
-            f"dbt/ and checks/ as they are now are refused ({why}), and no dartifact was green with others",
+            f"current dbt/ and checks/ are blocked ({why}), and no dartifact was green with others",
             hint="change them, or dartifact stage --retry",
         )
     name, digest = good.dartifact.dartifact_id, good.dartifact.code_digest
     refused = {"code": inputs.digest, "why": why, "built_with": name}
-    step = f"dbt/ and checks/ as they are now are refused: take the code of {name}"
+    step = f"current dbt/ and checks/ are blocked: build with the code of {name}"
     return Inputs(inputs.head, inputs.objects, digest, lambda: run(step, good.open_code), refused)
 
 
