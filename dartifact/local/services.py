@@ -75,7 +75,7 @@ class ChildService:
     health: str
     where: str
     is_stopping: Callable[[], bool]
-    patience: float = 120.0
+    patience: float = 300.0
     grace: float = 10.0
     _running: ExitStack = field(default_factory=ExitStack)
     _child: subprocess.Popen[bytes] | None = None
