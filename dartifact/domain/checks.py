@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -79,6 +80,11 @@ class Report:
     results: tuple[Result, ...]
 
     @property
+    def has_errors(self) -> bool:
+        """Say whether a check could not be run."""
+        return any(result.outcome is Outcome.ERRORED for result in self.results)
+
+    @property
     def digest(self) -> str:
         """Return the sha256 over gate, commit and results."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
@@ -105,6 +111,11 @@ class Verdict:
 
     kind: VerdictKind
     reasons: tuple[str, ...] = ()
+
+
+def has_failed(results: Iterable[Result]) -> bool:
+    """Say whether a check failed or could not be run."""
+    return any(result.outcome in (Outcome.FAILED, Outcome.ERRORED) for result in results)
 
 
 def judge(results: tuple[Result, ...]) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dartifact.commands.gates.gates import check_candidate
+from dartifact.commands.gates.integration import check_candidate
 from dartifact.commands.ingest.backfill import accept_gap, backfill
 from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production import promote as production

@@ -12,7 +12,7 @@ import duckdb
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.tables import duck
-from dartifact.commands.gates.gates import view_batch
+from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
 from dartifact.domain.errors import ChecksErrored, NotFound, UsageError

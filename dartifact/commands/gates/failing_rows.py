@@ -21,7 +21,7 @@ import duckdb
 
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import write_parquet
-from dartifact.commands.gates.gates import view_batch
+from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, Result

@@ -8,14 +8,13 @@ from typing import Any
 
 from dartifact.adapters.ledger.writer import Writer
 from dartifact.commands.gates.failing_rows import keep_failing_rows
-from dartifact.commands.gates.gates import ask_again, look_at_batch
+from dartifact.commands.gates.local import check_batch
 from dartifact.commands.ingest.extraction import Extractor, extract
 from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
-from dartifact.domain.checks import Gate, Report, VerdictKind, judge
+from dartifact.domain.checks import Gate, VerdictKind, judge
 from dartifact.domain.events import EventType
-from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import Source
 from dartifact.domain.windows import next_window, trust_clock
@@ -125,22 +124,14 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
             tx.append(EventType.LOCAL_GATE_LEFT_OUT, actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
     commit = stack.lake.commit_of(run.commit)
-    profiles: list[Profile | None] = []
-
-    def look() -> Report:
-        report, profile = look_at_batch(stack, run, commit)
-        profiles[:] = [profile]
-        return report
-
-    report = ask_again(look, stack.policy.attempts)
+    report, profile = check_batch(stack, run, commit)
     verdict = judge(report.results)
     still_waits = run.phase is Phase.HELD and verdict.kind is VerdictKind.HOLD
     if verdict.kind is not VerdictKind.PASS and not still_waits:
         keep_failing_rows(stack, run, report, actor)  # before the run moves: who sees it stopped, sees why
     with stack.ledger.write() as tx:
         digest = tx.reports.save(report, verdict)
-        for profile in profiles:
-            tx.runs.save_profile(run.run_id, commit.commit_id, profile)
+        tx.runs.save_profile(run.run_id, commit.commit_id, profile)
         if still_waits:
             return run
         if verdict.kind is VerdictKind.PASS:

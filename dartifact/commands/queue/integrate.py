@@ -8,7 +8,7 @@ from functools import partial
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
-from dartifact.commands.gates.gates import ask_again, check_candidate
+from dartifact.commands.gates.integration import check_candidate
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
@@ -265,7 +265,7 @@ def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan
         _stop(stack, this, guilty, (result,), head, head)
         return
     commit = candidate.commit
-    report = ask_again(lambda: check_candidate(stack, commit, plan.lands), stack.policy.attempts)
+    report = check_candidate(stack, commit, plan.lands)
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.PASS:
         with stack.ledger.write() as tx:

@@ -10,7 +10,7 @@ import duckdb
 
 from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
-from dartifact.commands.gates.gates import view_batch
+from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current, select_touched
 from dartifact.domain.errors import ChecksErrored, NotFound

@@ -11,8 +11,10 @@ from pathlib import Path
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
+from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.gates.drift import define_before
-from dartifact.commands.gates.gates import check_candidate, look_at_batch, view_batch
+from dartifact.commands.gates.integration import check_candidate
+from dartifact.commands.gates.local import check_batch
 from dartifact.commands.stack import Stack, new_operation
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
 from dartifact.compare.mutations.work import Table
@@ -93,7 +95,7 @@ class _Trials:
         """Define `batch` and `before` for the queries of mutations; yield the batch's profile."""
         stack, run = self.stack, self.run
         commit = stack.lake.commit_of(run.commit or "")
-        _, profile = look_at_batch(stack, run, commit)
+        _, profile = check_batch(stack, run, commit)
         if profile is None:
             raise errors.ChecksErrored(f"the batch of {run.run_id} could not be profiled")
         with duck.connect() as self.connection:
@@ -147,7 +149,7 @@ class _Trials:
         except errors.NoChanges:
             commit = lake.head(self.branch)
         mutated = replace(run, commit=commit.commit_id)
-        if self.has_local_gate and (stop := _find_stop(look_at_batch(self.stack, mutated, commit)[0])):
+        if self.has_local_gate and (stop := _find_stop(check_batch(self.stack, mutated, commit)[0])):
             return stop
         return _find_stop(check_candidate(self.stack, commit, (mutated,)))
 

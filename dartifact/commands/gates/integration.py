@@ -1,24 +1,21 @@
-"""The evidence of the local and the integration gate, read by commit id."""
+"""The integration gate: runs on the merged result, with keys and references of whole tables."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
-from dartifact.adapters.contracts.soda import check_contract
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
-from dartifact.commands.gates.drift import look_for_drift
+from dartifact.commands.gates.batch import check_own_rows
 from dartifact.commands.gates.key_checks import check_keys
-from dartifact.commands.gates.known_failures import tell_known
 from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Stack
 from dartifact.compare import current
-from dartifact.domain.checks import Gate, Outcome, Report, Result
-from dartifact.domain.profiles import Profile
+from dartifact.domain.checks import Gate, Outcome, Report, Result, has_failed
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Reference, Source
 from dartifact.domain.sql_text import literal, quote
@@ -26,80 +23,49 @@ from dartifact.domain.sql_text import literal, quote
 _SHOWN_REFERENCES = 1000
 
 
-def look_at_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profile | None]:
-    """Check a run's own rows against its contract and its history, at the run's commit; return their profile, too."""
-    with duck.connect() as connection:
-        results = _check_own_rows(stack, connection, run, commit)
-        drifts: tuple[Result, ...] = ()
-        profile: Profile | None = None
-        if not _is_out_of_reach(results):
-            drifts, profile = look_for_drift(stack, connection, run, commit, "batch")
-    waived = waive_results(stack, (*results, *drifts), [run])
-    return Report(Gate.LOCAL, commit.commit_id, commit.meta_range, waived), profile
-
-
 def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:
-    """Check each run's contract on its own rows, then keys and references on the current tables of the commit."""
-    results: list[Result] = []
-    with duck.connect() as connection:
-        tables = _Tables(stack, connection, commit)
-        for run in runs:
-            own = waive_results(stack, _check_own_rows(stack, connection, run, commit), [run])
-            results.extend(own)
-            if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in own):
-                results.extend(waive_results(stack, check_keys(stack.source(run.source), connection, run), [run]))
-        if not any(r.outcome in (Outcome.FAILED, Outcome.ERRORED) for r in results):
-            results.extend(_check_order(tables, stack.source(run.source), run) for run in runs)
-            for source in stack.sources.values():
-                for reference in source.references:
-                    if {source.name, reference.dataset} & {run.source for run in runs}:
-                        found = _check_reference(stack, tables, source, reference, runs)
-                        results.extend(waive_results(stack, found, runs))
-        if not results:
-            results.append(
-                Result("main.readable", "main", Outcome.PASSED, f"{tables.count_all()} objects are in place")
-            )
-    return Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, tuple(results))
+    """Check each run's contract on its own rows, then keys and references on the current tables of the commit.
 
-
-def ask_again(ask: Callable[[], Report], attempts: int) -> Report:
-    """Repeat a check that could not be asked, at most `attempts` times in all."""
-    report = ask()
-    for _ in range(attempts - 1):
-        if all(result.outcome is not Outcome.ERRORED for result in report.results):
+    What could not be run is run again, as often as the policy says.
+    """
+    report = _check_once(stack, commit, runs)
+    for _ in range(stack.policy.attempts - 1):
+        if not report.has_errors:
             break
-        report = ask()
+        report = _check_once(stack, commit, runs)
     return report
 
 
-def _check_own_rows(
-    stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit
-) -> tuple[Result, ...]:
-    try:
-        has_rows = view_batch(stack, connection, run, commit.commit_id)
-    except duck.NotParquet as error:  # its own file: the run's fault
-        message = f"{run.run_id}: {error.message}"
-        return (Result(f"{run.source}.readable", run.source, Outcome.FAILED, message, run_id=run.run_id),)
-    if not has_rows:
-        message = f"{run.run_id}: there is nothing in {run.folder} at {commit.commit_id[:12]}"
-        return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
-    evolve = stack.source(run.source).evolve
-    contract = stack.contract(run.source)
-    results = check_contract(connection, contract, "batch", run_id=run.run_id, evolve=evolve)
-    return tell_known(stack, connection, run, commit, results)
+def _check_once(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:
+    with duck.connect() as connection:
+        results = [result for run in runs for result in _check_run(stack, connection, commit, run)]
+        tables = _Tables(stack, connection, commit)
+        if not has_failed(results):
+            results += _check_tables(stack, tables, runs)
+        if not results:
+            message = f"{tables.count_all()} objects are in place"
+            results.append(Result("main.readable", "main", Outcome.PASSED, message))
+    return Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, tuple(results))
 
 
-def _is_out_of_reach(results: Sequence[Result]) -> bool:
-    """Say whether there is no batch to be read."""
-    return any(each.check.endswith((".readable", ".present")) for each in results)
+def _check_run(stack: Stack, connection: duckdb.DuckDBPyConnection, commit: Commit, run: Run) -> tuple[Result, ...]:
+    """Check the rows of one run by themselves; its keys only if its contract holds."""
+    own = waive_results(stack, check_own_rows(stack, connection, run, commit), [run])
+    if has_failed(own):
+        return own
+    return (*own, *waive_results(stack, check_keys(stack.source(run.source), connection, run), [run]))
 
 
-def view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:
-    """Define the view `batch`, the rows of a run at a commit; False when there are none."""
-    objects = stack.lake.list_objects(commit, run.folder)
-    if objects:
-        duck.create_view(connection, "batch", stack.lake.locate(commit, objects), stack.lake.access)
-    return bool(objects)
+def _check_tables(stack: Stack, tables: _Tables, runs: Sequence[Run]) -> list[Result]:
+    """Check what runs do to the current tables: newer rows replaced by older ones, references to what is missing."""
+    results = [_check_order(tables, stack.source(run.source), run) for run in runs]
+    changed = {run.source for run in runs}
+    for source in stack.sources.values():
+        for reference in source.references:
+            if {source.name, reference.dataset} & changed:
+                found = _check_reference(stack, tables, source, reference, runs)
+                results.extend(waive_results(stack, found, runs))
+    return results
 
 
 def _check_order(tables: _Tables, source: Source, run: Run) -> Result:

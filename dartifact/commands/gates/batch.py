@@ -1,0 +1,37 @@
+"""The rows of a run at a commit, and what its contract says of them: evidence of two gates."""
+
+from __future__ import annotations
+
+import duckdb
+
+from dartifact.adapters.contracts.soda import check_contract
+from dartifact.adapters.lakefs.values import Commit
+from dartifact.adapters.tables import duck
+from dartifact.commands.gates.known_failures import tell_known
+from dartifact.commands.stack import Stack
+from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.runs import Run
+
+
+def view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:
+    """Define the view `batch`, the rows of a run at a commit; False when there are none."""
+    objects = stack.lake.list_objects(commit, run.folder)
+    if objects:
+        duck.create_view(connection, "batch", stack.lake.locate(commit, objects), stack.lake.access)
+    return bool(objects)
+
+
+def check_own_rows(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: Commit) -> tuple[Result, ...]:
+    """Check the rows of a run against its contract; define the view `batch` of them."""
+    try:
+        has_rows = view_batch(stack, connection, run, commit.commit_id)
+    except duck.NotParquet as error:  # its own file: the run's fault
+        message = f"{run.run_id}: {error.message}"
+        return (Result(f"{run.source}.readable", run.source, Outcome.FAILED, message, run_id=run.run_id),)
+    if not has_rows:
+        message = f"{run.run_id}: there is nothing in {run.folder} at {commit.commit_id[:12]}"
+        return (Result(f"{run.source}.present", run.source, Outcome.FAILED, message, run_id=run.run_id),)
+    evolve = stack.source(run.source).evolve
+    contract = stack.contract(run.source)
+    results = check_contract(connection, contract, "batch", run_id=run.run_id, evolve=evolve)
+    return tell_known(stack, connection, run, commit, results)
