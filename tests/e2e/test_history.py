@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from dartifact.adapters.transform.dbt_build import DbtBuilder
 from dartifact.demo.history import DAYS, History
 from dartifact.demo.server import simulated_sources
 from dartifact.demo.story import INGESTORS, first_state
@@ -15,17 +18,19 @@ from dartifact.project import load_source
 from dartifact.settings import read_settings
 from dartifact.wiring import open_stack
 from tests.support.audit import find_faults
+from tests.support.models import ModelBuilder
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_history_leaves_two_weeks_of_runs_a_bad_chunk_and_a_rollback(tmp_path: Path) -> None:
     settings = read_settings(home=tmp_path / "home")
     state_file = settings.home / "demo" / "company.json"
     told: list[str] = []
     with (
-        open_stack(settings, print) as stack,
-        simulated_sources(state_file, initial=first_state(20)) as company,
+        open_stack(settings, print) as opened,
+        simulated_sources(state_file, initial=first_state(5)) as company,
     ):
+        stack = replace(opened, dbt=cast("DbtBuilder", ModelBuilder(settings.project / "dbt")))
         modules = {name: load_source(name, settings.project) for name, _ in INGESTORS}
         History(stack, company, modules, INGESTORS, told.append).play()
         ledger = stack.ledger

@@ -669,7 +669,7 @@ def _reject(stack: Stack, run: Run) -> None:
 def test_nothing_is_lost_or_shown_half_whatever_breaks_between_two_steps(lakefs: LakeAccess) -> None:
     examples = int(os.environ.get("DARTIFACT_TEST_EXAMPLES", "0"))
     profile = settings(
-        max_examples=examples or 25,
+        max_examples=examples or 10,
         stateful_step_count=40 if examples else 20,
         derandomize=not examples,
         database=None,
