@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.markup import escape
 
-from dartifact.commands.stack import hold_lease
+from dartifact.commands.leases import hold_lease
 from dartifact.demo import chapters
 from dartifact.demo.history import History
 from dartifact.demo.prefect_road import PrefectRoad

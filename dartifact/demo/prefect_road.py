@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from dartifact.adapters.lakefs.lake import MAIN
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.production.promote import choose_promotion
 from dartifact.commands.queue.integrate import Integration
-from dartifact.commands.stack import Runner, Stack, hold_lease
+from dartifact.commands.stack import Runner, Stack
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.errors import ServerUnavailable
 from dartifact.domain.events import EventType

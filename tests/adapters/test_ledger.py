@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.ledger import Ledger
-from dartifact.commands.stack import hold_lease
+from dartifact.commands.leases import hold_lease
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind
 from dartifact.domain.dartifacts import Blame, DartifactState

@@ -26,7 +26,7 @@ import pytest
 from dartifact.adapters.lakefs.lake import LakeAccess
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.cli import app as cli
-from dartifact.commands.stack import hold_lease
+from dartifact.commands.leases import hold_lease
 from dartifact.local.lakefs_server import running_lakefs
 
 # One worker plays the story, once; the limit is only there to end a test that hangs.

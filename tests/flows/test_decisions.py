@@ -13,13 +13,13 @@ import pytest
 
 from dartifact.adapters.tables.row_files import read_rows
 from dartifact.commands.gates.waivers import waive, withdraw
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.review import decide as review
 from dartifact.commands.review.checkout import check_out
 from dartifact.commands.review.fix import fix, open_change
 from dartifact.commands.review.tables import read_batch
-from dartifact.commands.stack import hold_lease
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result

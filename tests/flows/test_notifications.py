@@ -21,7 +21,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.notifier import Notifier
-from dartifact.commands.stack import hold_lease
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.upkeep.notify import Delivery, compose, cursor_name, deliver, send_test, start_targets, told
 from dartifact.domain.errors import Aborted, UsageError
 from dartifact.settings import Settings

@@ -21,9 +21,10 @@ import pytest
 from dartifact.adapters.lakefs import calls as lake_calls
 from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.commands.gates import gates
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import integrate as queue
 from dartifact.commands.queue import protocol as moves
-from dartifact.commands.stack import Stack, hold_lease
+from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result
 from dartifact.domain.runs import Phase, Run
@@ -491,7 +492,7 @@ def test_second_integrator_is_told_who_is_at_work(world: World) -> None:
 _HOLDER = """
 import sys
 from dartifact.adapters.ledger.ledger import Ledger
-from dartifact.commands.stack import hold_lease
+from dartifact.commands.leases import hold_lease
 with hold_lease(Ledger(sys.argv[1]), "integrate"):
     print("held", flush=True)
     sys.stdin.read()

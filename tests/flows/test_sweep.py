@@ -9,9 +9,9 @@ import pytest
 from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.cli.text.show import format_record
 from dartifact.commands.gates.failing_rows import evidence_branch
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair.reconcile import reconcile, sweep_branches
-from dartifact.commands.stack import hold_lease
 from dartifact.documents import describe_one
 from dartifact.domain.queue import CandidatePlan
 from dartifact.domain.runs import Phase

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from dartifact.commands.ingest.extraction import Extractor
 from dartifact.commands.ingest.ingest import carry, finish_runs
-from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
+from dartifact.commands.leases import hold_lease
+from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.people import Role, require_reason

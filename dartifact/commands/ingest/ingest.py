@@ -10,7 +10,8 @@ from dartifact.adapters.ledger.writer import Writer
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.local import check_batch
 from dartifact.commands.ingest.extraction import Extractor, extract
-from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
+from dartifact.commands.leases import hold_lease
+from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, VerdictKind, judge

@@ -10,11 +10,12 @@ from functools import partial
 from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.commands.gates import traffic
 from dartifact.commands.gates.smoke import smoke_test
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.production.approvals import refuse_unapproved
 from dartifact.commands.production.under_way import is_settled
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair.reconcile import reconcile, show_settled
-from dartifact.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
+from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, VerdictKind, judge

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.integration import check_candidate
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import protocol as moves
-from dartifact.commands.queue.tested import is_main_tested
+from dartifact.commands.queue.main_head import require_tested_head
 from dartifact.commands.repair.reconcile import finish_open_intents
-from dartifact.commands.stack import Runner, Stack, hold_lease, run_plainly
+from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
 from dartifact.domain.queue import (
-    HEAD_FENCE,
     OUT_OF_THE_WAY,
     STUMBLED,
     CandidatePlan,
@@ -26,10 +25,9 @@ from dartifact.domain.queue import (
     find_suspects,
     find_waiting,
     plan_candidate,
-    runs_in,
     split,
 )
-from dartifact.domain.runs import Phase, Run, folder_owner
+from dartifact.domain.runs import Phase, Run
 
 _REBUILDS = 20
 _IN_THE_WAY = tuple(phase for phase in Phase if phase not in OUT_OF_THE_WAY)
@@ -82,7 +80,7 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
         rebuilds = 0
         while rebuilds < _REBUILDS:
             try:
-                head = run("test the head of main", lambda: ensure_main_tested(stack, actor))
+                head = run("test the head of main", lambda: require_tested_head(stack, actor))
             except (moves.MainMoved, moves.MainUntested):
                 rebuilds += 1  # main moved under its own repair
                 continue
@@ -160,97 +158,6 @@ def _find_suspects(stack: Stack, red: CandidatePlan, in_order: frozenset[str]) -
         if any(each.phase in STUMBLED for each in stack.ledger.runs(ingestor=name, before=seq, most=1))
     ]
     return find_suspects(red.lands, known, stumbled, in_order)
-
-
-def ensure_main_tested(stack: Stack, actor: str) -> Commit:
-    """Return the head of `main`, tested as it is: what was merged by hand is checked, and repaired forward if red."""
-    head = stack.lake.head(MAIN)
-    state = is_main_tested(stack.ledger, head)
-    if state:
-        if head.parents and not state.is_taken_in:  # tested content, but brought back by hand: a revert, say
-            _adopt_presence(stack, head, actor)
-            with stack.ledger.write() as tx:
-                tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
-        return head
-    tested = next(
-        each
-        for each in stack.lake.log(MAIN, most=100_000)
-        if not each.parents or stack.ledger.has_green_report(each.meta_range)
-    )
-    with stack.ledger.write() as tx:
-        tx.append(
-            EventType.MAIN_FOUND_UNTESTED,
-            actor,
-            commit=head.commit_id,
-            meta_range=head.meta_range,
-            tested=tested.commit_id,
-        )
-    report, arrived, gone = _check_by_hand(stack, tested, head)
-    verdict = judge(report.results)
-    if verdict.kind is VerdictKind.PASS:
-        with stack.ledger.write() as tx:
-            tx.reports.save(report, verdict)
-            for run_id in arrived:
-                moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
-            for run_id in gone:
-                moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
-            tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
-        return head
-    candidate = moves.build_repair(stack, tested, head)
-    message = f"main is brought forward to the content of {tested.commit_id[:12]}"
-    restored = Result("main.restored", "main", Outcome.PASSED, message)
-    meta_range = candidate.commit.meta_range
-    report = Report(Gate.INTEGRATION, candidate.commit.commit_id, meta_range, (restored,))
-    with stack.ledger.write() as tx:
-        tx.reports.save(report, judge(report.results))
-        tx.append(
-            EventType.MAIN_REPAIRED,
-            actor,
-            refused=head.commit_id,
-            tested=tested.commit_id,
-            reasons=list(verdict.reasons),
-        )
-    moves.advance(stack, candidate, report, actor)
-    repaired = stack.lake.head(MAIN)
-    _adopt_presence(stack, repaired, actor)
-    return repaired
-
-
-def _adopt_presence(stack: Stack, head: Commit, actor: str) -> None:
-    """Bring the runs' phases in line with what a tested head holds."""
-    there = runs_in(each.path for each in stack.lake.list_objects(head.commit_id, "raw/"))
-    merged = {each.run_id for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
-    with stack.ledger.write() as tx:
-        for run_id in sorted(there - merged):
-            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
-        for run_id in sorted(merged - there):
-            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
-
-
-def _check_by_hand(stack: Stack, tested: Commit, head: Commit) -> tuple[Report, tuple[str, ...], tuple[str, ...]]:
-    """Check what changed between a tested commit and a head that nobody tested: (report, runs arrived, runs gone)."""
-    changed = [change for change in stack.lake.diff(tested.commit_id, head.commit_id) if change.path != HEAD_FENCE]
-    known = {each.run_id: each for each in stack.ledger.runs()}
-    foreign: list[str] = []
-    arrived: dict[str, Run] = {}
-    gone: set[str] = set()
-    for change in changed:
-        owner = folder_owner(change.path)
-        run = known.get(owner[1]) if owner else None
-        if owner is None or run is None or run.source != owner[0]:
-            foreign.append(change.path)
-        elif change.kind == "removed":
-            gone.add(run.run_id)
-        else:
-            arrived[run.run_id] = run
-    report = check_candidate(stack, head, tuple(arrived.values()))
-    if foreign:
-        message = f"main holds what no run brought: {foreign[0]}" + (
-            f" and {len(foreign) - 1} more" if foreign[1:] else ""
-        )
-        alien = Result("main.paths", "main", Outcome.FAILED, message, measured=len(foreign), threshold="0")
-        report = Report(report.gate, report.commit, report.meta_range, (*report.results, alien))
-    return report, tuple(sorted(arrived)), tuple(sorted(gone - set(arrived)))
 
 
 def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan, head: Commit) -> None:

@@ -182,7 +182,7 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
     is_tested = merged.parents[0] == payload["head"] and merged.meta_range == payload["meta_range"]
     with ledger.write() as tx:
         if tx.intents.close(operation, "done" if is_tested else "untested"):
-            # Untested, nothing of it counts yet: `ensure_main_tested` adopts it or repairs it away.
+            # Untested, nothing of it counts yet: `require_tested_head` adopts it or repairs it away.
             for run_id in payload["lands"] if is_tested else ():
                 adopt_run(tx, run_id, Phase.MERGED, payload["actor"], merged.commit_id, operation=operation)
             for run_id in payload["reverts"] if is_tested else ():

@@ -10,9 +10,10 @@ from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.adapters.ledger.values import Intent
 from dartifact.commands.gates.failing_rows import EVIDENCE
 from dartifact.commands.gates.waivers import expire_waivers
+from dartifact.commands.leases import is_held
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair import recovery
-from dartifact.commands.stack import Stack, is_held
+from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dartifact.commands.ingest.ingest import check_run
-from dartifact.commands.stack import Stack, hold_lease
+from dartifact.commands.leases import hold_lease
+from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
 from dartifact.domain.events import EventType

@@ -19,10 +19,11 @@ from dartifact.adapters.lakefs.lake import MAIN, STAGING
 from dartifact.adapters.lakefs.values import Commit, LakeObject
 from dartifact.adapters.transform.dbt_build import export_marts
 from dartifact.adapters.transform.project_code import digest_code, pack_code
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
-from dartifact.commands.stack import Runner, Stack, hold_lease, new_operation, run_plainly
+from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.commands.staging.builds import build
 from dartifact.commands.staging.codes import CODE_TAR, LastGood, find_refusal, last_good
 from dartifact.commands.staging.culprits import name_culprit

@@ -18,7 +18,7 @@ from typing import Protocol
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.notifier import describe_target
-from dartifact.commands.stack import hold_lease
+from dartifact.commands.leases import hold_lease
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
 
