@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -27,7 +26,7 @@ from dartifact.local.prefect_api import PrefectApi
 from dartifact.local.services import answers
 from dartifact.wiring import open_stack
 from tests.support.audit import find_faults
-from tests.support.machines import Up, read_json, run_cli, start_up
+from tests.support.machines import Up, ask_prefect, read_json, run_cli, start_up
 from tests.support.waiting import wait_until
 
 EVERY = 30
@@ -46,7 +45,7 @@ def machines(tmp_path: Path) -> Iterator[list[Up]]:
     wait_until(lambda: not find_marked(started[0].home))
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)  # minutes on a machine of its own; the limit only ends a test that fails
 def test_the_machines_deliver_by_themselves_whatever_is_killed(machines: list[Up]) -> None:
     # One test, so that one process runs it: two pairs of machines are too many for two cores.
     check_that_scheduled_runs_reach_production_by_themselves(machines[-1])
@@ -64,20 +63,16 @@ def check_that_scheduled_runs_reach_production_by_themselves(up: Up) -> None:
     production = read_json(up.home, "status")["production"]
     assert production["live"] is not None
     names = {each["id"]: each["name"] for each in up.prefect.deployments().values()}
-    ended = up.find_flow_runs(state={"type": {"any_": ["COMPLETED"]}})
+    ended = up.find("flow_runs", state={"type": {"any_": ["COMPLETED"]}})
     scheduled = {names[each["deployment_id"]] for each in ended if each["auto_scheduled"]}
     assert scheduled & INGESTS, "no scheduled run of an ingestor has ended"
 
 
 def check_that_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> None:
-    def ask(what: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.post(f"{up.note.api_url}/{what}/filter", json={"limit": 200}).json()
-        return found
-
     # Prefect records tasks a moment after they have run.
-    up.wait_for(lambda: any(each["name"].startswith("extract customers-dana-") for each in ask("task_runs")))
-    up.wait_for(lambda: any(each["key"].startswith("customers-dana") for each in ask("artifacts")))
-    artifacts = ask("artifacts")
+    up.wait_for(lambda: any(each["name"].startswith("extract customers-dana-") for each in up.find("task_runs")))
+    up.wait_for(lambda: any(each["key"].startswith("customers-dana") for each in up.find("artifacts")))
+    artifacts = up.find("artifacts")
     text = next(each["data"] for each in artifacts if each["key"].startswith("customers-dana"))
     assert "branch [`run-customers-dana-" in text
     assert "verdict: **queued**" in text
@@ -87,8 +82,8 @@ def check_that_steps_are_tasks_and_a_run_leaves_a_markdown_artifact(up: Up) -> N
 def check_that_a_run_stopped_by_a_gate_ends_as_checks_failed_and_is_not_retried(up: Up) -> None:
     up.order_fault("orders", "negative_amounts")
     red = {"state": {"name": {"any_": ["Checks failed"]}}}
-    up.wait_for(lambda: len(up.find_flow_runs(**red)) >= 2)  # Dan's half of the chunk and Dave's
-    for each in up.find_flow_runs(**red):
+    up.wait_for(lambda: len(up.find("flow_runs", **red)) >= 2)  # Dan's half of the chunk and Dave's
+    for each in up.find("flow_runs", **red):
         assert each["state_type"] == "FAILED"
         assert each["run_count"] == 1
         assert "run-orders-da" in each["state"]["message"]
@@ -180,7 +175,7 @@ def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) 
     prefect = [sys.executable, "-m", "prefect"]
     serve = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with running_child(serve, cwd=tmp_path, env=env, output=subprocess.DEVNULL):
-        wait_until(lambda: answers(f"{url}/api/health"), 120)
+        wait_until(lambda: answers(f"{url}/api/health"), 300, every=0.2)
         make_pool, deploy = "work-pool create dartifact --type process", "--no-prompt deploy --all"
         crash_zombies = "automation create --from-file dartifact/local/zombies.json"
         for arguments in (make_pool, deploy, crash_zombies):
@@ -188,7 +183,7 @@ def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) 
                                   stdin=subprocess.DEVNULL, timeout=120, check=False)  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
         deployed = PrefectApi(f"{url}/api").deployments()
-        automations = httpx.post(f"{url}/api/automations/filter", json={}).json()
+        automations = ask_prefect(f"{url}/api", "automations/filter", {})
     assert [each["actions"][0]["state"] for each in automations] == ["CRASHED"]
     declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
     assert set(deployed) == {each["name"] for each in declared}

@@ -24,6 +24,17 @@ from dartifact.local.prefect_api import PrefectApi
 from dartifact.settings import Settings, read_settings
 from tests.support.waiting import wait_until
 
+# A server on a machine that starts a dozen processes answers when it is its turn; nothing here is about how fast.
+PATIENCE = 120.0
+# Each look is a query to a server, or opens a ledger, on the cores on which the flow runs are to get on.
+_LOOK_EVERY = 0.5
+
+
+def ask_prefect(api_url: str, path: str, body: dict[str, Any]) -> Any:
+    """Post to a Prefect server and return what it answers."""
+    answer = httpx.post(f"{api_url}/{path}", json=body, timeout=PATIENCE, trust_env=False)
+    return answer.raise_for_status().json()
+
 
 @dataclass
 class Up:
@@ -54,7 +65,7 @@ class Up:
         """Return what it has printed."""
         return self.output.read_text(encoding="utf-8")
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 300) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 600) -> None:
         """Wait for something that it does; AssertionError with what it has printed when it ends or does not."""
 
         def holds() -> object:
@@ -62,7 +73,7 @@ class Up:
             return condition()
 
         try:
-            wait_until(holds, seconds)
+            wait_until(holds, seconds, every=_LOOK_EVERY)
         except AssertionError as error:
             raise AssertionError(self.printed()) from error
 
@@ -82,8 +93,9 @@ class Up:
 
     def order_fault(self, dataset: str, kind: str) -> None:
         """Let the simulated company make its next batch of a dataset bad in a named way."""
-        url = self.where("simulated company")
-        httpx.post(f"{url}/control", json={"fault": {"dataset": dataset, "kind": kind}}).raise_for_status()
+        body = {"fault": {"dataset": dataset, "kind": kind}}
+        url = f"{self.where('simulated company')}/control"
+        httpx.post(url, json=body, timeout=PATIENCE, trust_env=False).raise_for_status()
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -104,10 +116,10 @@ class Up:
         before = self.promotions_done()
         self.wait_for(lambda: self.promotions_done() > before)
 
-    def find_flow_runs(self, **filters: Any) -> list[dict[str, Any]]:
-        """Return flow runs of the Prefect server."""
-        answer = httpx.post(f"{self.note.api_url}/flow_runs/filter", json={"flow_runs": filters, "limit": 200})
-        found: list[dict[str, Any]] = answer.raise_for_status().json()
+    def find(self, what: str, **filters: Any) -> list[dict[str, Any]]:
+        """Return flow runs, task runs or artifacts of the Prefect server."""
+        body = {"limit": 200, **({what: filters} if filters else {})}
+        found: list[dict[str, Any]] = ask_prefect(self.note.api_url, f"{what}/filter", body)
         return found
 
     def stop(self) -> int:
@@ -143,7 +155,7 @@ def start_up(home: Path, *, every: int, wait: bool = True) -> Up:
         )
     up = Up(home, process, output)
     if wait:
-        up.wait_for(lambda: "up after" in up.printed(), 240)
+        up.wait_for(lambda: "up after" in up.printed())
     return up
 
 
