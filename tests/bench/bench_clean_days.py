@@ -28,7 +28,7 @@ from dartifact.demo.company import Company
 from dartifact.domain.checks import Outcome
 from dartifact.domain.profiles import Profile
 from dartifact.project import load_source
-from dartifact.settings import PROJECT
+from tests.conftest import PROJECT
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 

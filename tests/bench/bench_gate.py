@@ -25,7 +25,7 @@ from dartifact.compare.drift import profile_sql
 from dartifact.compare.drift.profiling import Scan, profile_batch
 from dartifact.domain.drift_rules import DriftRules
 from dartifact.domain.profiles import Profile
-from dartifact.settings import PROJECT
+from tests.conftest import PROJECT
 
 START, WINDOW = datetime(2021, 1, 1, tzinfo=UTC), timedelta(days=1)
 _BATCH = """
