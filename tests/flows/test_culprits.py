@@ -89,7 +89,7 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
     assert f"the culprit is code: it also fails on the data of {good.dartifact_id}" in red.reasons[-1]
     assert Blame("code", broken) in shop.stack.ledger.blames()
     assert [event.dartifact_id for event in shop.events("CodeRefused")] == [red.dartifact_id]
-    assert any(f"are refused: take the code of {good.dartifact_id}" in step for step in steps)
+    assert any(f"are blocked: build with the code of {good.dartifact_id}" in step for step in steps)
     assert shop.stack.ledger.pending_reverts() == ()
     assert resolve(shop.stack) == before
 
@@ -163,7 +163,7 @@ def test_a_revert_that_turns_the_build_red_is_named_as_a_removal(shop: World) ->
     shop.request_revert(first)
     shop.integrate()
     red = stage(shop.stack, actor="test")
-    assert f"green with {first.run_id}, which was taken out of main, and red without it" in red.reasons[-1]
+    assert f"passes with {first.run_id}, which was taken out of main, and fails without it" in red.reasons[-1]
     assert shop.events("DartifactRed")[-1].payload["culprit"]["kind"] == "removal"
 
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_told_blames_nobody_and_a_retry_builds_again(
     red = stage(shop.stack, actor="test")
     assert red.state is DartifactState.RED
     assert "cause undetermined" in red.reasons[-1]
-    assert "red when it is built again" in red.reasons[-1]
+    assert "red when rebuilt" in red.reasons[-1]
     assert (shop.stack.ledger.blames(), shop.stack.ledger.pending_reverts()) == ((), ())
     shutil.rmtree(weather)
     assert stage(shop.stack, actor="test") == red

@@ -20,7 +20,7 @@ import pytest
 
 from dartifact.adapters.lakefs import calls as lake_calls
 from dartifact.adapters.lakefs.lake import MAIN, Lake
-from dartifact.commands.gates import gates
+from dartifact.commands.gates import batch
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import integrate as queue
 from dartifact.commands.queue import protocol as moves
@@ -431,7 +431,7 @@ def test_orders_that_lose_their_customer_to_a_revert_do_not_stop_it(world: World
 
 def errored_for(monkeypatch: pytest.MonkeyPatch, run: Run, times: int) -> list[str]:
     """Let the contract of one run not be askable so many times; return the list of the times it was asked."""
-    real = gates.check_contract
+    real = batch.check_contract
     asked: list[str] = []
 
     def check(*args: Any, run_id: str | None = None, **options: Any) -> tuple[Result, ...]:
@@ -441,7 +441,7 @@ def errored_for(monkeypatch: pytest.MonkeyPatch, run: Run, times: int) -> list[s
                 return (Result("customers.x", "customers", Outcome.ERRORED, "no answer", run_id=run_id),)
         return real(*args, run_id=run_id, **options)
 
-    monkeypatch.setattr(gates, "check_contract", check)
+    monkeypatch.setattr(batch, "check_contract", check)
     return asked
 
 

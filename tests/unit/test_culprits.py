@@ -35,7 +35,7 @@ def test_the_one_bad_run_is_always_found_within_the_builds_that_halving_needs(
     found, built = play(changes, lambda probe: probe.changes <= bad, has_new_code=has_new_code)
     assert (found.kind, found.run_id) == (CulpritKind.DATA, f"run-{bad}")
     assert found.probes == len(built) <= ceil(log2(count)) + 1
-    assert f"run-{bad} arrives" in found.reason
+    assert f"run-{bad} is included" in found.reason
 
 
 @given(st.sets(st.integers(0, 40), min_size=1), st.integers(41, 60))

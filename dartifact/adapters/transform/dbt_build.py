@@ -144,7 +144,8 @@ class DbtBuilder:
             # It died unseen before it took the build, and the folder is as it was.
             return self._ask_worker(self._living_worker(), build_dir, deadline)
         except WorkerGone as gone:
-            raise ChecksErrored(f"the dbt process keeps exiting: {gone}") from gone
+            how = "ended during the build" if gone.begun else "keeps exiting"
+            raise ChecksErrored(f"the dbt process {how}: {gone}") from gone
 
     def _ask_worker(self, worker: Worker, build_dir: Path, deadline: float) -> dict[str, Any]:
         self._requests += 1
