@@ -359,7 +359,7 @@ def test_order_that_comes_before_its_customer_is_held_and_merged_when_the_custom
     assert (held.phase, held.gate, held.window.state) == (Phase.HELD, Gate.INTEGRATION, WindowState.HELD)
     assert held.held_until == world.clock.now + world.stack.policy.orphan_grace
     assert "C000002" in held.reasons[0]
-    assert "waiting" in held.reasons[0]
+    assert "grace period running" in held.reasons[0]
     (arrived,) = bring_customers(world, 2)
     assert set(world.integrate().merged) == {early.run_id, arrived.run_id}
     assert world.keys("orders") == [1, 2]
