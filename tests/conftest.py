@@ -46,6 +46,7 @@ HERE = Path(__file__).resolve().parent
 # What starts a server or a build, and where nearly everything starts a command or keeps a process busy.
 _SLOW_FIXTURES = frozenset({"lakefs", "dbt"})
 _SLOW_FOLDERS = frozenset({"e2e", "faults", "local", "ui"})
+_SLOW_FILES = frozenset({"test_dbt_build"})
 # The files that keep a process busy for more than half a minute, the longest first: begun last, they would end alone.
 _LONGEST = ("test_up", "test_cli", "test_browser", "test_history", "test_state_machine", "test_real_dbt",
             "test_dbt_build", "test_culprits", "test_traffic", "test_staging_production")  # fmt: skip
@@ -80,7 +81,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, let one process run all that shares a fixture of its module, and begin with the longest."""
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
-        if folder in _SLOW_FOLDERS or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        is_slow = folder in _SLOW_FOLDERS or item.path.stem in _SLOW_FILES
+        if is_slow or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
         definitions = getattr(item, "_fixtureinfo", None)
         found = (each[-1] for each in (definitions.name2fixturedefs if definitions else {}).values())

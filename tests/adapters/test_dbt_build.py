@@ -150,7 +150,7 @@ def test_good_build_is_green_and_exact_to_the_cent(good: tuple[Path, BuildResult
     assert read_statistics(folder) == STATISTICS
     assert {node.kind for node in build.nodes} == {"model", "test"}
     assert judge(to_results(build)).kind is VerdictKind.PASS
-    assert 0 < build.seconds < 60
+    assert build.seconds > 0
 
 
 def test_models_land_in_schemas_of_exactly_their_names_and_types(good: tuple[Path, BuildResult]) -> None:
