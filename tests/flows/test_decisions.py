@@ -356,7 +356,7 @@ def test_a_waiver_is_withdrawn_once(shop: World) -> None:
             "customers.segment.invalid",
             1,
             errors.UsageError,
-            "no run was stopped by customers",
+            "no recent run failed customers",
         ),
         ("orders", "orders.schema.type.amount", 1, errors.PolicyRefused, "cannot be waived"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from dartifact import documents
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.commands.queue import integrate as queue
+from dartifact.commands.queue import main_head
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.protocol import MainUntested, build_candidate
 from dartifact.commands.queue.tested import MainState, is_main_tested
@@ -99,7 +99,7 @@ def test_main_is_untested_from_when_it_is_found_until_its_head_has_passed(
         raise errors.LakeUnavailable("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(queue, "check_candidate", stop)
+        patch.setattr(main_head, "check_candidate", stop)
         with pytest.raises(errors.LakeUnavailable):
             world.integrate()
     state = known(world)
