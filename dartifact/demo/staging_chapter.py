@@ -27,9 +27,9 @@ def play_staging(story: Story) -> None:
 
 
 def copy_project(project: Path, into: Path) -> Path:
-    """Copy what the code of a dartifact is; the checkout itself is never edited."""
+    """Copy what the code of a dartifact is, and its sources; the project itself is never edited."""
     shutil.rmtree(into, ignore_errors=True)
-    for folder in FOLDERS:
+    for folder in (*FOLDERS, "flows"):
         shutil.copytree(project / folder, into / folder, ignore=shutil.ignore_patterns("target", "logs"))
     return into
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dartifact
+from dartifact.demo.staging_chapter import copy_project
 from dartifact.domain.errors import UsageError
 from dartifact.new_project import write_project
 from dartifact.project import declared_sources, list_source_names, load_source
@@ -256,3 +257,8 @@ def test_the_package_loads_a_name_when_it_is_used() -> None:
     assert set(dartifact.__all__) <= set(dir(dartifact))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         dartifact.nothing  # noqa: B018
+
+
+def test_the_project_that_the_demo_changes_has_the_sources_that_a_station_loads(tmp_path: Path) -> None:
+    changed = copy_project(PROJECT, tmp_path / "project")
+    assert set(declared_sources(changed)) == set(declared_sources(PROJECT))
