@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import duckdb
 
 from dartifact.adapters.contracts.soda import check_contract
@@ -9,8 +12,20 @@ from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.known_failures import tell_known
 from dartifact.commands.stack import Stack
-from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.checks import Outcome, Report, Result
 from dartifact.domain.runs import Run
+
+T = TypeVar("T")
+
+
+def repeat_errored(check: Callable[[], T], report: Callable[[T], Report], attempts: int) -> T:
+    """Return what a check found; one that could not be run is run again, at most `attempts` times in all."""
+    found = check()
+    for _ in range(attempts - 1):
+        if not report(found).has_errors:
+            break
+        found = check()
+    return found
 
 
 def view_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run, commit: str) -> bool:

@@ -10,7 +10,7 @@ import duckdb
 
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
-from dartifact.commands.gates.batch import check_own_rows
+from dartifact.commands.gates.batch import check_own_rows, repeat_errored
 from dartifact.commands.gates.key_checks import check_keys
 from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Stack
@@ -28,12 +28,7 @@ def check_candidate(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report
 
     What could not be run is run again, as often as the policy says.
     """
-    report = _check_once(stack, commit, runs)
-    for _ in range(stack.policy.attempts - 1):
-        if not report.has_errors:
-            break
-        report = _check_once(stack, commit, runs)
-    return report
+    return repeat_errored(lambda: _check_once(stack, commit, runs), lambda report: report, stack.policy.attempts)
 
 
 def _check_once(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
-from dartifact.commands.gates.batch import check_own_rows
+from dartifact.commands.gates.batch import check_own_rows, repeat_errored
 from dartifact.commands.gates.drift import look_for_drift
 from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Stack
@@ -20,12 +20,7 @@ def check_batch(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profile
 
     What could not be run is run again, as often as the policy says.
     """
-    report, profile = _check_once(stack, run, commit)
-    for _ in range(stack.policy.attempts - 1):
-        if not report.has_errors:
-            break
-        report, profile = _check_once(stack, run, commit)
-    return report, profile
+    return repeat_errored(lambda: _check_once(stack, run, commit), lambda found: found[0], stack.policy.attempts)
 
 
 def _check_once(stack: Stack, run: Run, commit: Commit) -> tuple[Report, Profile | None]:

@@ -6,11 +6,11 @@ import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dartifact.commands.gates.slots import find_shown, refuse_promotion
 from dartifact.commands.gates.smoke import ask_traffic
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report, Verdict, VerdictKind, judge
-from dartifact.domain.dartifacts import DartifactState
 from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, Plan, Step
 from dartifact.domain.traffic import NAME_AT_MOST, Consumer, ReportedError, Soak, judge_errors
@@ -85,7 +85,7 @@ def look(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> datet
 
     Raises Aborted when a consumer has reported an error: all consumers are sent back then.
     """
-    pointer, commit = _hold(stack, plan, step)
+    pointer, commit = find_shown(stack, plan, step)
     failed = judge_errors(_reported(stack, plan, commit))
     if failed:
         _refuse(stack, plan, step, pointer, _ask(stack, plan, step, pointer, commit), actor)
@@ -98,7 +98,7 @@ def look(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> datet
 
 def close_soak(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
     """Ask the traffic gate; Aborted when it says no: all consumers are sent back, the dartifact is bad."""
-    pointer, commit = _hold(stack, plan, step)
+    pointer, commit = find_shown(stack, plan, step)
     report = _ask(stack, plan, step, pointer, commit)
     verdict = judge(report.results)
     if verdict.kind is VerdictKind.FAIL:
@@ -125,14 +125,6 @@ def _ask(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, commit: str
     return ask_traffic(stack, commit, pointer.settled, exposed, _reported(stack, plan, commit))
 
 
-def _hold(stack: Stack, plan: Plan, step: Step) -> tuple[LivePointer, str]:
-    pointer = stack.ledger.pointer()
-    commit = pointer.slots[step.slot].commit
-    if pointer.plan != plan.plan_id or commit is None:
-        raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
-    return pointer, commit
-
-
 def _reported(stack: Stack, plan: Plan, commit: str) -> tuple[ReportedError, ...]:
     events = stack.ledger.events(dartifact_id=plan.dartifact, type=EventType.ERROR_REPORTED, most=_ERRORS_AT_MOST)
     return tuple(
@@ -145,26 +137,8 @@ def _reported(stack: Stack, plan: Plan, commit: str) -> tuple[ReportedError, ...
 def _refuse(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, report: Report, actor: str) -> None:
     verdict: Verdict = judge(report.results)
     reasons = list(verdict.reasons)
+    details = {"plan": plan.plan_id, "refused": plan.dartifact, "weight": step.weight}
     with stack.ledger.write() as tx:
-        tx.production.swap_pointer(
-            pointer,
-            plans.abandon(pointer, step.slot, plan.plan_id),
-            EventType.TRAFFIC_REFUSED,
-            actor,
-            plan=plan.plan_id,
-            refused=plan.dartifact,
-            slot=step.slot,
-            weight=step.weight,
-            reasons=reasons,
-        )
         tx.reports.save(report, verdict)
-        tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.dartifacts.move(
-            plan.dartifact,
-            DartifactState.BAD,
-            EventType.DARTIFACT_BAD,
-            actor,
-            changes={"reasons": reasons},
-            reasons=reasons,
-        )
+        refuse_promotion(tx, plan, step, pointer, EventType.TRAFFIC_REFUSED, actor, reasons, details)
     raise errors.Aborted(f"the traffic gate refuses {plan.dartifact} on {step.slot}: {verdict.reasons[0]}")

@@ -9,6 +9,7 @@ from functools import partial
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.commands.gates import traffic
+from dartifact.commands.gates.slots import find_shown, refuse_promotion
 from dartifact.commands.gates.smoke import smoke_test
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.production.approvals import refuse_unapproved
@@ -18,7 +19,7 @@ from dartifact.commands.repair.reconcile import reconcile, show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors, plans
-from dartifact.domain.checks import Outcome, VerdictKind, judge
+from dartifact.domain.checks import VerdictKind, judge
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
@@ -318,13 +319,10 @@ def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str)
 
 
 def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
-    pointer = stack.ledger.pointer()
-    commit = pointer.slots[step.slot].commit
-    if pointer.plan != plan.plan_id or commit is None:
-        raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
+    pointer, commit = find_shown(stack, plan, step)
     report = smoke_test(stack, commit, pointer.settled)
     verdict = judge(report.results)
-    if any(result.outcome is Outcome.ERRORED for result in report.results):
+    if report.has_errors:
         raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint="dartifact promote")
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
@@ -339,24 +337,7 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
                 report=report.digest,
             )
             return
-        reasons = list(verdict.reasons)
-        tx.production.swap_pointer(
-            pointer,
-            plans.abandon(pointer, step.slot, plan.plan_id),
-            EventType.SLOT_ABANDONED,
-            actor,
-            slot=step.slot,
-            reasons=reasons,
-        )
-        tx.production.move_promotion(plan.plan_id, state="aborted")
-        tx.dartifacts.move(
-            plan.dartifact,
-            DartifactState.BAD,
-            EventType.DARTIFACT_BAD,
-            actor,
-            changes={"reasons": reasons},
-            reasons=reasons,
-        )
+        refuse_promotion(tx, plan, step, pointer, EventType.SLOT_ABANDONED, actor, list(verdict.reasons))
     raise errors.Aborted(f"the smoke test of {plan.dartifact} on {step.slot} is red: {verdict.reasons[0]}")
 
 
