@@ -179,7 +179,7 @@ class Story:
             events = {event.type: event.actor for event in self.stack.ledger.events(run_id=run.run_id)}
             if EventType.MERGE_REQUESTED in events:
                 self.narrator.say(
-                    f"  merge of {run.branch}: requested, approved by {events.get('MergeApproved', 'nobody')}"
+                    f"  merge of {run.branch}: requested, approved by {events.get(EventType.MERGE_APPROVED, 'nobody')}"
                 )
 
     def look(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from dartifact.cli.options import Output
 from dartifact.cli.text.dartifacts import format_dartifact
 from dartifact.commands.staging import stage as staging
 from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.events import EventType
 
 
 def stage(retry: bool, output: Output) -> None:
@@ -18,7 +19,7 @@ def stage(retry: bool, output: Output) -> None:
     with opened(notifies=True) as (settings, stack):
         last = stack.ledger.last_event()
         dartifact = staging.stage(stack, actor=settings.person, retry=retry)
-        red = stack.ledger.events_after(last, ("DartifactRed",), 10)
+        red = stack.ledger.events_after(last, (EventType.DARTIFACT_RED,), 10)
         reverts = bool(stack.ledger.pending_reverts())
     for event in red:
         for reason in event.payload["reasons"] if event.dartifact_id != dartifact.dartifact_id else ():
