@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +19,7 @@ _BARE = (
     "checks/drift.schema.json",
 )
 _EMPTY = ("flows", "checks/marts", "checks/integration", "checks/probes", "dbt/models/staging", "dbt/models/marts")
-_UNWANTED = shutil.ignore_patterns("__pycache__", "*.pyc", "target", "logs", ".user.yml")
+_UNWANTED = {"__pycache__", "target", "logs", ".user.yml"}  # what Python and dbt leave there
 
 _PYPROJECT = """\
 [project]
@@ -136,13 +135,8 @@ def _plan(name: str, *, example: bool, ui: bool) -> Iterator[tuple[str, bytes]]:
 
 
 def _list_files(folder: Path) -> Iterator[Path]:
-    unwanted = set(_UNWANTED(str(folder), [each.name for each in folder.iterdir()]))
-    for path in sorted(folder.iterdir()):
-        if path.name in unwanted:
-            continue
-        if path.is_dir():
-            yield from _list_files(path)
-        else:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and _UNWANTED.isdisjoint(path.relative_to(folder).parts):
             yield path
 
 

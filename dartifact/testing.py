@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from prefect import Flow
 from prefect.exceptions import MissingFlowError, ScriptError
 from prefect.flows import load_flow_from_entrypoint
 
@@ -50,12 +49,12 @@ def _check_deployments(project: Path) -> Iterator[str]:
         path, _, name = deployment["entrypoint"].rpartition(":")
         entrypoint = f"{project / path}:{name}" if path else deployment["entrypoint"]
         try:
-            flow: Flow[..., object] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+            load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
         except (ImportError, AttributeError, OSError, ScriptError, MissingFlowError, UsageError) as error:
             cause = str(error.__cause__ or error).partition("\n")[0]
             yield f"prefect.yaml: {deployment['name']}: {deployment['entrypoint']} cannot be imported: {cause}"
             continue
-        deployed.add((flow.name.removeprefix("ingest "), (deployment.get("parameters") or {}).get("ingestor")))
+        deployed.add((Path(path).stem, (deployment.get("parameters") or {}).get("ingestor")))
     for source in declared_sources(project).values():
         for ingestor in source.ingestors:
             if (source.name, ingestor.name) not in deployed:

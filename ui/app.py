@@ -1,4 +1,4 @@
-"""The browser UI: pages of `ui/views`; started with `streamlit run ui/app.py`."""
+"""The browser UI: pages of `ui/views`; served by `dartifact ui` and `dartifact up`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, sync_playwright
 
+from dartifact.local.browser_ui import write_command
 from dartifact.local.lakefs_server import choose_port
 from tests.conftest import PROJECT
 
@@ -42,8 +42,8 @@ def running_browser() -> Iterator[Browser]:
 def running_ui(log: Path, environment: Mapping[str, str] | None = None, *flags: str, base: str = "") -> Iterator[str]:
     """Run the browser UI on a free port and yield its URL; what it prints goes to a file."""
     port = choose_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "ui" / "app.py"), *flags]
-    command += ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
+    app = PROJECT / "ui" / "app.py"
+    command = [*write_command(app, port), *flags]
     if base:
         command.append(f"--server.baseUrlPath={base}")
     url = f"http://127.0.0.1:{port}" + (f"/{base}" if base else "")
