@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dartifact.domain.errors import NotFound, UsageError
+from dartifact.domain.hints import Command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ class RunData:
             found = self._find(stack)
             report = stack.ledger.report(found.report) if found.report else None
         if report is None:
-            raise NotFound(f"no gate has seen run {self.run_id} yet", hint=f"dartifact show {self.run_id}")
+            raise NotFound(f"no gate has seen run {self.run_id} yet", hint=Command("show", self.run_id))
         results = [each for each in report.to_json()["results"] if each["run_id"] in (None, self.run_id)]
         return pd.DataFrame(results).convert_dtypes(dtype_backend="pyarrow")
 

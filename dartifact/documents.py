@@ -20,6 +20,7 @@ from dartifact.commands.stops import describe_stop
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.waivers import Waiver
@@ -197,7 +198,7 @@ def describe_one(stack: Stack, name: str) -> Document:
             dartifact = stack.ledger.dartifact(name)
         except errors.NotFound as error:
             message = f"there is neither a run nor a dartifact {name}"
-            raise errors.NotFound(message, hint="dartifact runs, or dartifact status") from error
+            raise errors.NotFound(message, hint=(Command("runs"), ", or ", Command("status"))) from error
         events = stack.ledger.events(dartifact_id=dartifact.dartifact_id)
         return {**describe_dartifact(dartifact), "events": [_event(each) for each in events]}
     refusals = stack.ledger.refusals(run.run_id)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dartifact.domain.errors import UsageError
+from dartifact.domain.hints import Command
 from dartifact.domain.sources import HAND, Source, is_name
 
 _PACKAGE = "dartifact_project_flows"
@@ -26,7 +27,9 @@ def list_source_names(project: Path) -> tuple[str, ...]:
     """Return the names of the sources: those of the contracts of batches. UsageError for a name that cannot be."""
     folder = project / "checks"
     if not folder.is_dir():
-        raise UsageError(f"{project} is no project: it has no folder checks/", hint="dartifact init, or --project DIR")
+        raise UsageError(
+            f"{project} is no project: it has no folder checks/", hint=(Command("init"), ", or --project DIR")
+        )
     names = tuple(sorted(path.stem for path in folder.glob("*.yml") if not path.stem.endswith(".drift")))
     for name in names:
         require_name(name)

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from dartifact.domain.errors import UsageError
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
 
 _PROJECT = "DARTIFACT_PROJECT"
@@ -172,7 +173,7 @@ def _find_root() -> Path | None:
 def _no_project() -> UsageError:
     return UsageError(
         f"there is no project in {Path.cwd()} or above it: no pyproject.toml has a table [tool.dartifact]",
-        hint="dartifact init, or name one with --project or DARTIFACT_PROJECT",
+        hint=(Command("init"), ", or name one with --project or DARTIFACT_PROJECT"),
     )
 
 

@@ -16,6 +16,7 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.transform.dbt_build import DbtBuilder
 from dartifact.commands.stack import Policy, Stack
 from dartifact.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
+from dartifact.domain.hints import Command
 from dartifact.domain.people import hide_values
 from dartifact.domain.sources import SourceAccess, list_personal
 from dartifact.project import declared_sources
@@ -148,5 +149,5 @@ def no_url(datasets: Sequence[str]) -> UsageError:
     example = json.dumps(dict.fromkeys(datasets, "https://..."))
     return UsageError(
         f"no URL is set for {', '.join(datasets)}",
-        hint=f"DARTIFACT_SOURCE_URLS='{example}', or `dartifact demo` for a simulated company",
+        hint=(f"DARTIFACT_SOURCE_URLS='{example}', or `", Command("demo"), "` for a simulated company"),
     )

@@ -11,6 +11,7 @@ from typing import TypeVar
 import streamlit as st
 
 from dartifact.domain.errors import DartifactError
+from dartifact.domain.hints import Command
 
 PHASE_MARKS = {
     "extracting": "▸",
@@ -42,6 +43,15 @@ _SAID, _SHOWN = "said", "said and shown"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>])")
 T = TypeVar("T")
 RECORDED = "recorded in the activity log"
+_DARTIFACT = re.compile(r"d[0-9a-f]{12}")
+_ABOUT_ONE = {"show", "fix", "recheck", "approve", "reject"}
+_STATIONS = {"integrate", "stage"}
+_PRODUCTION = ("Production", "production")
+_PAGES = {
+    "status": ("Now", "now"),
+    "runs": ("Runs", "runs"),
+    **dict.fromkeys(("promote", "abort", "rollback", "unfreeze"), _PRODUCTION),
+}
 _VIEWS = Path(__file__).resolve().parent / "views"
 
 
@@ -70,8 +80,29 @@ def tell_time(time: datetime | str | None) -> str:
 
 
 def tell_error(error: DartifactError) -> None:
-    """Show an error with what can be done about it."""
-    st.error(plain(error.message + (f" (try: {error.hint})" if error.hint else "")))
+    """Show an error with what can be done about it: a page where one helps, else the words of the hint."""
+    verbs = [part for part in error.hint.parts if isinstance(part, Command)]
+    pages = [page for verb in verbs if (page := _find_page(verb))]
+    if verbs and len(pages) == len(verbs):
+        st.error(plain(error.message))
+        for title, name, query in pages:
+            link(title, name, **query)
+    elif verbs and all(verb.name in _STATIONS for verb in verbs):
+        st.error(plain(f"{error.message} (the stations continue by themselves within a minute)"))
+    else:
+        st.error(plain(error.message + (f" (try: {error.hint})" if error.hint else "")))
+
+
+def _find_page(verb: Command) -> tuple[str, str, dict[str, str]] | None:
+    """Return the title, name and query of the page that does what a verb does; None where no page does."""
+    name = verb.arguments.split(" ")[0]
+    if verb.name in _ABOUT_ONE and name:
+        if _DARTIFACT.fullmatch(name):
+            return f"Dartifact {name}", "dartifacts", {"dartifact": name}
+        return f"Run {name}", "run", {"run": name}
+    if verb.name in _PAGES:
+        return *_PAGES[verb.name], {}
+    return None
 
 
 def plain(text: str) -> str:

@@ -7,6 +7,7 @@ from dartifact.adapters.ledger.values import Stop
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 
 LINE = "the line"  # the name in the ledger
 
@@ -41,9 +42,9 @@ def refuse_while_stopped(ledger: Ledger, ingestor: str | None = None) -> None:
     """Raise Stopped while the pipeline or the ingestor is paused."""
     for stop in ledger.stops():
         if stop.name == LINE:
-            raise errors.Stopped(describe_stop(stop), hint="dartifact resume --all")
+            raise errors.Stopped(describe_stop(stop), hint=Command("resume", "--all"))
         if stop.name == ingestor:
-            raise errors.Stopped(describe_stop(stop), hint=f"dartifact resume {ingestor}")
+            raise errors.Stopped(describe_stop(stop), hint=Command("resume", ingestor))
 
 
 def describe_stop(stop: Stop) -> str:

@@ -1,5 +1,9 @@
 """The errors of the product: one base class, one child per thing the caller can do about it."""
 
+from __future__ import annotations
+
+from dartifact.domain.hints import Command, Hint
+
 
 class DartifactError(Exception):
     """A fault with a one-line message and, where there is one, the next command to try.
@@ -9,10 +13,10 @@ class DartifactError(Exception):
 
     retryable = False
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str | Command | tuple[str | Command, ...] | Hint = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = Hint.of(hint)
 
 
 class UsageError(DartifactError):

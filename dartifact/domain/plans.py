@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from dartifact.domain.errors import PolicyRefused, StalePointer
+from dartifact.domain.hints import Command
 
 SLOTS = ("blue", "green")
 
@@ -258,7 +259,7 @@ def _require_plan(pointer: LivePointer, plan: str) -> None:
 
 def _require_thawed(pointer: LivePointer) -> None:
     if pointer.frozen:
-        raise PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
+        raise PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint=Command("unfreeze", "--reason WHY"))
 
 
 def _require_commit(pointer: LivePointer, slot: str) -> str:

@@ -18,6 +18,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from dartifact.domain.errors import DartifactError, Locked, ServerUnavailable
+from dartifact.domain.hints import Command
 from dartifact.local.guard import MARK, end_marked, guarding
 from dartifact.local.note import Note, Part, note_of_this_process, read_note, remove_note, write_note
 from dartifact.local.services import Service, Stopped
@@ -133,7 +134,7 @@ def launching(home: Path, progress: Progress) -> Iterator[Launcher]:
     except Timeout:
         note = read_note(home)
         who = f" (pid {note.pid}, {note.phase})" if note else ""
-        raise Locked(f"the machines of {home} are up already{who}", hint="dartifact down") from None
+        raise Locked(f"the machines of {home} are up already{who}", hint=Command("down")) from None
     with lock, contextlib.ExitStack() as owned:
         launcher = Launcher(home, progress)
         owned.enter_context(_heeding_signals(launcher.stopping))

@@ -17,6 +17,7 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
 from dartifact.domain.errors import Locked, ServerUnavailable, UsageError
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.local.lakefs_endpoint import is_alive
 from dartifact.local.lakefs_files import last_lines
 from dartifact.local.launcher import launching
@@ -137,7 +138,7 @@ def run_detached(settings: Settings, progress: Progress) -> None:
     prepare_home(settings.home)
     note = read_note(settings.home)
     if note is not None:
-        raise Locked(f"the machines of {settings.home} are up already (pid {note.pid})", hint="dartifact status")
+        raise Locked(f"the machines of {settings.home} are up already (pid {note.pid})", hint=Command("status"))
     (settings.home / "logs").mkdir(exist_ok=True)
     log = settings.home / "logs" / "up.log"
     with log.open("wb") as output:
@@ -172,7 +173,7 @@ def run_down(settings: Settings, progress: Progress) -> None:
     note = read_note(settings.home)
     process = find_launcher(note) if note else None
     if note is None or process is None:
-        raise UsageError(f"the machines of {settings.home} are not up", hint="dartifact up")
+        raise UsageError(f"the machines of {settings.home} are not up", hint=Command("up"))
     try:
         process.terminate()
     except psutil.NoSuchProcess:

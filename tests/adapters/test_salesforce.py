@@ -244,7 +244,7 @@ def test_a_wrong_login_is_refused_with_a_hint_and_without_the_secret(
     assert caught.value.message == (
         f"{sources.salesforce.url} denied access: got 400 invalid_client: invalid client credentials"
     )
-    assert "DARTIFACT_SALESFORCE_CLIENT_SECRET" in caught.value.hint
+    assert "DARTIFACT_SALESFORCE_CLIENT_SECRET" in str(caught.value.hint)
     told = f"{caught.value!r} {caught.value.__cause__!r} {sources.access('customers')!r}"
     assert "s3cret-guess" not in told
     assert CLIENT_SECRET not in told
@@ -385,7 +385,7 @@ def test_a_stopped_org_is_unavailable_after_all_attempts(sources: SimulatedSourc
 def test_a_certificate_of_an_unknown_authority_is_refused_with_a_hint(sources: SimulatedSources) -> None:
     with pytest.raises(SourceMalformed, match="has a certificate that is not trusted") as caught:
         open_source(sources, access={"ca_file": None}).read_clock()
-    assert "DARTIFACT_SALESFORCE_CA_FILE" in caught.value.hint
+    assert "DARTIFACT_SALESFORCE_CA_FILE" in str(caught.value.hint)
 
 
 def test_a_bundle_of_the_environment_does_not_replace_the_declared_one(

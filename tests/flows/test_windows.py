@@ -247,7 +247,7 @@ def test_a_stopped_line_refuses_at_once_and_names_who_stopped_it(world: World) -
     ):
         with pytest.raises(errors.Stopped, match=r"paused by person:eva at 2021-01-01 .*look at the prices") as caught:
             refused()
-        assert caught.value.hint == "dartifact resume --all"
+        assert str(caught.value.hint) == "dartifact resume --all"
     assert [each.run_id for each in world.stack.ledger.runs()] == [run.run_id]
     assert start_line(world.stack, actor="person:eva")
     assert world.integrate().merged == [run.run_id]

@@ -64,7 +64,7 @@ def test_with_nothing_at_hand_the_error_names_every_way_and_what_to_do(cache: Pa
         "lakefs 1.86.0 on PATH",
         "DARTIFACT_LAKE_URL",
     ):
-        assert way_out in raised.value.hint
+        assert way_out in str(raised.value.hint)
 
 
 def test_the_right_version_on_path_is_taken(cache: Path, write_program: WriteProgram) -> None:

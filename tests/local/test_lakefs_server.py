@@ -381,4 +381,4 @@ def test_lost_secrets_are_never_made_anew_for_old_data(home: Path, binary: Path,
         running_lakefs(home, ignore, binary=binary),
     ):
         pass
-    assert f"move {home / 'lakefs'} away" in raised.value.hint
+    assert f"move {home / 'lakefs'} away" in str(raised.value.hint)

@@ -72,7 +72,7 @@ def test_outside_of_a_project_the_error_says_how_to_make_one(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="there is no project in") as caught:
         read_settings()
-    assert "dartifact init" in caught.value.hint
+    assert "dartifact init" in str(caught.value.hint)
 
 
 def test_who_names_a_home_needs_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_source_without_a_url_is_refused_and_the_hint_names_the_variable(proje
     settings = read_settings(project=project, home=project / "home")
     with pytest.raises(UsageError, match="no URL is set for orders") as caught, open_source(settings, "orders"):
         pass
-    assert """DARTIFACT_SOURCE_URLS='{"orders": "https://..."}'""" in caught.value.hint
+    assert """DARTIFACT_SOURCE_URLS='{"orders": "https://..."}'""" in str(caught.value.hint)
 
 
 def test_a_flow_run_stands_in_the_project_of_its_machine(

@@ -8,6 +8,7 @@ from lakefs_sdk.exceptions import ApiException
 from urllib3 import exceptions as transport
 
 from dartifact.domain import errors
+from dartifact.domain.hints import Command
 
 _BY_STATUS: dict[int, type[errors.DartifactError]] = {
     400: errors.LakeRequestInvalid,
@@ -22,9 +23,9 @@ _BY_STATUS: dict[int, type[errors.DartifactError]] = {
     429: errors.LakeUnavailable,
     501: errors.LakeRequestInvalid,
 }
-_HINTS: dict[type[errors.DartifactError], str] = {
+_HINTS: dict[type[errors.DartifactError], str | Command] = {
     errors.PolicyRefused: "the lake refuses the key: look at DARTIFACT_LAKE_ACCESS_KEY_ID and _SECRET_ACCESS_KEY",
-    errors.LakeUnavailable: "dartifact doctor",
+    errors.LakeUnavailable: Command("doctor"),
 }
 _NO_CHANGES = ("no changes", "nothing to commit")
 # The connection was never made, so the request was never sent.

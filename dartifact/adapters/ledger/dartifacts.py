@@ -12,6 +12,7 @@ from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import TRANSITIONS, Blame, DartifactState, check_transition
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 
 
 class DartifactTable:
@@ -24,7 +25,7 @@ class DartifactTable:
         """Start a dartifact in state `building`; Conflict when somebody has started it meanwhile."""
         known = sa.select(t.dartifacts.c.created).where(t.dartifacts.c.dartifact_id == dartifact_id)
         if self._tx.execute(known).first() is not None:
-            raise errors.Conflict(f"dartifact {dartifact_id} was started meanwhile", hint="dartifact stage")
+            raise errors.Conflict(f"dartifact {dartifact_id} was started meanwhile", hint=Command("stage"))
         self._tx.execute(
             t.dartifacts.insert().values(
                 dartifact_id=dartifact_id,
@@ -53,7 +54,7 @@ class DartifactTable:
         query = sa.select(t.dartifacts.c.state).where(t.dartifacts.c.dartifact_id == dartifact_id)
         old = self._tx.execute(query).scalar()
         if old is None:
-            raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint="dartifact status")
+            raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint=Command("status"))
         check_transition(dartifact_id, DartifactState(old), to)
         where = t.dartifacts.c.dartifact_id == dartifact_id
         self._tx.execute(t.dartifacts.update().where(where).values(state=to.value, **(changes or {})))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.migration import migrate
 from dartifact.domain import errors
+from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer
 from dartifact.domain.texts import first_line
 
@@ -151,7 +152,7 @@ def _translate(context: sa.engine.ExceptionContext) -> errors.LedgerUnavailable 
         return None
     where = context.engine.url.render_as_string() if context.engine else ""
     reason = first_line(_cause(context.original_exception))
-    return errors.LedgerUnavailable(f"the ledger {where} cannot be used: {reason}", hint="dartifact doctor")
+    return errors.LedgerUnavailable(f"the ledger {where} cannot be used: {reason}", hint=Command("doctor"))
 
 
 def _cause(error: BaseException) -> BaseException:

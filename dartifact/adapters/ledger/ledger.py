@@ -19,6 +19,7 @@ from dartifact.adapters.ledger.writer import Writer
 from dartifact.domain import errors
 from dartifact.domain.checks import Report
 from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState
+from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer, Plan
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Phase, Run
@@ -64,7 +65,7 @@ class Ledger:
         """Return one run; NotFound names the verb that lists them."""
         rows = self._database.rows(queries.RUNS.where(t.runs.c.run_id == run_id))
         if not rows:
-            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
+            raise errors.NotFound(f"there is no run {run_id}", hint=Command("runs"))
         return to_run(rows[0])
 
     def runs(
@@ -228,7 +229,7 @@ class Ledger:
         """Return one dartifact."""
         rows = self._database.rows(sa.select(t.dartifacts).where(t.dartifacts.c.dartifact_id == dartifact_id))
         if not rows:
-            raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint="dartifact status")
+            raise errors.NotFound(f"there is no dartifact {dartifact_id}", hint=Command("status"))
         return to_dartifact(rows[0])
 
     def has_dartifact(self, name: str) -> bool:

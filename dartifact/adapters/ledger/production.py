@@ -8,6 +8,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer, Plan
 from dartifact.domain.traffic import Consumer, Soak
 
@@ -26,7 +27,7 @@ class ProductionTables:
         update = t.live_pointer.update().where(where).values(generation=new.generation, body=new.to_json())
         if self._tx.execute(update).rowcount != 1:
             raise errors.StalePointer(
-                f"the live pointer moved past generation {old.generation}", hint="dartifact status"
+                f"the live pointer moved past generation {old.generation}", hint=Command("status")
             )
         self._tx.append(event, actor, dartifact=new.live, generation=new.generation, pointer=new.to_json(), **payload)
         return new

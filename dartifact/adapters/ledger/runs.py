@@ -14,6 +14,7 @@ from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors, runs
 from dartifact.domain.checks import Gate
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.windows import DONE
@@ -29,7 +30,7 @@ class RunTable:
         """Return a run as it stands inside this transaction."""
         found = self._tx.execute(RUNS.where(t.runs.c.run_id == run_id)).mappings().first()
         if found is None:
-            raise errors.NotFound(f"there is no run {run_id}", hint="dartifact runs")
+            raise errors.NotFound(f"there is no run {run_id}", hint=Command("runs"))
         return to_run(dict(found))
 
     def move(
@@ -53,7 +54,7 @@ class RunTable:
         """
         old = self.get(run_id)
         if expect is not None and old.phase is not expect:
-            raise errors.Conflict(f"run {run_id} is now {old.phase}, not {expect}", hint=f"dartifact show {run_id}")
+            raise errors.Conflict(f"run {run_id} is now {old.phase}, not {expect}", hint=Command("show", run_id))
         if not adopt:
             runs.check_transition(run_id, old.phase, to)
             self.refuse_while_merging(run_id)
@@ -76,7 +77,7 @@ class RunTable:
         # The merge may be in the lake already, or come true after whoever asked for it has died.
         query = sa.select(t.intents.c.payload).where(t.intents.c.outcome.is_(None), t.intents.c.kind == "advance")
         if any(run_id in payload["lands"] for payload in self._tx.execute(query).scalars()):
-            raise errors.Locked(f"run {run_id} is being merged right now", hint="dartifact integrate")
+            raise errors.Locked(f"run {run_id} is being merged right now", hint=Command("integrate"))
 
     def note_attempt(self, run_id: str, actor: str, reason: str) -> int:
         """Count one attempt of a run that could not be finished and return how many there were."""

@@ -11,6 +11,7 @@ from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import Run
 
 
@@ -53,7 +54,7 @@ class WaiverTable:
         w = t.waivers.c
         found = self._tx.execute(sa.select(t.waivers).where(w.waiver_id == number)).mappings().first()
         if found is None:
-            raise errors.NotFound(f"there is no waiver {number}", hint="dartifact waivers")
+            raise errors.NotFound(f"there is no waiver {number}", hint=Command("waivers"))
         update = t.waivers.update().where(w.waiver_id == number, w.ended_at.is_(None)).values(ended_at=self._tx.now)
         if self._tx.execute(update).rowcount == 0:
             return False

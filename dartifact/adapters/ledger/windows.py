@@ -14,6 +14,7 @@ from dartifact.adapters.ledger.runs import RunTable
 from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors, runs
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import WINDOW_STATE, Phase, Run
 from dartifact.domain.sources import HAND, Source
 from dartifact.domain.windows import GAPS
@@ -83,7 +84,7 @@ class WindowTable:
         run = self._runs.get(run_id)
         if run.window.state not in GAPS:
             message = f"the window of {run_id} is {run.window.state}: it is not a gap"
-            raise errors.UsageError(message, hint="dartifact status")
+            raise errors.UsageError(message, hint=Command("status"))
         self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500]))
         self._tx.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
         return self._runs.get(run_id)

@@ -9,6 +9,7 @@ from dartifact.cli.options import Output
 from dartifact.demo.play import play_on, play_once
 from dartifact.demo.story import Story
 from dartifact.domain import errors
+from dartifact.domain.hints import Command
 from dartifact.settings import read_settings
 
 
@@ -17,7 +18,7 @@ def demo(once: bool, orders: int | None, every: int, output: Output) -> None:
     if once:
         story: Story | None = play_once(read_settings(), orders or 10_000, as_json=output is Output.JSON)
     elif output is Output.JSON:
-        raise errors.UsageError("a demo that goes on has no one document", hint="dartifact demo --once -o json")
+        raise errors.UsageError("a demo that goes on has no one document", hint=Command("demo", "--once -o json"))
     else:
         story = play_on(read_settings(ingest_seconds=every), orders or 120)
     if story is not None and not story.ok:

@@ -21,6 +21,7 @@ from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.plan import Options
 from dartifact.compare.diff.rendering import tell_diff, write_markdown
 from dartifact.domain.errors import NotFound, UsageError
+from dartifact.domain.hints import Command
 from dartifact.settings import read_settings
 from dartifact.wiring import prepare_home
 
@@ -40,7 +41,9 @@ def diff(
 ) -> None:
     """Compare files, or tables in the lake."""
     if bool(what) == bool(base or candidate) or bool(base) != bool(candidate):
-        raise UsageError("a diff needs a run or a dartifact, or both --base and --candidate", hint="dartifact diff RUN")
+        raise UsageError(
+            "a diff needs a run or a dartifact, or both --base and --candidate", hint=Command("diff", "RUN")
+        )
     options = Options(_split(key), _split(ignore), Tolerance.parse(tolerance) if tolerance else None)
     if base and file_diffs.is_file(base) and file_diffs.is_file(candidate):
         stored = [_diff_files(base, candidate, options, file_diffs.CsvOptions(tuple(null_token or ()), infer_types))]

@@ -10,6 +10,7 @@ from dartifact.cli.options import Output
 from dartifact.cli.text.show import format_failing, format_record
 from dartifact.commands.gates.failing_rows import find_check, write_failing_rows
 from dartifact.domain import errors
+from dartifact.domain.hints import Command
 
 
 def show(id: str, failing: str, most: int, rows: Path | None, output: Output) -> None:
@@ -18,7 +19,7 @@ def show(id: str, failing: str, most: int, rows: Path | None, output: Output) ->
         _show_failing(id.removeprefix("run-"), failing, most, rows, output)
         return
     if rows:
-        hint = f"dartifact show {id} --failing CHECK"
+        hint = Command("show", f"{id} --failing CHECK")
         raise errors.UsageError("--rows writes the failing rows of one check", hint=hint)
     with opened(sources=False) as (_, stack):
         document = documents.describe_one(stack, id)

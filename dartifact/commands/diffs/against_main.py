@@ -16,6 +16,7 @@ from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
 from dartifact.domain.errors import ChecksErrored, NotFound, UsageError
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import Run
 from dartifact.domain.sql_text import quote
 from dartifact.domain.texts import first_line
@@ -72,7 +73,7 @@ def compare_distribution(stack: Stack, run: Run, column: str) -> tuple[Bucket, .
             if column in described:
                 kinds[name] = described[column]
         if not kinds:
-            raise NotFound(f"there is no column {column} in {run.run_id}", hint=f"dartifact show {run.run_id}")
+            raise NotFound(f"there is no column {column} in {run.run_id}", hint=Command("show", run.run_id))
         numeric = all(_is_numeric(kind) for kind in kinds.values())
         for name in ("main", "run"):
             value = _number(column, kinds[name]) if numeric and name in kinds else _text(column)
@@ -92,7 +93,7 @@ def compare_distribution(stack: Stack, run: Run, column: str) -> tuple[Bucket, .
 def _open(stack: Stack, run: Run) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
     """Yield a connection with the view `batch` and, if `main` has rows of other runs, the view `records`."""
     if run.commit is None:
-        raise UsageError(f"{run.run_id} has brought no rows", hint=f"dartifact show {run.run_id}")
+        raise UsageError(f"{run.run_id} has brought no rows", hint=Command("show", run.run_id))
     head = stack.lake.head(MAIN).commit_id
     objects = [
         each for each in stack.lake.list_objects(head, f"raw/{run.source}/") if not each.path.startswith(run.folder)

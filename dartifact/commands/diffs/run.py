@@ -21,6 +21,7 @@ from dartifact.compare.diff.report import ThreeWay
 from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.diff.three_way import select_three_way
 from dartifact.domain.errors import ChecksErrored, NotFound
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
 from dartifact.domain.sql_text import quote
@@ -39,7 +40,7 @@ def diff_run(stack: Stack, run: Run, options: Options = EVERYTHING) -> StoredDif
     `main` since the run branched, have changed.
     """
     if run.commit is None:
-        raise NotFound(f"run {run.run_id} has brought no rows", hint=f"dartifact show {run.run_id}")
+        raise NotFound(f"run {run.run_id} has brought no rows", hint=Command("show", run.run_id))
     lake, folder = stack.lake, f"raw/{run.source}/"
     head = lake.head(MAIN).commit_id
     own = _Records(run.commit, lake.list_objects(run.commit, run.folder))
@@ -233,6 +234,8 @@ def resolve_ref(stack: Stack, name: str) -> str:
         except NotFound:
             continue
         if found is None:
-            raise NotFound(f"{name} holds no data", hint=f"dartifact show {name}")
+            raise NotFound(f"{name} holds no data", hint=Command("show", name))
         return found
-    raise NotFound(f"there is no run, dartifact, branch or commit {name}", hint="dartifact runs, or dartifact status")
+    raise NotFound(
+        f"there is no run, dartifact, branch or commit {name}", hint=(Command("runs"), ", or ", Command("status"))
+    )

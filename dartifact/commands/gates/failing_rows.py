@@ -25,6 +25,7 @@ from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, Result
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import Run
 from dartifact.domain.sql_text import literal
 from dartifact.domain.texts import first_line
@@ -139,7 +140,7 @@ def find_check(stack: Stack, run: Run, name: str) -> Result:
     names = ", ".join(each.check for each in results)
     known = f"those with failing rows: {names}" if names else "none of its checks has failing rows"
     raise errors.NotFound(
-        f"run {run.run_id} has no failing rows of a check {name}; {known}", hint=f"dartifact show {run.run_id}"
+        f"run {run.run_id} has no failing rows of a check {name}; {known}", hint=Command("show", run.run_id)
     )
 
 

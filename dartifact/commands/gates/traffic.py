@@ -12,6 +12,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer, Plan, Step
 from dartifact.domain.traffic import NAME_AT_MOST, Consumer, ReportedError, Soak, judge_errors
 
@@ -56,7 +57,7 @@ def report_error(stack: Stack, consumer: str, message: str, *, actor: str, commi
         slot = plans.choose_slot(pointer, consumer)
         commit = known.commit if known else pointer.slots[slot].commit if slot else None
     if commit is None:
-        raise errors.NotFound("nothing is live yet, so nothing can be wrong with it", hint="dartifact promote")
+        raise errors.NotFound("nothing is live yet, so nothing can be wrong with it", hint=Command("promote"))
     reads = next((name for name in plans.SLOTS if pointer.slots[name].commit == commit), None)
     dartifact = pointer.slots[reads].dartifact if reads else None
     stops = pointer.plan if reads and reads != pointer.active else None
@@ -104,7 +105,7 @@ def close_soak(stack: Stack, plan: Plan, step: Step, number: int, actor: str) ->
     if verdict.kind is VerdictKind.FAIL:
         _refuse(stack, plan, step, pointer, report, actor)
     if any(result.outcome is Outcome.ERRORED for result in report.results):
-        raise errors.ChecksErrored(f"the traffic gate could not ask: {verdict.reasons[0]}", hint="dartifact promote")
+        raise errors.ChecksErrored(f"the traffic gate could not ask: {verdict.reasons[0]}", hint=Command("promote"))
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
         if tx.production.move_promotion(plan.plan_id, done=number):

@@ -11,6 +11,7 @@ from dartifact.commands.leases import hold_lease
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source
@@ -43,7 +44,7 @@ def backfill(
         if last is None or to > last:
             claimed = f"claimed {source.name} up to {last.isoformat()}" if last else f"claimed nothing of {source.name}"
             message = f"{ingestor} has {claimed}: a backfill cannot go to {to.isoformat()}"
-            raise errors.UsageError(message, hint=f"dartifact ingest {source.name} --ingestor {ingestor}")
+            raise errors.UsageError(message, hint=Command("ingest", f"{source.name} --ingestor {ingestor}"))
     done: list[Run] = []
     for ingestor in ingestors:
         with hold_lease(stack.ledger, f"ingest {ingestor}"):
@@ -66,7 +67,7 @@ def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:
     run = stack.ledger.run(run_id)
     if run_id not in {left_by for _, left_by in stack.ledger.gaps()}:
         raise errors.UsageError(
-            f"{run_id} has left no open gap: its window is {run.window.state}", hint="dartifact status"
+            f"{run_id} has left no open gap: its window is {run.window.state}", hint=Command("status")
         )
     with stack.ledger.write() as tx:
         return tx.windows.accept_gap(run_id, reason, actor)

@@ -16,6 +16,7 @@ from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, VerdictKind, judge
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import Source
 from dartifact.domain.windows import next_window, trust_clock
@@ -116,9 +117,7 @@ def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksEr
 def check_run(stack: Stack, run: Run, actor: str) -> Run:
     """Ask the local gate of a run with a commit: it is queued then, failed or held."""
     if run.commit is None:
-        raise errors.UsageError(
-            f"run {run.run_id} was held before it had a commit", hint=f"dartifact show {run.run_id}"
-        )
+        raise errors.UsageError(f"run {run.run_id} was held before it had a commit", hint=Command("show", run.run_id))
     left_out = {each.name for each in stack.source(run.source).ingestors if not each.local_gate}
     if run.ingestor in left_out | stack.policy.skip_local_gate:
         with stack.ledger.write() as tx:

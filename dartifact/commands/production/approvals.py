@@ -9,6 +9,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
 
 _AUTHORED = (EventType.RUN_FIXED, EventType.RUN_APPROVED, EventType.CHANGE_OPENED, EventType.ROWS_LEFT_OUT)
@@ -41,7 +42,7 @@ def refuse_unapproved(stack: Stack, dartifact: Dartifact) -> None:
     if needed and (given := len(find_approvals(stack, dartifact))) < needed:
         name = dartifact.dartifact_id
         message = f"dartifact {name} has {given} of the {needed} approvals that it needs"
-        raise errors.PolicyRefused(message, hint=f"dartifact approve {name} --reason WHY")
+        raise errors.PolicyRefused(message, hint=Command("approve", f"{name} --reason WHY"))
 
 
 def approve_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit: str | None = None) -> Dartifact:
@@ -65,7 +66,7 @@ def reject_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit
     if stack.ledger.pointer().plan and any(
         each.plan.dartifact == name for each in stack.ledger.promotions(state="running")
     ):
-        raise errors.Conflict(f"{name} is being promoted", hint="dartifact abort --reason WHY")
+        raise errors.Conflict(f"{name} is being promoted", hint=Command("abort", "--reason WHY"))
     reasons = [f"rejected by {actor}: {reason}"]
     with stack.ledger.write() as tx:
         tx.dartifacts.move(
@@ -92,7 +93,7 @@ def _find_waiting(stack: Stack, name: str, reason: str, verb: str, commit: str |
     require_reason(reason)
     dartifact = stack.ledger.dartifact(name)
     if dartifact.state not in WAITING:
-        raise errors.UsageError(f"{name} is {dartifact.state}: there is nothing to {verb}", hint="dartifact status")
+        raise errors.UsageError(f"{name} is {dartifact.state}: there is nothing to {verb}", hint=Command("status"))
     if commit is not None and dartifact.commit != commit:
-        raise errors.Conflict(f"{name} was built again since: look at it again", hint=f"dartifact show {name}")
+        raise errors.Conflict(f"{name} was built again since: look at it again", hint=Command("show", name))
     return dartifact

@@ -22,6 +22,7 @@ from dartifact.domain import errors, plans
 from dartifact.domain.checks import VerdictKind, judge
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
 from dartifact.domain.traffic import Soak
@@ -52,7 +53,7 @@ def resolve(stack: Stack, consumer: str | None = None) -> Resolution:
     pointer = stack.ledger.pointer()
     slot = pointer.active if consumer is None else plans.choose_slot(pointer, consumer)
     if slot is None:
-        raise errors.NotFound("nothing is live yet", hint="dartifact promote")
+        raise errors.NotFound("nothing is live yet", hint=Command("promote"))
     if consumer is not None:
         traffic.note_consumer(stack, consumer, slot, pointer)
     shown = pointer.slots[slot]
@@ -67,12 +68,12 @@ def choose_promotion(stack: Stack, dartifact: str | None = None) -> Dartifact | 
     """
     pointer = stack.ledger.pointer()
     if pointer.frozen:
-        raise errors.PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
+        raise errors.PolicyRefused(f"promotions are frozen: {pointer.frozen}", hint=Command("unfreeze", "--reason WHY"))
     if dartifact is not None:
         chosen = stack.ledger.dartifact(dartifact)
         if chosen.state not in WAITING:
             raise errors.IllegalTransition(
-                f"dartifact {dartifact} is {chosen.state}, not green", hint="dartifact status"
+                f"dartifact {dartifact} is {chosen.state}, not green", hint=Command("status")
             )
     else:
         chosen = _find_newest(stack)  # type: ignore[assignment]
@@ -81,7 +82,7 @@ def choose_promotion(stack: Stack, dartifact: str | None = None) -> Dartifact | 
     blamed = find_blamed(chosen, stack.ledger.blames())
     if blamed:
         message = f"dartifact {chosen.dartifact_id} contains what was rolled back: {blamed[0]}"
-        raise errors.PolicyRefused(message, hint="dartifact integrate, then dartifact stage")
+        raise errors.PolicyRefused(message, hint=(Command("integrate"), ", then ", Command("stage")))
     refuse_unapproved(stack, chosen)
     return chosen
 
@@ -284,7 +285,7 @@ def _swap(
 def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
     dartifact = stack.ledger.dartifact(plan.dartifact)
     if dartifact.commit is None:
-        raise errors.IllegalTransition(f"dartifact {plan.dartifact} was never built", hint="dartifact stage")
+        raise errors.IllegalTransition(f"dartifact {plan.dartifact} was never built", hint=Command("stage"))
     wanted = stack.lake.commit_of(dartifact.commit)
     for _ in range(5):
         pointer = stack.ledger.pointer()
@@ -315,7 +316,7 @@ def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str)
             commit=commit,
         )
         return
-    raise errors.Conflict(f"slot {step.slot} kept moving while it was published", hint="dartifact promote")
+    raise errors.Conflict(f"slot {step.slot} kept moving while it was published", hint=Command("promote"))
 
 
 def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> None:
@@ -323,7 +324,7 @@ def _smoke(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> Non
     report = smoke_test(stack, commit, pointer.settled)
     verdict = judge(report.results)
     if report.has_errors:
-        raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint="dartifact promote")
+        raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint=Command("promote"))
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
         if verdict.kind is VerdictKind.PASS:

@@ -14,6 +14,7 @@ from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, StepKind
 from dartifact.domain.runs import Phase
@@ -78,7 +79,7 @@ def roll_back(
     for _ in range(_SWAPS):
         pointer = stack.ledger.pointer()
         if leaves is not None and pointer.live != leaves:
-            raise errors.Conflict(f"{leaves} is not live any more: {pointer.live} is", hint="dartifact status")
+            raise errors.Conflict(f"{leaves} is not live any more: {pointer.live} is", hint=Command("status"))
         decided = _decide(stack, pointer, to, blame)
         try:
             if not decided.warm:
@@ -93,17 +94,17 @@ def roll_back(
         with contextlib.suppress(errors.ChecksErrored):
             reconcile(stack, actor)
         return replace(swapped, published=True)
-    raise errors.Conflict("the live pointer kept moving", hint="dartifact rollback")
+    raise errors.Conflict("the live pointer kept moving", hint=Command("rollback"))
 
 
 def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str, ...]) -> Rollback:
     if pointer.live is None or pointer.active is None:
-        raise errors.UsageError("nothing is live, so nothing can be rolled back", hint="dartifact promote")
+        raise errors.UsageError("nothing is live, so nothing can be rolled back", hint=Command("promote"))
     live = stack.ledger.dartifact(pointer.live)
     named = tuple(Blame("run", each) for each in blame if each not in ("runs", "code", "unknown"))
     for each in named:
         if each.value not in live.runs:
-            raise errors.UsageError(f"{each.value} is not in production, so it cannot be blamed", hint="dartifact runs")
+            raise errors.UsageError(f"{each.value} is not in production, so it cannot be blamed", hint=Command("runs"))
     if "code" in blame:
         named += (Blame("code", live.code_digest),)
     earlier = stack.ledger.blames()
@@ -156,16 +157,16 @@ def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[
     if to is not None:
         if to not in served or to == live.dartifact_id:
             message = f"dartifact {to} " + ("is live" if to == live.dartifact_id else "never served")
-            raise errors.UsageError(message, hint="dartifact status")
+            raise errors.UsageError(message, hint=Command("status"))
         target = stack.ledger.dartifact(to)
         if target.state not in _RETURNS:
-            raise errors.PolicyRefused(f"dartifact {to} is {target.state}", hint="dartifact status")
+            raise errors.PolicyRefused(f"dartifact {to} is {target.state}", hint=Command("status"))
         return target
     for name in served:
         target = stack.ledger.dartifact(name)
         if name != live.dartifact_id and target.state in _RETURNS and not find_blamed(target, blames):
             return target
-    raise errors.UsageError("no dartifact that served before is free of the blame", hint="dartifact status")
+    raise errors.UsageError("no dartifact that served before is free of the blame", hint=Command("status"))
 
 
 def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, run: Runner) -> None:

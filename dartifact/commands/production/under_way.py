@@ -8,6 +8,7 @@ from datetime import datetime
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
 from dartifact.domain.traffic import Soak
@@ -57,20 +58,20 @@ def abort(stack: Stack, *, reason: str, actor: str, plan_id: str | None = None) 
     for _ in range(_SWAPS):
         pointer, found = stack.ledger.pointer(), find_under_way(stack)
         if found is None:
-            raise errors.UsageError("no promotion is under way", hint="dartifact status")
+            raise errors.UsageError("no promotion is under way", hint=Command("status"))
         if plan_id not in (None, found.plan.plan_id):
             message = f"another promotion is under way by now: that of {found.plan.dartifact}"
-            raise errors.Conflict(message, hint="dartifact status")
+            raise errors.Conflict(message, hint=Command("status"))
         if found.plan.kind != "promotion":
-            raise errors.UsageError("what is under way is a rollback, which is not aborted", hint="dartifact status")
+            raise errors.UsageError("what is under way is a rollback, which is not aborted", hint=Command("status"))
         if is_settled(pointer, found.plan):
-            raise errors.UsageError(f"dartifact {found.plan.dartifact} is live already", hint="dartifact rollback")
+            raise errors.UsageError(f"dartifact {found.plan.dartifact} is live already", hint=Command("rollback"))
         try:
             _end(stack, pointer, found, reason, actor)
         except errors.StalePointer:
             continue  # the executor took a step between the look and the swap
         return found.plan
-    raise errors.Conflict("the live pointer kept moving", hint="dartifact abort --reason WHY")
+    raise errors.Conflict("the live pointer kept moving", hint=Command("abort", "--reason WHY"))
 
 
 def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor: str) -> None:

@@ -17,6 +17,7 @@ from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.queue import (
     OUT_OF_THE_WAY,
     STUMBLED,
@@ -96,7 +97,7 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
                 rebuilds += 1
             except moves.MainUntested:
                 continue
-    raise errors.Conflict(f"main kept moving: gave up after {_REBUILDS} candidates", hint="dartifact integrate")
+    raise errors.Conflict(f"main kept moving: gave up after {_REBUILDS} candidates", hint=Command("integrate"))
 
 
 def _choose(stack: Stack, this: _Pass, head: Commit) -> tuple[CandidatePlan, CandidatePlan]:
@@ -192,7 +193,7 @@ def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan
         this.red = plan
     elif not plan.lands:
         message = f"a revert could not be checked: {verdict.reasons[0]}"
-        this.refusal = errors.ChecksErrored(message, hint="dartifact integrate")
+        this.refusal = errors.ChecksErrored(message, hint=Command("integrate"))
 
 
 def _refuse(

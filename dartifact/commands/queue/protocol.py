@@ -20,6 +20,7 @@ from dartifact.domain import errors
 from dartifact.domain.checks import Report
 from dartifact.domain.dartifacts import Blame
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.queue import HEAD_FENCE, CandidatePlan, find_foreign
 from dartifact.domain.runs import Phase, Run
 
@@ -47,7 +48,7 @@ class RunRefused(errors.ChecksFailed):
 
     def __init__(self, run_id: str, paths: tuple[str, ...]) -> None:
         shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-        super().__init__(f"run {run_id} touches what is not its own: {shown}", hint=f"dartifact show {run_id}")
+        super().__init__(f"run {run_id} touches what is not its own: {shown}", hint=Command("show", run_id))
         self.run_id = run_id
 
 
@@ -152,7 +153,7 @@ def advance(stack: Stack, candidate: Candidate, report: Report, actor: str) -> s
             tx.intents.open(candidate.operation, "advance", payload)
     if taken:
         lake.delete_branch(candidate.branch)
-        raise MainMoved(f"run {taken[0]} left the queue while it was tested", hint="dartifact integrate")
+        raise MainMoved(f"run {taken[0]} left the queue while it was tested", hint=Command("integrate"))
     return finish_advance(stack, candidate.operation, payload)
 
 
@@ -177,7 +178,7 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
         with ledger.write() as tx:
             tx.intents.close(operation, "lost")
         lake.delete_branch(f"candidate-{operation}")
-        raise MainMoved("main moved while the candidate was tested", hint="dartifact integrate") from error
+        raise MainMoved("main moved while the candidate was tested", hint=Command("integrate")) from error
     merged = _find_merge(stack, MAIN, payload["head"], payload["commit"])
     is_tested = merged.parents[0] == payload["head"] and merged.meta_range == payload["meta_range"]
     with ledger.write() as tx:
@@ -196,7 +197,7 @@ def finish_advance(stack: Stack, operation: str, payload: dict[str, Any]) -> str
             )
     lake.delete_branch(f"candidate-{operation}")
     if not is_tested:
-        raise MainUntested("main was changed by hand while a candidate was merged", hint="dartifact integrate")
+        raise MainUntested("main was changed by hand while a candidate was merged", hint=Command("integrate"))
     return merged.commit_id
 
 
@@ -272,7 +273,7 @@ def finish_publication(stack: Stack, operation: str, payload: dict[str, Any]) ->
         with stack.ledger.write() as tx:
             tx.intents.close(operation, "lost")
         lake.delete_branch(f"publish-{operation}")
-        raise errors.Conflict(f"another publisher moved {branch} first", hint="dartifact status") from error
+        raise errors.Conflict(f"another publisher moved {branch} first", hint=Command("status")) from error
     merged = _find_merge(stack, branch, payload["head"], payload["commit"])
     is_exact = merged.parents[0] == payload["head"] and merged.meta_range == payload["meta_range"]
     with stack.ledger.write() as tx:
@@ -288,7 +289,7 @@ def finish_publication(stack: Stack, operation: str, payload: dict[str, Any]) ->
             )
     lake.delete_branch(f"publish-{operation}")
     if not is_exact:
-        raise errors.Conflict(f"{branch} was changed by hand while it was published", hint="dartifact doctor")
+        raise errors.Conflict(f"{branch} was changed by hand while it was published", hint=Command("doctor"))
     return merged.commit_id
 
 
@@ -334,5 +335,5 @@ def _paths(stack: Stack, head: Commit, folder: str) -> list[str]:
 
 def _tested(run: Run) -> str:
     if run.commit is None:
-        raise errors.UsageError(f"run {run.run_id} has no tested commit", hint=f"dartifact show {run.run_id}")
+        raise errors.UsageError(f"run {run.run_id} has no tested commit", hint=Command("show", run.run_id))
     return run.commit

@@ -16,6 +16,7 @@ from dartifact.commands.repair import recovery
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import Phase
 
 _ABANDONED_AFTER = timedelta(hours=1)
@@ -169,4 +170,4 @@ def show_settled(stack: Stack, actor: str) -> bool:
             continue  # another publisher won: read the pointer again
         if stack.ledger.pointer().settled == pointer.settled:
             return commit != head.commit_id
-    raise errors.Conflict("production kept moving while it was published", hint="dartifact status")
+    raise errors.Conflict("production kept moving while it was published", hint=Command("status"))

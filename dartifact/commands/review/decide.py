@@ -12,6 +12,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.waivers import is_waivable
@@ -37,7 +38,7 @@ def approve(
     failures = list_failures(stack, run)
     for each in failures:
         if not is_waivable(each):
-            raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=f"dartifact fix {run_id}")
+            raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=Command("fix", run_id))
     with stack.ledger.write() as tx:
         now = tx.runs.get(run_id)
         refuse_other(now, run.commit, run.report)
@@ -66,10 +67,10 @@ def list_failures(stack: Stack, run: Run) -> tuple[Result, ...]:
     for each in own:
         if each.outcome is Outcome.ERRORED:
             message = f"a check could not be asked: {each.message}"
-            raise errors.PolicyRefused(message, hint=f"dartifact recheck {run.run_id}")
+            raise errors.PolicyRefused(message, hint=Command("recheck", run.run_id))
     failures = tuple(each for each in own if each.outcome is Outcome.FAILED)
     if not failures:
-        raise errors.PolicyRefused(f"no check of {run.run_id} has failed", hint=f"dartifact recheck {run.run_id}")
+        raise errors.PolicyRefused(f"no check of {run.run_id} has failed", hint=Command("recheck", run.run_id))
     return failures
 
 
@@ -145,12 +146,10 @@ def find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
     """Return a stopped run that has rows; UsageError when there is nothing to `verb`."""
     run = stack.ledger.run(run_id)
     if run.phase not in STOPPED:
-        hint = {"recheck": f"dartifact fix {run_id}"}.get(verb, "") if run.phase is Phase.REVERTED else ""
-        raise errors.UsageError(
-            f"{run_id} is {run.phase}: there is nothing to {verb}", hint=hint or f"dartifact show {run_id}"
-        )
+        helps = "fix" if verb == "recheck" and run.phase is Phase.REVERTED else "show"
+        raise errors.UsageError(f"{run_id} is {run.phase}: there is nothing to {verb}", hint=Command(helps, run_id))
     if run.commit is None:
-        raise errors.UsageError(f"{run_id} has brought no rows", hint=f"dartifact fix {run_id} --file FILE")
+        raise errors.UsageError(f"{run_id} has brought no rows", hint=Command("fix", f"{run_id} --file FILE"))
     return run
 
 
@@ -158,7 +157,7 @@ def refuse_other(run: Run, commit: str | None, report: str | None) -> None:
     """Raise Conflict when a run has not the commit or report, where they are given, that a person was shown."""
     if commit is not None and run.commit != commit:
         message = f"{run.run_id} has another commit by now: {(run.commit or 'none')[:12]}, not {commit[:12]}"
-        raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
+        raise errors.Conflict(message, hint=Command("show", run.run_id))
     if report is not None and run.report != report:
         message = f"{run.run_id} was checked again since: its report is {(run.report or 'none')[:12]} now"
-        raise errors.Conflict(message, hint=f"dartifact show {run.run_id}")
+        raise errors.Conflict(message, hint=Command("show", run.run_id))

@@ -17,6 +17,7 @@ from dartifact.commands.review.decide import STOPPED, check_in_turn, refuse_othe
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Phase, Run
 
@@ -63,7 +64,7 @@ def fix(
     require_reason(reason)
     run = stack.ledger.run(run_id)
     if run.phase not in _CAN_BE_FIXED:
-        raise errors.UsageError(f"{run_id} is {run.phase}: it cannot be fixed", hint=f"dartifact show {run_id}")
+        raise errors.UsageError(f"{run_id} is {run.phase}: it cannot be fixed", hint=Command("show", run_id))
     refuse_other(run, commit, None)
     lake = stack.lake
     with contextlib.suppress(errors.Conflict):  # it is there, but for a change by hand or an extraction that died
@@ -71,10 +72,10 @@ def fix(
     _refuse_foreign(stack, run)
     taken = _read_branch(stack, run) if rows is None else rows
     if not taken:
-        raise errors.UsageError(f"there are no rows to fix {run_id} with", hint=f"dartifact reject {run_id}")
+        raise errors.UsageError(f"there are no rows to fix {run_id} with", hint=Command("reject", run_id))
     if run.commit and run.phase is not Phase.REVERTED and taken == _read_commit(stack, run, run.commit):
         message = f"{run_id} has these rows already"
-        raise errors.UsageError(message, hint=f"dartifact recheck {run_id}, or --file FILE with other rows")
+        raise errors.UsageError(message, hint=(Command("recheck", run_id), ", or --file FILE with other rows"))
     fixed = _commit_rows(stack, run, taken, reason, actor)
     with stack.ledger.write() as tx:
         refuse_other(tx.runs.get(run_id), run.commit, None)
@@ -110,7 +111,7 @@ def _read_branch(stack: Stack, run: Run) -> Rows:
     objects = stack.lake.list_objects(run.branch, run.folder)
     if not objects:
         raise errors.UsageError(
-            f"{run.branch} has no rows in {run.folder}", hint=f"dartifact fix {run.run_id} --file FILE"
+            f"{run.branch} has no rows in {run.folder}", hint=Command("fix", f"{run.run_id} --file FILE")
         )
     others = [each.path for each in objects if not each.path.endswith(".parquet")]
     if others:

@@ -19,6 +19,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Result
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
@@ -53,12 +54,12 @@ def leave_out(
     failures = list_failures(stack, run)
     for each in failures:
         if not each.condition:
-            raise errors.PolicyRefused(f"this is not about single rows: {each.message}", hint=f"dartifact fix {run_id}")
+            raise errors.PolicyRefused(f"this is not about single rows: {each.message}", hint=Command("fix", run_id))
     derived = _find_opened(stack, run)
     good, left = _split(stack, run, failures, derived.run_id if derived else "")
     if not good.num_rows or not left.num_rows:
         message = f"{'all' if left.num_rows else 'none'} of the {run.rows or 0:,} rows of {run_id} fail"
-        raise errors.UsageError(message, hint=f"dartifact fix {run_id}, or dartifact reject {run_id}")
+        raise errors.UsageError(message, hint=(Command("fix", run_id), ", or ", Command("reject", run_id)))
     if derived is None:
         derived = _open(stack, run, reason, actor)
         good, left = _split(stack, run, failures, derived.run_id)
@@ -132,7 +133,7 @@ def _split(stack: Stack, run: Run, failures: tuple[Result, ...], owner: str) -> 
     owned = f"{plain} REPLACE ({literal(owner)} AS _run_id)"
     with duck.connect() as connection:
         if not view_batch(stack, connection, run, run.commit or ""):
-            raise errors.UsageError(f"there is nothing in {run.folder}", hint=f"dartifact show {run.run_id}")
+            raise errors.UsageError(f"there is nothing in {run.folder}", hint=Command("show", run.run_id))
         try:
             good, left = (
                 connection.execute(f"{rows} FROM batch WHERE {where} ORDER BY file_row_number").to_arrow_table()

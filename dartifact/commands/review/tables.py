@@ -14,6 +14,7 @@ from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current, select_touched
 from dartifact.domain.errors import ChecksErrored, NotFound
+from dartifact.domain.hints import Command
 from dartifact.domain.runs import Run
 from dartifact.domain.sql_text import quote
 from dartifact.domain.texts import first_line
@@ -48,7 +49,7 @@ def read_dataset(stack: Stack, dataset: str, commit: str) -> pa.Table:
     source = stack.source(dataset)
     with duck.connect() as connection, _reading(f"{dataset} at {commit[:12]}"):
         if not _view(stack, connection, commit, _list_raw(stack, dataset, commit)):
-            raise NotFound(f"commit {commit[:12]} holds no rows of {dataset}", hint="dartifact status")
+            raise NotFound(f"commit {commit[:12]} holds no rows of {dataset}", hint=Command("status"))
         query = select_current("records", source.key, source.updated_at)
         names = ", ".join(quote(name) for name in source.key)
         return connection.execute(f"SELECT * FROM ({query}) ORDER BY {names}").to_arrow_table()
@@ -60,7 +61,7 @@ def read_mart(stack: Stack, mart: str, commit: str) -> pa.Table:
     chosen = [each for each in objects if each.path == f"marts/{mart}.parquet"]
     if not chosen:
         names = ", ".join(each.path.removeprefix("marts/").removesuffix(".parquet") for each in objects)
-        raise NotFound(f"commit {commit[:12]} has no mart {mart}; it has {names or 'none'}", hint="dartifact status")
+        raise NotFound(f"commit {commit[:12]} has no mart {mart}; it has {names or 'none'}", hint=Command("status"))
     with duck.connect() as connection, _reading(f"{mart} at {commit[:12]}"):
         _view(stack, connection, commit, chosen)
         query = "SELECT * EXCLUDE (file_row_number) FROM records ORDER BY file_row_number"
@@ -69,7 +70,7 @@ def read_mart(stack: Stack, mart: str, commit: str) -> pa.Table:
 
 def _open_batch(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     if run.commit is None or not view_batch(stack, connection, run, run.commit):
-        raise NotFound(f"run {run.run_id} has brought no rows", hint=f"dartifact show {run.run_id}")
+        raise NotFound(f"run {run.run_id} has brought no rows", hint=Command("show", run.run_id))
 
 
 def _list_raw(stack: Stack, dataset: str, commit: str) -> tuple[LakeObject, ...]:

@@ -33,6 +33,7 @@ from dartifact.domain.checks import Gate, Report, Result, Verdict, VerdictKind, 
 from dartifact.domain.culprits import Culprit, CulpritKind
 from dartifact.domain.dartifacts import WAITING, Blame, Dartifact, DartifactState, dartifact_id, fingerprint
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
 from dartifact.domain.queue import runs_in
 from dartifact.domain.runs import Phase
 
@@ -87,9 +88,11 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly, retry: bool = 
         finish_open_intents(stack, actor)
         head = stack.lake.head(MAIN)
         if not head.parents:
-            raise errors.UsageError("main holds no data yet", hint="dartifact ingest SOURCE, then dartifact integrate")
+            raise errors.UsageError(
+                "main holds no data yet", hint=(Command("ingest", "SOURCE"), ", then ", Command("integrate"))
+            )
         if not (state := is_main_tested(stack.ledger, head)):
-            raise errors.Conflict(f"the head of main is not tested: {state.why}", hint="dartifact integrate")
+            raise errors.Conflict(f"the head of main is not tested: {state.why}", hint=Command("integrate"))
         objects, digest = stack.lake.list_objects(head.commit_id, "raw/"), digest_code(stack.project)
         inputs = Inputs(head, objects, digest, lambda: stack)
         if retry:
@@ -114,7 +117,7 @@ def _stand_in(inputs: Inputs, good: LastGood | None, why: str, run: Runner) -> I
     if good is None:
         raise errors.PolicyRefused(
             f"current dbt/ and checks/ are blocked ({why}), and no dartifact was green with others",
-            hint="change them, or dartifact stage --retry",
+            hint=("change them, or ", Command("stage", "--retry")),
         )
     name, digest = good.dartifact.dartifact_id, good.dartifact.code_digest
     refused = {"code": inputs.digest, "why": why, "built_with": name}
@@ -220,7 +223,7 @@ def build_dartifact(
 
 def _refuse_other_code(code: Stack, inputs: Inputs) -> None:
     if digest_code(code.project) != inputs.digest:
-        raise errors.Conflict("dbt/ or checks/ changed during the build", hint="dartifact stage")
+        raise errors.Conflict("dbt/ or checks/ changed during the build", hint=Command("stage"))
 
 
 def _record_red(

@@ -19,6 +19,7 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING, Lake
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.upkeep.validate import read_check_file
 from dartifact.domain.errors import DartifactError
+from dartifact.domain.hints import Command, Hint
 
 _LEAST_DISK = 1 << 30
 _PACKAGES = ("prefect", "lakefs-sdk", "soda-core", "dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow")
@@ -87,7 +88,7 @@ def _ask(what: str, look: Callable[[], str], advice: str) -> Finding:
         return Finding(what, True, look())
     except DartifactError as error:
         # Who has come here from another verb's hint must not be sent in a circle.
-        hint = "" if error.hint == "dartifact doctor" else error.hint
+        hint = "" if error.hint == Hint.of(Command("doctor")) else str(error.hint)
         return Finding(what, False, error.message, hint or advice)
 
 
@@ -123,12 +124,12 @@ def _ledger(url: str) -> str:
     finally:
         ledger.close()
     if pointer.frozen:
-        raise _Unwell(f"promotions are frozen: {pointer.frozen}", hint="dartifact unfreeze --reason WHY")
+        raise _Unwell(f"promotions are frozen: {pointer.frozen}", hint=Command("unfreeze", "--reason WHY"))
     if intents:
         oldest = f"{intents[0].kind} {intents[0].operation}"
         raise _Unwell(
             f"{len(intents)} operations were left open, the oldest is {oldest}",
-            hint="dartifact integrate, which finishes or drops them",
+            hint=(Command("integrate"), ", which finishes or drops them"),
         )
     return f"{ledger.url.split(':')[0]}, generation {pointer.generation}"
 
@@ -154,6 +155,6 @@ def _lake(lake: Lake) -> str:
     lake.prepare()
     for branch in (MAIN, STAGING, PRODUCTION):
         if not lake.is_protected(branch):
-            raise _Unwell(f"branch {branch} is not protected", hint="dartifact status, which sets the rules again")
+            raise _Unwell(f"branch {branch} is not protected", hint=(Command("status"), ", which sets the rules again"))
     where = "this machine" if lake.access.url.startswith("http://127.0.0.1") else lake.access.url
     return f"repository {lake.repository} on {where}; main, env-staging and production are protected"

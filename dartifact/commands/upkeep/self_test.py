@@ -21,6 +21,7 @@ from dartifact.compare.mutations.work import Table
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, VerdictKind, judge
 from dartifact.domain.drift_rules import HISTORY, LEAST_RUNS
+from dartifact.domain.hints import Command
 from dartifact.domain.profiles import Profile, add_counts
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sql_text import literal
@@ -55,7 +56,7 @@ def self_test(
                 if (stop := trial.ask("SELECT * EXCLUDE (file_row_number) FROM batch")) is not None:
                     raise errors.ChecksFailed(
                         f"{run.run_id} itself would be stopped today: {stop.message}",
-                        hint=f"dartifact show {run.run_id}",
+                        hint=Command("show", run.run_id),
                     )
                 table = trial.describe(profile, history)
                 done = run_trials(table, trial.ask, seed=seed, magnitude=magnitude, progress=progress)
@@ -78,7 +79,7 @@ def _choose(stack: Stack, dataset: str) -> Run:
         if each.ingestor in names
     ]
     if not found:
-        raise errors.NotFound(f"no run of {dataset} is in main yet", hint=f"dartifact ingest {dataset}")
+        raise errors.NotFound(f"no run of {dataset} is in main yet", hint=Command("ingest", dataset))
     return max(found, key=lambda each: each.rows or 0)
 
 

@@ -40,7 +40,7 @@ def _look(path: Path, name: str) -> CheckFile:
     try:
         return CheckFile(name, True, read_check_file(path))
     except UsageError as error:
-        return CheckFile(name, False, error.message.removeprefix(f"{path}: "), error.hint)
+        return CheckFile(name, False, error.message.removeprefix(f"{path}: "), str(error.hint))
 
 
 def read_check_file(path: Path) -> str:
