@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
+from dartifact.domain.marks import show_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,8 @@ class RunData:
             report = stack.ledger.report(found.report) if found.report else None
         if report is None:
             raise NotFound(f"no gate has seen run {self.run_id} yet", hint=Command("show", self.run_id))
-        results = [each for each in report.to_json()["results"] if each["run_id"] in (None, self.run_id)]
+        own = [result for result in report.to_json()["results"] if result["run_id"] in (None, self.run_id)]
+        results = [{**result, "message": show_values(result["message"])} for result in own]
         return pd.DataFrame(results).convert_dtypes(dtype_backend="pyarrow")
 
     def _find(self, stack: Stack) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -15,9 +16,17 @@ from dartifact.adapters.lakefs.lake import Lake
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.transform.dbt_build import DbtBuilder
 from dartifact.commands.stack import Policy, Stack
-from dartifact.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
+from dartifact.domain import marks
+from dartifact.domain.errors import (
+    ChecksErrored,
+    DartifactError,
+    LakeUnavailable,
+    PolicyRefused,
+    ServerUnavailable,
+    UsageError,
+)
 from dartifact.domain.hints import Command
-from dartifact.domain.people import hide_values
+from dartifact.domain.marks import Reveal
 from dartifact.domain.sources import SourceAccess, list_personal
 from dartifact.project import declared_sources
 from dartifact.settings import Settings
@@ -76,15 +85,28 @@ def open_stack(
         yield stack
 
 
+def choose_reveal(settings: Settings) -> Reveal:
+    """Return what makes a sentence readable for a place of which nobody knows who reads it: a message, a log, Prefect.
+
+    Values stay out of it once one source of the project has personal columns, or it cannot be known.
+    """
+    try:
+        personal = list_personal(declared_sources(settings.project).values())
+    except DartifactError:
+        return marks.hide_values
+    return marks.hide_values if personal else marks.show_values
+
+
 @contextmanager
 def telling(settings: Settings, stack: Stack, progress: Progress) -> Iterator[None]:
     """Tell, after the block, everybody whom the settings name what a gate has stopped; never fails the block."""
     from dartifact.adapters.notifier import Notifier  # noqa: PLC0415
     from dartifact.commands.upkeep.notify import told  # noqa: PLC0415
 
-    def hide(line: str) -> str:
-        # nobody knows who reads a target; only who tells somebody something waits for the flow files
-        return hide_values(line, list_personal((stack.sources or declared_sources(settings.project)).values()))
+    find_reveal = functools.cache(choose_reveal)
+
+    def hide(line: str) -> str:  # only who tells somebody something waits for the flow files
+        return find_reveal(settings)(line)
 
     urls = [each.get_secret_value() for each in settings.notify_urls]
     with told(stack.ledger, Notifier(hide), urls, progress):

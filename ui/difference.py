@@ -12,7 +12,7 @@ from dartifact.commands.diffs.cells import EVERY_CELL, CellFilter, RowDiff
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.report import DiffReport
 from dartifact.domain.errors import NotFound
-from dartifact.domain.people import HIDDEN
+from dartifact.domain.marks import HIDDEN
 from ui import lake_reads
 from ui.format import ALL, choose
 

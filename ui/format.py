@@ -12,6 +12,7 @@ import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from dartifact.domain.hints import Command
+from dartifact.domain.marks import show_values
 
 PHASE_MARKS = {
     "extracting": "▸",
@@ -107,7 +108,7 @@ def _find_page(verb: Command) -> tuple[str, str, dict[str, str]] | None:
 
 def plain(text: str) -> str:
     """Return a text, of a source or a person, so that Markdown shows it as it is: no links, pictures or colours."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return _MARKDOWN.sub(r"\\\1", show_values(text))
 
 
 def recall_shown(name: str, now: T) -> T:

@@ -15,7 +15,7 @@ from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_row_page, w
 from dartifact.commands.diffs.run import diff_mart, diff_run
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.review.tables import read_batch
-from dartifact.domain.people import HIDDEN
+from dartifact.domain.marks import HIDDEN
 from ui.masks import hidden_columns, hider
 from ui.stack import open_jobs, open_stack
 
@@ -28,9 +28,12 @@ def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
     stack = open_stack()
     run = stack.ledger.run(run_id)
     found = documents.describe_failing(stack, run, check, most)
-    hidden, hide = hidden_columns(run.source), hider()
+    hidden, hide = hidden_columns(run.source), hider(run.source)
     rows = [
-        {name: HIDDEN if name in hidden else hide(value) if name == "_reason" else value for name, value in row.items()}
+        {
+            name: HIDDEN if name in hidden else hide(found["message"]) if name == "_reason" else value
+            for name, value in row.items()
+        }
         for row in found["rows"]
     ]
     return {**found, "message": hide(found["message"]), "rows": rows}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dartifact.compare.diff.report import DiffReport
-from dartifact.domain.people import hide_values
+from dartifact.domain import marks
+from dartifact.domain.marks import Reveal
+from dartifact.domain.people import hide_unmarked
 from dartifact.domain.sources import list_personal
 from ui.people import who
 from ui.stack import read_sources
@@ -16,10 +16,15 @@ def hidden_columns(dataset: str = "") -> frozenset[str]:
     return frozenset(column for owner, column in _list_hidden() if dataset in ("", owner))
 
 
-def hider() -> Callable[[str], str]:
-    """Return what takes the personal values out of a sentence that the person who looks may not see."""
+def hider(dataset: str = "") -> Reveal:
+    """Return what makes a sentence about a dataset, or about any, readable for the person who looks.
+
+    Who may not see personal columns sees no value of a dataset that has any.
+    """
     hidden = _list_hidden()
-    return lambda sentence: hide_values(sentence, hidden)
+    if not any(dataset in ("", owner) for owner, _ in hidden):
+        return marks.show_values
+    return lambda sentence: marks.hide_values(hide_unmarked(sentence, hidden))
 
 
 def _list_hidden() -> tuple[tuple[str, str], ...]:

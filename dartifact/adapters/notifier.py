@@ -13,7 +13,7 @@ _CODE = re.compile(r"\berror=(\d+)")
 class Notifier:
     """Sends one message to one target. Apprise is imported with the first message; safe to use from several threads.
 
-    `hide` takes out of each line of a message what not everybody may read.
+    `hide` takes out of the title and each line of a message what not everybody may read.
     """
 
     def __init__(self, hide: Callable[[str], str] = str) -> None:
@@ -50,7 +50,7 @@ class Notifier:
         self._records.clear()
         taken = service.notify(
             body="\n".join(self._hide(line) for line in body.split("\n")),
-            title=title,
+            title=self._hide(title),
             notify_type=apprise.NotifyType.FAILURE,
             body_format=apprise.NotifyFormat.TEXT,
         )

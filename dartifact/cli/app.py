@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from dartifact.cli.exit_codes import exit_code
 from dartifact.cli.lazy import VerbGroup
-from dartifact.domain import errors
+from dartifact.domain import errors, marks
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -72,6 +72,6 @@ def main() -> None:
 
 
 def _print_fault(error: errors.DartifactError) -> None:
-    print(f"dartifact: {error.message}", file=sys.stderr)
+    print(f"dartifact: {marks.show_values(error.message)}", file=sys.stderr)
     if error.hint:
         print(f"      try: {error.hint}", file=sys.stderr)

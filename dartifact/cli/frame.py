@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import typer
 from dartifact.cli.exit_codes import CHECKS_FAILED, NOT_CHECKED
 from dartifact.cli.options import Output
 from dartifact.commands.stack import Stack
+from dartifact.domain import marks
 from dartifact.domain.runs import Phase, Run
 from dartifact.settings import Settings, read_settings
 from dartifact.wiring import open_stack, telling
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 def print_progress(line: str) -> None:
     """Print to stderr what goes on; the answer alone is on stdout."""
-    print(line, file=sys.stderr, flush=True)
+    print(marks.show_values(line), file=sys.stderr, flush=True)
 
 
 def run_and_report(name: str, step: Callable[[], T], /) -> T:
@@ -45,7 +46,22 @@ def opened(*, lake: bool = True, sources: bool = True, notifies: bool = False) -
 
 def answer(document: Any, output: Output, text: Callable[[], str]) -> None:
     """Print what a verb answers: the document, or its text, which is made only then."""
-    print(json.dumps(document, indent=2, default=str) if output is Output.JSON else text())
+    if output is Output.JSON:
+        print(json.dumps(_reveal(document), indent=2, default=str))
+    else:
+        print(marks.show_values(text()))
+
+
+def _reveal(document: Any) -> Any:
+    match document:
+        case str():
+            return marks.show_values(document)
+        case Mapping():
+            return {key: _reveal(value) for key, value in document.items()}
+        case list() | tuple():
+            return [_reveal(value) for value in document]
+        case _:
+            return document
 
 
 def end_by_phase(runs: Sequence[Run]) -> None:

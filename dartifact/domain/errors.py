@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dartifact.domain.hints import Command, Hint
+from dartifact.domain.marks import show_values
 
 
 class DartifactError(Exception):
     """A fault with a one-line message and, where there is one, the next command to try.
 
-    `retryable` says whether the same call may succeed later without anybody changing anything.
+    Values of the data are marked in `message` (`domain.marks`); as text an error shows them. `retryable` says whether
+    the same call may succeed later without anybody changing anything.
     """
 
     retryable = False
 
     def __init__(self, message: str, *, hint: str | Command | tuple[str | Command, ...] | Hint = "") -> None:
-        super().__init__(message)
+        super().__init__(show_values(message))
         self.message = message
         self.hint = Hint.of(hint)
 

@@ -8,8 +8,6 @@ from enum import StrEnum
 
 from dartifact.domain.errors import PolicyRefused, UsageError
 
-HIDDEN = "•••"
-"""What stands where a personal value is not shown."""
 EVERYBODY = "*"
 """In a claim map: whoever has signed in."""
 
@@ -50,10 +48,13 @@ def find_role(claims: Iterable[str], roles: Mapping[str, Role]) -> Role:
     return max(given, key=_RANK.__getitem__, default=Role.VIEWER)
 
 
-def hide_values(sentence: str, personal: Collection[tuple[str, str]]) -> str:
-    """Cut what a sentence tells of values after it names a personal (dataset, column)."""
+def hide_unmarked(sentence: str, personal: Collection[tuple[str, str]]) -> str:
+    """Cut what a sentence tells of values after it names a personal (dataset, column).
+
+    For the sentences that a ledger keeps from before values were marked: they tell values in quotes or as an example.
+    """
     for dataset, column in personal:
         found = re.search(rf"\b{re.escape(dataset)}\.{re.escape(column)}\b", sentence)
-        if found:
+        if found and ("'" in sentence or "e.g." in sentence):
             return f"{sentence[: found.end()]}: its values are personal and hidden from viewers"
     return sentence

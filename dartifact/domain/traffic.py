@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.marks import mark
 
 # Longer than from one scheduled look to the next. Of a clock that jumps, no more than this counts.
 LOOK_AT_MOST = timedelta(minutes=2)
@@ -60,7 +61,7 @@ def judge_errors(reported: Iterable[ReportedError]) -> tuple[Result, ...]:
             f"traffic.{name}.errors",
             name,
             Outcome.FAILED,
-            f"consumer {name} reported {_count(len(messages))}: {messages[0]}",
+            f"consumer {name} reported {_count(len(messages))}: {mark(messages[0])}",
             measured=len(messages),
             threshold="0",
         )

@@ -30,10 +30,11 @@ from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome
+from dartifact.domain.marks import Reveal
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Source, SourceAccess
 from dartifact.settings import read_settings
-from dartifact.wiring import open_source, open_stack
+from dartifact.wiring import choose_reveal, open_source, open_stack
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -55,7 +56,7 @@ def run_as_task(name: str, step: Callable[[], T], /) -> T:
 
 def say(line: str) -> None:
     """Print progress to the flow's log stream."""
-    print(line, file=sys.stderr)
+    print(_reveal()(line), file=sys.stderr)
 
 
 def ends_in_words(work: Callable[P, Ended]) -> Callable[P, Ended]:
@@ -70,9 +71,9 @@ def ends_in_words(work: Callable[P, Ended]) -> Callable[P, Ended]:
         try:
             return work(*args, **kwargs)
         except errors.ChecksFailed as error:
-            return Failed(name=CHECKS_FAILED, message=error.message)
+            return Failed(name=CHECKS_FAILED, message=_put(error, hint=False))
         except errors.Conflict as error:
-            return Completed(name="Skipped", message=error.message)
+            return Completed(name="Skipped", message=_put(error, hint=False))
         except errors.PolicyRefused as error:
             return Completed(name="Not allowed", message=_put(error))
         except errors.DartifactError as error:
@@ -109,7 +110,8 @@ def start_station(name: str) -> None:
 
 def leave_artifact(key: str, title: str, lines: Sequence[str]) -> None:
     """Attach what happened to the flow run, as Markdown; without Prefect nothing is lost, the ledger has it all."""
-    text = "\n".join([f"# {title}", "", *(f"- {line}" for line in lines)])
+    title = _reveal()(title)
+    text = "\n".join([f"# {title}", "", *(f"- {_reveal()(line)}" for line in lines)])
     try:
         create_markdown_artifact(text, key=re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-"), description=title)
     except _PREFECT_FAULTS as error:
@@ -148,7 +150,7 @@ def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ing
         if each.phase is Phase.FAILED:
             raise errors.ChecksFailed(f"{each.branch}: {'; '.join(each.reasons)}")
         if each.phase is Phase.HELD:
-            return Failed(name="Held", message=f"{each.branch}: {'; '.join(each.reasons)}")
+            return Failed(name="Held", message=_reveal()(f"{each.branch}: {'; '.join(each.reasons)}"))
     if not runs:
         return Completed(message="no new data since the last run")
     brought = [f"{each.run_id}: {each.phase}, {each.rows or 0:,} rows" for each in runs]
@@ -171,6 +173,11 @@ def describe_run(stack: Stack, run: Run) -> list[str]:
     ]
 
 
-def _put(error: errors.DartifactError) -> str:
-    line = error.message.partition("\n")[0]
-    return f"{line} (try: {error.hint})" if error.hint else line
+def _put(error: errors.DartifactError, *, hint: bool = True) -> str:
+    line = _reveal()(error.message.partition("\n")[0])
+    return f"{line} (try: {error.hint})" if error.hint and hint else line
+
+
+@functools.cache
+def _reveal() -> Reveal:
+    return choose_reveal(read_settings())

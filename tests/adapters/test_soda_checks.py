@@ -18,6 +18,7 @@ from dartifact.adapters.contracts import soda as soda_checks
 from dartifact.adapters.contracts.soda import check_contract, load_contract, parse_contract
 from dartifact.adapters.tables.batches import add_system_columns, build_batch
 from dartifact.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
+from dartifact.domain.marks import show_values
 
 ROOT = Path(__file__).parents[2]
 PATH = Path("checks/things.yml")
@@ -131,7 +132,7 @@ def test_invalid_values_are_counted_named_and_found(
     text = HEAD + COLUMNS.replace(f"name: {column},", f"name: {column}, checks: [{{invalid: {{{rule}}}}}],")
     [_, result] = check_contract(con, parse_contract(text, PATH), "things")
     assert result.outcome is Outcome.FAILED
-    assert words in result.message
+    assert words in show_values(result.message)
     assert rows_found(con, result) == bad
 
 
@@ -211,7 +212,7 @@ def test_aggregate_and_metric_state_their_number(con: duckdb.DuckDBPyConnection)
         "{greater_than_or_equal: 1, less_than: 0.25}}}}",
     )
     average, spread = results["things.price.aggregate.avg"], results["things.metric.spread"]
-    assert average.message == "things.price: avg is 5.25 (required: more than 0 and less than 5)"
+    assert show_values(average.message) == "things.price: avg is 5.25 (required: more than 0 and less than 5)"
     assert spread.message == "things: spread is 0.5 (required: at least 1 or less than 0.25)"
     assert {average.outcome, spread.outcome} == {Outcome.FAILED}
 
@@ -270,7 +271,7 @@ def test_batch_of_nothing_but_deletions_is_not_called_empty(con: duckdb.DuckDBPy
     con.execute("CREATE VIEW batch AS SELECT *, true AS _deleted FROM things")
     results = ask(con, column="{missing: }", checks="{row_count: }", relation="batch")
     assert [result.outcome for result in results.values()] == [Outcome.PASSED, Outcome.SKIPPED, Outcome.SKIPPED]
-    assert "nothing but deletions" in results["things.row_count"].message
+    assert "nothing but deletions" in show_values(results["things.row_count"].message)
 
 
 # the schema
@@ -354,7 +355,7 @@ def test_texts_that_do_not_fit_are_counted_and_found(
     contract = parse_contract(text + "checks: [{row_count: }]\n", Path("texts.yml"))
     result = check_contract(con, contract, "texts")[0]
     assert (result.check, result.outcome) == ("texts.schema.type.x", Outcome.FAILED)
-    assert words in result.message
+    assert words in show_values(result.message)
     assert rows_found(con, result, "texts") == bad
 
 
@@ -378,7 +379,7 @@ def test_one_check_that_cannot_be_asked_does_not_silence_the_others(con: duckdb.
         "things.row_count": "passed",
         "things.failed_rows.typo": "errored",
     }
-    message = results["things.failed_rows.typo"].message
+    message = show_values(results["things.failed_rows.typo"].message)
     assert message.startswith('things: failed_rows could not be checked: Binder Error: Referenced column "prize"')
     assert "\n" not in message
 
@@ -388,7 +389,7 @@ def test_values_that_break_an_expression_make_an_errored_result(con: duckdb.Duck
     results = ask(con, checks="{failed_rows: {name: number, expression: name::INTEGER > 3}}")
     result = results["things.failed_rows.number"]
     assert result.outcome is Outcome.ERRORED
-    assert "Conversion Error: Could not convert string 'a' to INT32" in result.message
+    assert "Conversion Error: Could not convert string 'a' to INT32" in show_values(result.message)
     assert judge(tuple(results.values())).kind is VerdictKind.HOLD
 
 
@@ -412,7 +413,7 @@ def test_exception_inside_soda_is_one_errored_result(
         "things.schema": "passed",
         "things.contract": "errored",
     }
-    assert results["things.contract"].message == "things: could not be checked: RuntimeError: no more soda"
+    assert show_values(results["things.contract"].message) == "things: could not be checked: RuntimeError: no more soda"
 
 
 def test_no_answers_to_a_contract_with_checks_is_errored(
@@ -422,7 +423,7 @@ def test_no_answers_to_a_contract_with_checks_is_errored(
     monkeypatch.setattr(soda_checks, "_soda_document", lambda *_: {"dataset": "lake/main/things", "columns": []})
     results = ask(con, checks="{row_count: }")
     assert results["things.contract"].outcome is Outcome.ERRORED
-    assert "answered none of its checks" in results["things.contract"].message
+    assert "answered none of its checks" in show_values(results["things.contract"].message)
 
 
 def test_a_batch_is_seen_by_its_own_checks_only(con: duckdb.DuckDBPyConnection) -> None:
@@ -434,7 +435,7 @@ def test_a_batch_is_seen_by_its_own_checks_only(con: duckdb.DuckDBPyConnection) 
     found = {result.check: result for result in results}
     assert found["others.row_count"].outcome is Outcome.PASSED
     assert found["others.failed_rows.borrowed"].outcome is Outcome.ERRORED
-    assert "Table with name things does not exist" in found["others.failed_rows.borrowed"].message
+    assert "Table with name things does not exist" in show_values(found["others.failed_rows.borrowed"].message)
 
 
 def test_values_reach_soda_as_the_contract_means_them(con: duckdb.DuckDBPyConnection) -> None:
@@ -448,7 +449,7 @@ def test_values_reach_soda_as_the_contract_means_them(con: duckdb.DuckDBPyConnec
 def test_relation_that_cannot_be_read_is_errored(con: duckdb.DuckDBPyConnection) -> None:
     [result] = ask(con, checks="{row_count: }", relation="nowhere").values()
     assert (result.check, result.outcome) == ("things.contract", Outcome.ERRORED)
-    assert "Catalog Error: Table with name nowhere does not exist" in result.message
+    assert "Catalog Error: Table with name nowhere does not exist" in show_values(result.message)
 
 
 # manners
@@ -592,7 +593,7 @@ def test_text_among_the_amounts_is_a_fault_of_the_schema() -> None:
         "orders.amount.missing": "skipped",
         "orders.amount.invalid": "skipped",
     }
-    assert results["orders.schema.type.amount"].message == (
+    assert show_values(results["orders.schema.type.amount"].message) == (
         "orders.amount: 1 of 3 values are not decimal(12,2), e.g. 'n/a'"
     )
 

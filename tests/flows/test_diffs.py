@@ -22,7 +22,7 @@ from dartifact.compare.diff.rendering import tell_diff, write_markdown
 from dartifact.compare.diff.report import RowCounts, ThreeWay
 from dartifact.compare.diff.table import Diff
 from dartifact.domain.errors import NotFound, UsageError
-from dartifact.domain.people import HIDDEN
+from dartifact.domain.marks import HIDDEN
 from tests.support.sources import customer, order
 from tests.support.world import ACTOR, World
 

@@ -32,6 +32,7 @@ from dartifact.commands.ingest import ingest
 from dartifact.commands.queue import integrate as queue
 from dartifact.domain import errors
 from dartifact.domain.checks import Report, Result
+from dartifact.domain.marks import show_values
 from dartifact.domain.runs import Phase, Run
 from tests.support.proxy import Fault, Proxy
 from tests.support.sources import bad_customer, bad_order, customer, order
@@ -79,7 +80,7 @@ def test_a_run_stopped_at_its_local_gate_leaves_its_failing_rows_as_evidence(wor
     rows = read_kept(world, run, STATUS)
     assert [(row["_row"], row["order_id"], row["status"]) for row in rows] == [(1, 2, "lost"), (3, 4, "lost")]
     result = result_of(world, run, STATUS)
-    assert {row["_reason"] for row in rows} == {result.message}
+    assert {row["_reason"] for row in rows} == {show_values(result.message)}
     assert {row["_run_id"] for row in rows} == {run.run_id}
     batch = world.lake.read_bytes(run.commit or "", f"{run.folder}part-0.parquet")
     columns = pq.read_table(io.BytesIO(batch)).column_names

@@ -26,6 +26,7 @@ from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report
 from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.marks import mark
 from dartifact.domain.plans import StepKind
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
@@ -236,7 +237,7 @@ def test_a_reported_error_sends_everybody_back_and_makes_the_dartifact_bad(shop:
     assert weights(shop) == {"blue": 100, "green": 0}
     assert shop.stack.ledger.dartifact(bad.dartifact_id).state is DartifactState.BAD
     (event,) = shop.events("TrafficRefused")
-    assert event.payload["reasons"] == [f"consumer {name} reported an error: revenue is negative"]
+    assert event.payload["reasons"] == [f"consumer {name} reported an error: {mark('revenue is negative')}"]
     assert states(shop) == ["done", "aborted"]
     assert promote(shop.stack, actor=ACTOR) is None
     titles = [message.title for message in compose(shop.events())]

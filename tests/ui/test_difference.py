@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dartifact.commands.diffs.cells import RowDiff
-from dartifact.domain.people import HIDDEN
+from dartifact.domain.marks import HIDDEN
 from ui.difference import lay_out, mark_cell
 
 CHANGED = RowDiff(1, "eve@example.com", "changed", {"city": ("Bonn", "Köln"), "note": (None, "x")}, ("c.note.missing",))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dartifact.commands.review import decide as review
 from dartifact.commands.review.fix import fix
-from dartifact.domain.people import HIDDEN
+from dartifact.domain.marks import HIDDEN
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World

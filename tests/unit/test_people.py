@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dartifact.domain.errors import PolicyRefused
-from dartifact.domain.people import Role, find_role, hide_values, includes, refuse_below
+from dartifact.domain.people import Role, find_role, hide_unmarked, includes, refuse_below
 
 
 def test_each_role_may_what_the_ones_before_may() -> None:
@@ -29,6 +29,6 @@ def test_the_highest_claim_wins_and_nobody_is_more_than_a_viewer_without_one() -
 def test_what_a_sentence_tells_of_personal_values_is_cut() -> None:
     personal = [("customers", "email")]
     hidden = "customers.email: its values are personal and hidden from viewers"
-    assert hide_values("customers.email: 1 of 3 rows is no address, e.g. ann@example", personal) == hidden
-    assert hide_values("customers.segment: 1 of 3 rows", personal) == "customers.segment: 1 of 3 rows"
-    assert hide_values("customers.email_kind: 1 of 3 rows", personal) == "customers.email_kind: 1 of 3 rows"
+    assert hide_unmarked("customers.email: 1 of 3 rows is no address, e.g. ann@example", personal) == hidden
+    assert hide_unmarked("customers.segment: 1 of 3 rows", personal) == "customers.segment: 1 of 3 rows"
+    assert hide_unmarked("customers.email_kind: 1 of 3 rows", personal) == "customers.email_kind: 1 of 3 rows"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dartifact.adapters.contracts.contracts import Check
 from dartifact.adapters.contracts.words import judge_number, sentence, subject, threshold_words
 from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.marks import mark
 from dartifact.domain.sql_text import literal, quote
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ def skipped(dataset: str, check: Check, reason: str) -> Result:
 
 def errored(dataset: str, check: Check, error: str) -> Result:
     """Make a result of a check that could not be asked."""
-    message = f"{subject(dataset, check)}: {check.kind} could not be checked: {error}"
+    message = f"{subject(dataset, check)}: {check.kind} could not be checked: {mark(error)}"
     return Result(check.id, dataset, Outcome.ERRORED, message, column=check.column, threshold=threshold_words(check))
 
 
 def contract_errored(dataset: str, error: str) -> Result:
     """Make the one result of a contract that could not be asked at all."""
-    return Result(f"{dataset}.contract", dataset, Outcome.ERRORED, f"{dataset}: could not be checked: {error}")
+    return Result(f"{dataset}.contract", dataset, Outcome.ERRORED, f"{dataset}: could not be checked: {mark(error)}")
 
 
 def nothing_there(dataset: str, check: Check, reason: str) -> Result:

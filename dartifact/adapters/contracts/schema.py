@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dartifact.adapters.contracts.contracts import Contract
 from dartifact.adapters.tables.column_types import ZONED_STAMP, decimal_size, text_form
 from dartifact.domain.checks import Outcome, Result
+from dartifact.domain.marks import mark
 from dartifact.domain.sources import SYSTEM_COLUMNS, Evolve
 from dartifact.domain.sql_text import quote
 
@@ -92,7 +93,7 @@ def _misfit(con: duckdb.DuckDBPyConnection, contract: Contract, relation: str, n
         ).fetchall()[0]
         if failing:
             shown = example if len(example) <= 40 else example[:40] + "…"
-            message = f"{contract.dataset}.{name}: {failing:,} of {values:,} values {words}, e.g. {shown!r}"
+            message = f"{contract.dataset}.{name}: {failing:,} of {values:,} values {words}, e.g. {mark(repr(shown))}"
             fault = _fault(contract, "type", name, message)
             return replace(fault, measured=float(failing), threshold="0", failing_rows=failing, condition=condition)
     return None

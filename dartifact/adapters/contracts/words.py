@@ -9,6 +9,7 @@ from typing import Any
 from dartifact.adapters.contracts.contracts import Check
 from dartifact.adapters.contracts.rules import COMPARISONS, RANGES
 from dartifact.domain.checks import Outcome
+from dartifact.domain.marks import mark
 
 _WORDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "must_be": ("", operator.eq),
@@ -51,7 +52,7 @@ def sentence(dataset: str, check: Check, measured: float | None, failing: int, r
         case "row_count":
             return f"{head}: {_rows(int(measured or 0))} (required: {allowed})"
         case "aggregate":
-            return f"{head}: {check.body['function']} is {number(measured)} (required: {allowed})"
+            return f"{head}: {check.body['function']} is {mark(number(measured))} (required: {allowed})"
         case "metric":
             return f"{head}: {check.body.get('name') or 'the metric'} is {number(measured)} (required: {allowed})"
         case "freshness":

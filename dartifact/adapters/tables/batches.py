@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from dartifact.adapters.tables.column_types import ANY_STAMP, ZONED_STAMP, decimal_size, text_form
 from dartifact.domain.errors import SourceMalformed, UsageError
+from dartifact.domain.marks import mark
 from dartifact.domain.sources import SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
@@ -278,4 +279,4 @@ def _flag(value: object) -> bool:
         case True | "true":
             return True
         case _:
-            raise SourceMalformed(f"_deleted is {value!r}: it has to be true or false")
+            raise SourceMalformed(f"_deleted is {mark(repr(value))}: it has to be true or false")

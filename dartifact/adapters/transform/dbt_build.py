@@ -18,6 +18,7 @@ import duckdb
 from dartifact.adapters.transform.dbt_process import Worker, WorkerGone
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.errors import ChecksErrored
+from dartifact.domain.marks import mark
 from dartifact.domain.sql_text import literal, quote
 
 _DATABASE = "build.duckdb"
@@ -70,7 +71,7 @@ def _to_result(node: NodeResult) -> Result:
     elif node.failures:
         said = f": {_count_rows(node.failures)} in {node.dataset}"
     else:
-        said = f": {node.message}" if node.message else ""
+        said = f": {mark(node.message)}" if node.message else ""
     return Result(
         check=f"dbt.{node.kind}.{node.name}",
         dataset=node.dataset,
@@ -211,7 +212,7 @@ def _run_sql_check(connection: duckdb.DuckDBPyConnection, path: Path) -> Result:
         outcome = Outcome.FAILED if failing else Outcome.PASSED
         said = f": {_count_rows(failing)}" if failing else ""
     except duckdb.Error as error:
-        failing, outcome, said = 0, Outcome.ERRORED, f": {' '.join(str(error).split())}"
+        failing, outcome, said = 0, Outcome.ERRORED, f": {mark(' '.join(str(error).split()))}"
     return Result(f"sql.{path.stem}", "marts", outcome, f"{meaning}{said}", failing_rows=failing)
 
 

@@ -13,7 +13,7 @@ import duckdb
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.figures import select_cells
 from dartifact.domain.errors import UsageError
-from dartifact.domain.people import HIDDEN
+from dartifact.domain.marks import HIDDEN
 from dartifact.domain.sql_text import literal, quote
 from dartifact.domain.texts import first_line
 

@@ -26,6 +26,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome, Report, Result
 from dartifact.domain.hints import Command
+from dartifact.domain.marks import show_values
 from dartifact.domain.runs import Run
 from dartifact.domain.sql_text import literal
 from dartifact.domain.texts import first_line
@@ -118,7 +119,7 @@ def select_failing(result: Result) -> str:
     ours = ", ".join(map(literal, _OURS))
     return (
         f"SELECT file_row_number AS _row, COLUMNS(lambda name: name NOT IN ({ours})), "
-        f"{literal(result.message)} AS _reason "
+        f"{literal(show_values(result.message))} AS _reason "
         f"FROM batch WHERE {result.condition} ORDER BY ALL LIMIT {MOST_KEPT}"
     )
 

@@ -16,6 +16,7 @@ from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Stack
 from dartifact.compare import current
 from dartifact.domain.checks import Gate, Outcome, Report, Result, has_failed
+from dartifact.domain.marks import mark
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Reference, Source
 from dartifact.domain.sql_text import literal, quote
@@ -129,9 +130,8 @@ def _check_reference(
     results = []
     for run_id, count in counts.items():
         names = sorted({str(value) for owner, value in rows if (owner if owner in own else None) == run_id})
-        words = (
-            f"{source.name}.{reference.column}: {count:,} rows reference missing {reference.dataset}, e.g. {names[0]}"
-        )
+        words = f"{source.name}.{reference.column}: {count:,} rows reference missing {reference.dataset}"
+        words += f", e.g. {mark(names[0])}"
         common: dict[str, Any] = {
             "check": check,
             "dataset": source.name,

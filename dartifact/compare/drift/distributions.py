@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dartifact.compare.drift import profile_sql
 from dartifact.compare.drift.cases import FEW, SEEN_ENOUGH, ColumnCase, Drift, describe_share
 from dartifact.domain.drift_statistics import Figure, find_bounds, judge_distance, judge_level, judge_share
+from dartifact.domain.marks import mark
 from dartifact.domain.profiles import ColumnProfile, Kind, add_columns, add_counts
 
 # Windows whose lengths differ by no more than this factor hold rows that are as old.
@@ -50,7 +51,7 @@ def find_piled_up(case: ColumnCase) -> Iterator[Drift]:
     worst = max(range(len(figures)), key=lambda place: figures[place].measured - figures[place].limit, default=None)
     if worst is not None and figures[worst].is_unusual and column.bins[worst] >= FEW:
         where, figure = profile_sql.name_bins(column.layout.edges)[worst], figures[worst]
-        words = f"{column.bins[worst]:,} of {column.rows:,} values lie in {where}: {describe_share(figure)}"
+        words = f"{column.bins[worst]:,} of {column.rows:,} values lie in {mark(where)}: {describe_share(figure)}"
         yield Drift("piled_up", case.name, rule.level, figure, words)
 
 
@@ -67,7 +68,7 @@ def find_outliers(case: ColumnCase) -> Iterator[Drift]:
 
     def describe(measure: str, word: str, sign: str, bound: float) -> Drift:
         value, seen = column.measures[measure], total.measures[measure]
-        words = f"values go to {value:,.6g}{unit}; {seen:,.6g} is the {word} ever seen"
+        words = f"values go to {mark(f'{value:,.6g}{unit}')}; {mark(f'{seen:,.6g}')} is the {word} ever seen"
         figure = Figure(value, seen, bound)
         return Drift("outliers", case.name, rule.level, figure, words, -1, f"{size} {sign} {bound!r}")
 
@@ -104,7 +105,7 @@ def _find_other_middle(case: ColumnCase, past: Sequence[ColumnProfile]) -> Itera
     if figure.is_unusual:
         usual, limit = math.exp(figure.usual), math.exp(figure.limit)
         what = "the median is" if is_number else "the mean length is"
-        words = f"{what} {measured:,.6g}, {usual:,.6g} is usual{_guess_unit(measured, usual)}"
+        words = f"{what} {mark(f'{measured:,.6g}')}, {mark(f'{usual:,.6g}')} is usual{_guess_unit(measured, usual)}"
         yield Drift(check, case.name, rule.level, Figure(measured, usual, limit), words)
 
 
@@ -168,7 +169,7 @@ def _name_shifts(column: ColumnProfile, before: Sequence[ColumnProfile], counts:
         for mine, theirs, name in zip(counts, total, _name_places(column, before, len(counts)), strict=True)
     ]
     most = sorted(shares, key=lambda share: -abs(share[0] - share[1]))[:3]
-    return ", ".join(f"{name} {theirs:.1%} → {mine:.1%}" for mine, theirs, name in most)
+    return ", ".join(f"{mark(name)} {theirs:.1%} → {mine:.1%}" for mine, theirs, name in most)
 
 
 def _name_places(column: ColumnProfile, before: Sequence[ColumnProfile], count: int) -> list[str]:

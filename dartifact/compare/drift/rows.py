@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dartifact.compare.drift import profile_sql
 from dartifact.compare.drift.cases import FEW, MANY_ROWS, SEEN_ENOUGH, ColumnCase, Drift, describe_share, soften
 from dartifact.domain.drift_statistics import Figure, judge_share
+from dartifact.domain.marks import mark
 from dartifact.domain.profiles import FLAGS, ColumnProfile, Kind, add_columns, add_counts
 from dartifact.domain.sql_text import quote
 
@@ -55,7 +56,7 @@ def _find_new_values(case: ColumnCase, known: Sequence[str]) -> Iterator[Drift]:
     rule = case.rule("new_values")
     past = [(sum(profile.new_values.values()), profile.rows) for profile in case.before]
     figure = judge_share(count, column.rows, past, rule.least)
-    named = ", ".join(f"{value!r} ({of:,})" for value, of in list(column.new_values.items())[:3])
+    named = ", ".join(f"{mark(repr(value))} ({of:,})" for value, of in list(column.new_values.items())[:3])
     words = f"{count:,} of {column.rows:,} values were never seen before: {named}"
     condition = profile_sql.unknown_condition(known, case.x)
     yield Drift("new_values", case.name, soften(rule, count, figure), figure, words, count, condition)
@@ -69,7 +70,7 @@ def _find_vanished_values(case: ColumnCase) -> Iterator[Drift]:
         if column.values.get(value, 0) or expected < rule.least:
             continue
         if all(profile.values.get(value) or profile.new_values.get(value) for profile in large):
-            words = f"the value {value!r} has vanished: about {expected:,.0f} rows with it are usual"
+            words = f"the value {mark(repr(value))} has vanished: about {expected:,.0f} rows with it are usual"
             yield Drift(f"vanished.{value}", case.name, rule.level, Figure(0, expected, rule.least), words)
 
 
@@ -82,8 +83,8 @@ def _find_new_shapes(case: ColumnCase) -> Iterator[Drift]:
     rule, count = case.rule("new_shapes"), column.rows - sum(column.shapes.values())
     figure = judge_share(count, column.rows, past, rule.least) if past else None
     if figure is not None and figure.is_unusual and count >= MANY_ROWS:
-        usual = max(column.shapes or {"": 0}, key=lambda shape: column.shapes.get(shape, 0))
-        words = f"{count:,} of {column.rows:,} values have a form that was never seen before, unlike {usual!r}"
+        usual = mark(repr(max(column.shapes or {"": 0}, key=lambda shape: column.shapes.get(shape, 0))))
+        words = f"{count:,} of {column.rows:,} values have a form that was never seen before, unlike {usual}"
         condition = profile_sql.unknown_condition(shapes, profile_sql.shape_of(case.x))
         yield Drift("new_shapes", case.name, rule.level, figure, words, count, condition)
 
@@ -122,7 +123,8 @@ def find_moves(case: ColumnCase) -> Iterator[Drift]:
         back = past.get(f"{new} → {old}", 0)
         if not past.get(move, 0) and back >= FEW:
             figure = Figure(count / max(case.batch.known, 1), 0.0, rule.least)
-            words = f"{count:,} rows go back from {old!r} to {new!r}; only the other way was ever seen ({back:,} times)"
+            way = f"from {mark(repr(old))} to {mark(repr(new))}"
+            words = f"{count:,} rows go back {way}; only the other way was ever seen ({back:,} times)"
             yield Drift(f"regression.{new}", case.name, soften(rule, count, figure), figure, words)
 
 
