@@ -46,7 +46,7 @@ HERE = Path(__file__).resolve().parent
 # What starts a server or a build, and where nearly everything starts a command or keeps a process busy.
 _SLOW_FIXTURES = frozenset({"lakefs", "dbt"})
 _SLOW_FOLDERS = frozenset({"e2e", "faults", "local", "ui"})
-_SLOW_FILES = frozenset({"test_dbt_build"})
+_SLOW_FILES = frozenset({"test_dbt_build", "test_tutorial"})
 # The files that keep a process busy for more than half a minute, the longest first: begun last, they would end alone.
 _LONGEST = ("test_up", "test_cli", "test_browser", "test_history", "test_state_machine", "test_real_dbt",
             "test_dbt_build", "test_culprits", "test_traffic", "test_staging_production")  # fmt: skip

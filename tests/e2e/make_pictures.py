@@ -1,4 +1,4 @@
-"""Take the README's pictures: `uv run python tests/e2e/make_pictures.py` plays two weeks of the demo (two minutes).
+"""Take the pictures of the docs: `uv run python tests/e2e/make_pictures.py` plays two weeks of the demo (two minutes).
 
 Every page, 1280 pixels wide, light; they are kept in `docs/pictures`. `--home` uses a home that was played before.
 """
