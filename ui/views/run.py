@@ -14,11 +14,11 @@ import streamlit as st
 from dartifact.commands.review.decide import STOPPED
 from dartifact.domain.errors import DartifactError
 from ui import lake_reads, masks, reads
+from ui.checks import failing_conditions, show_checks
 from ui.decision import show_decision
 from ui.difference import show_difference
 from ui.distribution import show_distribution
 from ui.format import (
-    OUTCOME_MARKS,
     PHASE_COLOURS,
     PHASE_MARKS,
     choose,
@@ -33,7 +33,6 @@ from ui.format import (
 )
 
 MOST_FAILING = 50
-_ORDER = ("failed", "errored", "warned", "skipped", "passed")
 _NO_ROWS = "This run has no rows."
 
 
@@ -95,83 +94,6 @@ def show_timeline(run: dict[str, Any]) -> None:
         hide_index=True,
         width="stretch",
     )
-
-
-# What its checks say
-
-
-def show_checks(run: dict[str, Any]) -> None:
-    """Show every check, the failing ones first: measured, allowed, how it went in the last runs, what `main` has."""
-    if not run["checks"]:
-        st.info("No checks have run yet.")
-        return
-    checks = sorted(run["checks"], key=lambda each: _ORDER.index(each["outcome"]))
-    counts = [f"{sum(each['outcome'] == name for each in checks)} {name}" for name in _ORDER]
-    head, ask = st.columns([3, 2], vertical_alignment="center")
-    head.markdown("**Checks** · " + " · ".join(each for each in counts if not each.startswith("0 ")))
-    with ask:
-        in_main = count_in_main(run)
-    trends = reads.read_trends(run)
-    st.dataframe(
-        [
-            {
-                "check": f"{OUTCOME_MARKS[each['outcome']]} {each['check'].removeprefix(run['source'] + '.')}",
-                "measured": _tell_number(each["measured"]),
-                "allowed": each["threshold"] or "",
-                **({"in main": _tell_number(in_main.get(each["check"]))} if in_main else {}),
-                "last runs": trends.get(each["check"]),
-                "failing rows": _tell_number(each["failing_rows"] or None),
-                "known": _tell_number(each["known_rows"]),
-                "outcome": each["outcome"],
-                "message": each["message"],
-            }
-            for each in checks
-        ],
-        hide_index=True,
-        width="stretch",
-        height=min(300, 38 + 35 * len(checks)),
-        column_config={
-            "check": st.column_config.TextColumn(width=150),
-            "measured": st.column_config.TextColumn(width=70, alignment="right"),
-            "allowed": st.column_config.TextColumn(width=80),
-            "last runs": st.column_config.LineChartColumn(
-                help="Measured in the last runs, up to this one", width=70, color="gray"
-            ),
-            "in main": st.column_config.TextColumn(
-                help="Rows of main that fail it, without those of this run", width=70, alignment="right"
-            ),
-            "failing rows": st.column_config.TextColumn(width=80, alignment="right"),
-            "known": st.column_config.TextColumn(
-                help="Failing rows whose key has failed in main before", width=60, alignment="right"
-            ),
-            "message": st.column_config.TextColumn(width="large"),
-        },
-    )
-
-
-def _tell_number(number: float | None) -> str:
-    return "" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:,.4g}"
-
-
-def count_in_main(run: dict[str, Any]) -> dict[str, int]:
-    """Return how many rows of `main` fail each failing check; they are counted once a person asks for it."""
-    conditions, key = failing_conditions(run), f"main {run['run_id']} {run['report']}"
-    if not conditions:
-        return {}
-    if st.button("Count in main", help="Counts the rows of main that fail each failing check", width="stretch"):
-        try:
-            with st.spinner("Counting in main…"):
-                st.session_state[key] = lake_reads.count_same_in_main(run["run_id"], conditions)
-        except DartifactError as error:
-            tell_error(error)
-    found: dict[str, int] = st.session_state.get(key, {})
-    return found
-
-
-def failing_conditions(run: dict[str, Any]) -> dict[str, str]:
-    """Return check → SQL condition of the checks that name failing rows."""
-    stands_out = [each for each in run["checks"] if each["outcome"] in ("failed", "warned") and each["condition"]]
-    return {each["check"]: each["condition"] for each in sorted(stands_out, key=lambda each: each["outcome"])}
 
 
 # What its rows are
