@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import lake_reads, reads
+from ui.documents import ShownRun
 from ui.format import OUTCOME_MARKS, tell_error
 
 _ORDER = ("failed", "errored", "warned", "skipped", "passed")
 
 
-def show_checks(run: dict[str, Any]) -> None:
+def show_checks(run: ShownRun) -> None:
     """Show every check, the failing ones first: measured, allowed, how it went in the last runs, what `main` has."""
     if not run["checks"]:
         st.info("No checks have run yet.")
         return
-    checks = sorted(run["checks"], key=lambda each: _ORDER.index(each["outcome"]))
-    counts = [f"{sum(each['outcome'] == name for each in checks)} {name}" for name in _ORDER]
+    checks = sorted(run["checks"], key=lambda check: _ORDER.index(check["outcome"]))
+    counts = [f"{sum(check['outcome'] == name for check in checks)} {name}" for name in _ORDER]
     head, ask = st.columns([3, 2], vertical_alignment="center")
-    head.markdown("**Checks** · " + " · ".join(each for each in counts if not each.startswith("0 ")))
+    head.markdown("**Checks** · " + " · ".join(count for count in counts if not count.startswith("0 ")))
     with ask:
         in_main = count_in_main(run)
     trends = reads.read_trends(run)
     st.dataframe(
         [
             {
-                "check": f"{OUTCOME_MARKS[each['outcome']]} {each['check'].removeprefix(run['source'] + '.')}",
-                "measured": _tell_number(each["measured"]),
-                "allowed": each["threshold"] or "",
-                **({"in main": _tell_number(in_main.get(each["check"]))} if in_main else {}),
-                "last runs": trends.get(each["check"]),
-                "failing rows": _tell_number(each["failing_rows"] or None),
-                "known": _tell_number(each["known_rows"]),
-                "outcome": each["outcome"],
-                "message": each["message"],
+                "check": f"{OUTCOME_MARKS[check['outcome']]} {check['check'].removeprefix(run['source'] + '.')}",
+                "measured": _tell_number(check["measured"]),
+                "allowed": check["threshold"] or "",
+                **({"in main": _tell_number(in_main.get(check["check"]))} if in_main else {}),
+                "last runs": trends.get(check["check"]),
+                "failing rows": _tell_number(check["failing_rows"] or None),
+                "known": _tell_number(check["known_rows"]),
+                "outcome": check["outcome"],
+                "message": check["message"],
             }
-            for each in checks
+            for check in checks
         ],
         hide_index=True,
         width="stretch",
@@ -66,7 +65,7 @@ def _tell_number(number: float | None) -> str:
     return "" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:,.4g}"
 
 
-def count_in_main(run: dict[str, Any]) -> dict[str, int]:
+def count_in_main(run: ShownRun) -> dict[str, int]:
     """Return how many rows of `main` fail each failing check; they are counted once a person asks for it."""
     conditions, key = failing_conditions(run), f"main {run['run_id']} {run['report']}"
     if not conditions:
@@ -81,7 +80,8 @@ def count_in_main(run: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def failing_conditions(run: dict[str, Any]) -> dict[str, str]:
+def failing_conditions(run: ShownRun) -> dict[str, str]:
     """Return check → SQL condition of the checks that name failing rows."""
-    stands_out = [each for each in run["checks"] if each["outcome"] in ("failed", "warned") and each["condition"]]
-    return {each["check"]: each["condition"] for each in sorted(stands_out, key=lambda each: each["outcome"])}
+    stands_out = [check for check in run["checks"] if check["outcome"] in ("failed", "warned")]
+    stands_out.sort(key=lambda check: check["outcome"])
+    return {check["check"]: check["condition"] for check in stands_out if check["condition"]}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, reads
+from ui.documents import RollbackPreview
 from ui.format import (
     RECORDED,
     decide,
@@ -71,7 +70,7 @@ def tell_rollback(leaves: str, to: str, blame: str, reason: str) -> str:
     return " ".join(said)
 
 
-def show_preview(preview: dict[str, Any]) -> None:
+def show_preview(preview: RollbackPreview) -> None:
     """Say what a rollback would do."""
     leaves, returns, out = preview["leaves"], preview["returns"], preview["runs_out"]
     how = (
@@ -94,17 +93,17 @@ def show_preview(preview: dict[str, Any]) -> None:
 
 
 @st.fragment(run_every=1)
-def show_changes(preview: dict[str, Any]) -> None:
+def show_changes(preview: RollbackPreview) -> None:
     """Show which marts change and how many rows of each; the rows are counted meanwhile, and hold nobody up."""
     st.dataframe(
         [
             {
-                "mart": each["mart"],
-                "rows now": each["rows_before"],
-                "rows then": each["rows"],
-                "difference": tell_changes(each["mart"], *preview["builds"]) if each["differs"] else "none",
+                "mart": mart["mart"],
+                "rows now": mart["rows_before"],
+                "rows then": mart["rows"],
+                "difference": tell_changes(mart["mart"], *preview["builds"]) if mart["differs"] else "none",
             }
-            for each in preview["marts"]
+            for mart in preview["marts"]
         ],
         hide_index=True,
         width="stretch",

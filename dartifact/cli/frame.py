@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 
@@ -43,7 +43,9 @@ def opened(*, lake: bool = True, sources: bool = True, notifies: bool = False) -
         yield settings, stack
 
 
-def answer(document: Any, output: Output, text: Callable[[], str]) -> None:
+def answer(
+    document: Mapping[str, object] | Sequence[Mapping[str, object]], output: Output, text: Callable[[], str]
+) -> None:
     """Print what a verb answers: the document, or its text, which is made only then."""
     print(json.dumps(document, indent=2, default=str) if output is Output.JSON else text())
 

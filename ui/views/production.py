@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import actions, reads
+from ui.documents import SlotsDocument, StepsDocument
 from ui.format import (
     RECORDED,
     decide,
@@ -25,7 +24,7 @@ PAST = 30
 _NOTHING_WAITS = "No dartifact is waiting for promotion."
 
 
-def show_slots(production: dict[str, Any]) -> None:
+def show_slots(production: SlotsDocument) -> None:
     """Show both slots: what each holds, who reads it."""
     for place, slot in zip(st.columns(2), SLOTS, strict=True):
         is_active = production["active"] == slot
@@ -39,7 +38,7 @@ def show_slots(production: dict[str, Any]) -> None:
             st.caption(f"commit {(production['commits'][slot] or 'none')[:12]}{age}")
 
 
-def show_under_way(under_way: dict[str, Any]) -> None:
+def show_under_way(under_way: StepsDocument) -> None:
     """Show the steps of what moves, done and to come."""
     waits = f", waiting until {tell_time(under_way['goes_on_at'])} UTC" if under_way["goes_on_at"] else ""
     where = f"step {under_way['number']} of {under_way['of']}"
@@ -70,7 +69,7 @@ def show_state() -> None:
         show_under_way(under_way)
 
 
-def show_abort(under_way: dict[str, Any]) -> None:
+def show_abort(under_way: StepsDocument) -> None:
     """Offer to abort the promotion under way, or to continue it."""
     plan_id = recall_shown("plan", under_way["plan_id"])
     with st.form("abort", enter_to_submit=False):
@@ -94,7 +93,7 @@ def tell_aborted(plan_id: str, reason: str) -> str:
     return f"The promotion of {aborted.dartifact} is aborted; the dartifact stays approved."
 
 
-def show_promote(production: dict[str, Any]) -> None:
+def show_promote(production: SlotsDocument) -> None:
     """Offer the next promotion with the steps it would take, or say what is in its way."""
     if production["frozen"]:
         with st.form("unfreeze", enter_to_submit=False):

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -18,6 +17,7 @@ from ui.checks import failing_conditions, show_checks
 from ui.decision import show_decision
 from ui.difference import show_difference
 from ui.distribution import show_distribution
+from ui.documents import ShownEvent, ShownRun
 from ui.format import (
     PHASE_COLOURS,
     PHASE_MARKS,
@@ -39,7 +39,7 @@ _NO_ROWS = "This run has no rows."
 # What it is
 
 
-def show_verdict(run: dict[str, Any]) -> None:
+def show_verdict(run: ShownRun) -> None:
     """Say where the run stands and why, how it came there, with what a person needs to go on by hand."""
     gate = f" at the {run['gate']} gate" if run["gate"] else ""
     words = f"{PHASE_MARKS[run['phase']]} {run['phase']}{gate}"
@@ -57,7 +57,7 @@ def show_verdict(run: dict[str, Any]) -> None:
     st.caption(tell_way(run["events"]))
 
 
-def tell_way(events: list[dict[str, Any]], most: int = 6) -> str:
+def tell_way(events: list[ShownEvent], most: int = 6) -> str:
     """Say in one line what happened to the run, with the time from each event to the next."""
     if not events:
         return ""
@@ -70,11 +70,11 @@ def tell_way(events: list[dict[str, Any]], most: int = 6) -> str:
     return " · ".join(parts)
 
 
-def _tell_event(event: dict[str, Any]) -> str:
+def _tell_event(event: ShownEvent) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", " ", event["type"]).lower()
 
 
-def show_timeline(run: dict[str, Any]) -> None:
+def show_timeline(run: ShownRun) -> None:
     """Show what happened to the run, with the time from each step to the next."""
     events = run["events"]
     times = [datetime.fromisoformat(each["at"]) for each in events]
@@ -99,7 +99,7 @@ def show_timeline(run: dict[str, Any]) -> None:
 # What its rows are
 
 
-def show_diff(run: dict[str, Any]) -> None:
+def show_diff(run: ShownRun) -> None:
     """Show what the run would change in `main`."""
     if not run["commit"]:
         st.info(_NO_ROWS)
@@ -115,11 +115,11 @@ def show_diff(run: dict[str, Any]) -> None:
             "Rows that fail a check are under Failing rows."
         )
     conditions = failing_conditions(run)
-    first = [each["column"] for each in run["checks"] if each["check"] in conditions]
+    first = [check["column"] for check in run["checks"] if check["check"] in conditions and check["column"]]
     show_difference(stored, masks.hide_examples(stored.diff.report), conditions, run["run_id"], first)
 
 
-def show_failing(run: dict[str, Any]) -> None:
+def show_failing(run: ShownRun) -> None:
     """Show the failing rows of a check."""
     checks = [each["check"] for each in run["checks"] if each["failing_rows"] and each["condition"]]
     if not checks:
@@ -139,7 +139,7 @@ def show_failing(run: dict[str, Any]) -> None:
     )
 
 
-def show_column(run: dict[str, Any]) -> None:
+def show_column(run: ShownRun) -> None:
     """Show how the values of a column lie in `main` and in this run; first one that a check complains of."""
     if not run["commit"]:
         st.info(_NO_ROWS)
@@ -154,7 +154,7 @@ def show_column(run: dict[str, Any]) -> None:
 
 # The page
 
-PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
+PARTS: dict[str, Callable[[ShownRun], None]] = {
     "Difference with main": show_diff,
     "Failing rows": show_failing,
     "Distributions": show_column,
@@ -162,7 +162,7 @@ PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
-def show_part(run: dict[str, Any], part: str) -> None:
+def show_part(run: ShownRun, part: str) -> None:
     """Show a part that needs the lake; without it the rest of the page stays."""
     try:
         PARTS[part](run)
@@ -171,7 +171,7 @@ def show_part(run: dict[str, Any], part: str) -> None:
         st.caption("The lake is unreachable. Showing ledger data; you can still approve or reject.")
 
 
-def show_run(run: dict[str, Any]) -> None:
+def show_run(run: ShownRun) -> None:
     """Show a run: what it would change to the left, the decision and the checks to the right."""
     left, right = st.columns([5, 3])
     with left:
