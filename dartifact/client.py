@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
@@ -19,6 +19,7 @@ from dartifact.domain.marks import show_values
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from dartifact.commands.stack import Stack
     from dartifact.domain.runs import Run
@@ -115,7 +116,7 @@ def read(name: str, at: str | None = None, consumer: str | None = None) -> pd.Da
         return _to_frame((read_dataset if is_dataset else read_mart)(stack, name, commit))
 
 
-def _to_frame(table: Any) -> pd.DataFrame:
+def _to_frame(table: pa.Table) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     return table.to_pandas(types_mapper=pd.ArrowDtype)

@@ -67,12 +67,12 @@ def fix(decision: Decision, name: str, content: bytes) -> Run:
     return fixes.fix(stack, decision.run_id, rows, reason=decision.reason, actor=who().actor, commit=decision.commit)
 
 
-def approve_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
+def approve_dartifact(dartifact: str, reason: str, commit: str | None) -> Dartifact:
     """Say yes to promoting a dartifact; Conflict when it was built again since it was shown."""
     return approvals.approve_dartifact(open_ledger_stack(), dartifact, reason=reason, actor=who().actor, commit=commit)
 
 
-def reject_dartifact(dartifact: str, reason: str, commit: str) -> Dartifact:
+def reject_dartifact(dartifact: str, reason: str, commit: str | None) -> Dartifact:
     """Decide that a dartifact is never promoted; Conflict when it was built again since it was shown."""
     return approvals.reject_dartifact(open_ledger_stack(), dartifact, reason=reason, actor=who().actor, commit=commit)
 

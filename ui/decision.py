@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
@@ -12,18 +11,19 @@ from dartifact.commands.review.decide import STOPPED
 from dartifact.domain.runs import Run
 from ui import actions, lake_reads, masks
 from ui.actions import Decision
+from ui.documents import ShownRun
 from ui.format import RECORDED, decide, plain, recall_shown, tell_count
 
 
-def show_decision(run: dict[str, Any]) -> None:
+def show_decision(run: ShownRun) -> None:
     """Offer what can be decided now; the decision is on the commit and the report that were shown."""
     commit, report = recall_shown(f"run {run['run_id']}", (run["commit"], run["report"]))
     if run["phase"] not in STOPPED:
         st.caption("No decision needed.")
         return
-    failed = [each for each in run["checks"] if each["outcome"] == "failed"]
+    failed = [check for check in run["checks"] if check["outcome"] == "failed"]
     has_rows = bool(run["commit"])
-    can_split = has_rows and bool(failed) and all(each["condition"] for each in failed)
+    can_split = has_rows and bool(failed) and all(check["condition"] for check in failed)
     with st.form("decision", border=True, enter_to_submit=False):
         reason = st.text_input("Reason", placeholder=RECORDED)
         left, right = st.columns(2)
@@ -54,7 +54,7 @@ def show_decision(run: dict[str, Any]) -> None:
     show_fix(run, decision)
 
 
-def show_fix(run: dict[str, Any], decision: Decision) -> None:
+def show_fix(run: ShownRun, decision: Decision) -> None:
     """Offer to give the run other rows, and its own ones to begin with."""
     run_id = run["run_id"]
     with st.expander("Upload a fix"):

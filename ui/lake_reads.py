@@ -5,9 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-from dartifact import documents
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.tables.row_files import write_csv
 from dartifact.commands.diffs.against_main import Bucket, compare_distribution, count_in_main
@@ -15,6 +13,8 @@ from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_row_page, w
 from dartifact.commands.diffs.run import diff_mart, diff_run
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.review.tables import read_batch
+from dartifact.documents.checks import FailingDocument, describe_failing
+from dartifact.documents.values import Plain
 from dartifact.domain.marks import HIDDEN
 from ui.masks import hidden_columns, hider
 from ui.stack import open_jobs, open_stack
@@ -23,19 +23,19 @@ PATIENCE = 1.0
 """Seconds that a page waits for a difference before it says that one is computed."""
 
 
-def read_failing(run_id: str, check: str, most: int) -> dict[str, Any]:
+def read_failing(run_id: str, check: str, most: int) -> FailingDocument:
     """Return the failing rows of a check of a run."""
     stack = open_stack()
     run = stack.ledger.run(run_id)
-    found = documents.describe_failing(stack, run, check, most)
+    found = describe_failing(stack, run, check, most)
     hidden, hide = hidden_columns(run.source), hider(run.source)
-    rows = [
-        {
-            name: HIDDEN if name in hidden else hide(found["message"]) if name == "_reason" else value
-            for name, value in row.items()
-        }
-        for row in found["rows"]
-    ]
+
+    def mask(column: str, value: Plain) -> Plain:
+        if column in hidden:
+            return HIDDEN
+        return hide(found["message"]) if column == "_reason" else value
+
+    rows = [{column: mask(column, value) for column, value in row.items()} for row in found["rows"]]
     return {**found, "message": hide(found["message"]), "rows": rows}
 
 

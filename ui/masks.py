@@ -27,6 +27,12 @@ def hider(dataset: str = "") -> Reveal:
     return lambda sentence: marks.hide_values(hide_unmarked(sentence, hidden))
 
 
+def name_check(dataset: str, check: str) -> str:
+    """Return the name of a check of a dataset for the person who looks: some end with the value they are about."""
+    shown = marks.hide_in_check(check) if hidden_columns(dataset) else check
+    return shown.removeprefix(f"{dataset}.")
+
+
 def _list_hidden() -> tuple[tuple[str, str], ...]:
     if who().sees_personal:
         return ()

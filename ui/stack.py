@@ -70,7 +70,7 @@ def read_sources() -> Mapping[str, Source]:
 
 
 @st.cache_resource(show_spinner="opening the lake")
-def _open(*, lake: bool) -> tuple[Stack, Any]:
+def _open(*, lake: bool) -> tuple[Stack, ExitStack]:
     from dartifact import wiring  # noqa: PLC0415  (pages that need the ledger alone do not wait for it)
 
     owned = ExitStack()

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 
@@ -44,7 +44,9 @@ def opened(*, lake: bool = True, sources: bool = True, notifies: bool = False) -
         yield settings, stack
 
 
-def answer(document: Any, output: Output, text: Callable[[], str]) -> None:
+def answer(
+    document: Mapping[str, object] | Sequence[Mapping[str, object]], output: Output, text: Callable[[], str]
+) -> None:
     """Print what a verb answers: the document, or its text, which is made only then."""
     if output is Output.JSON:
         print(json.dumps(_reveal(document), indent=2, default=str))
@@ -52,7 +54,7 @@ def answer(document: Any, output: Output, text: Callable[[], str]) -> None:
         print(marks.show_values(text()))
 
 
-def _reveal(document: Any) -> Any:
+def _reveal(document: object) -> object:
     match document:
         case str():
             return marks.show_values(document)

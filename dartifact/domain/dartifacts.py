@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
 
 from dartifact.domain.errors import IllegalTransition
 
@@ -41,6 +41,58 @@ TRANSITIONS: dict[DartifactState, frozenset[DartifactState]] = {
 }
 
 
+class MartFigures(TypedDict, total=False):
+    """How many rows a mart has, and the digest of its file."""
+
+    rows: int
+    sha256: str
+
+
+class PassportMain(TypedDict):
+    """The head of `main` that was built."""
+
+    commit: str
+    meta_range: str
+
+
+class PassportInputs(TypedDict, total=False):
+    """What went in: the fingerprint of the raw data, the digest of the code, the staging configuration."""
+
+    raw: str
+    code: str
+    configuration: dict[str, str]
+
+
+class RefusedCode(TypedDict):
+    """The code that was not built, why, and the dartifact whose code was built instead."""
+
+    code: str
+    why: str
+    built_with: str
+
+
+class Cost(TypedDict, total=False):
+    """What a build cost: seconds, and bytes of raw data."""
+
+    seconds: float
+    bytes: int
+
+
+class Passport(TypedDict, total=False):
+    """What is known of a build, as it is stored; one that another version wrote may lack keys."""
+
+    dartifact: str
+    built_at: str
+    main: PassportMain
+    inputs: PassportInputs
+    refused: RefusedCode | None
+    runs: list[str]
+    marts: dict[str, MartFigures]
+    checks: dict[str, int]
+    report: str
+    cost: Cost
+
+
 @dataclass(frozen=True, slots=True)
 class Dartifact:
     """One dartifact as the ledger knows it; `commit` is the build commit, None while building or when red.
@@ -58,7 +110,7 @@ class Dartifact:
     commit: str | None = None
     meta_range: str | None = None
     reasons: tuple[str, ...] = ()
-    passport: Mapping[str, Any] | None = None
+    passport: Passport | None = None
 
 
 @dataclass(frozen=True, slots=True)

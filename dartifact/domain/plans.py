@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from dartifact.domain.errors import PolicyRefused, StalePointer
 from dartifact.domain.hints import Command
@@ -107,6 +107,25 @@ class Step:
         return words[self.kind]
 
 
+class StepDocument(TypedDict):
+    """A step as plain JSON values."""
+
+    kind: str
+    slot: str
+    weight: int
+    seconds: float
+
+
+class PlanDocument(TypedDict):
+    """A plan as plain JSON values: what the ledger stores, and what a person is shown."""
+
+    plan_id: str
+    kind: str
+    dartifact: str
+    slot: str
+    steps: list[StepDocument]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The steps of one promotion or rollback of one dartifact into one slot."""
@@ -117,7 +136,7 @@ class Plan:
     slot: str
     steps: tuple[Step, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> PlanDocument:
         """Return plain JSON values; `from_json` reads them back."""
         return {
             "plan_id": self.plan_id,

@@ -17,7 +17,7 @@ from dartifact.commands.production.promote import promote, resolve
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging import builds
 from dartifact.commands.staging.stage import stage
-from dartifact.documents import describe_status
+from dartifact.documents.status import describe_status
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState
 from dartifact.domain.runs import Phase

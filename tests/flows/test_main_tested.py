@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dartifact import documents
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.commands.queue import main_head
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.protocol import MainUntested, build_candidate
 from dartifact.commands.queue.tested import MainState, is_main_tested
 from dartifact.commands.staging import stage as staging
+from dartifact.documents.status import describe_status
 from dartifact.domain import errors
 from dartifact.domain.checks import judge
 from dartifact.domain.queue import CandidatePlan
@@ -23,7 +23,7 @@ def known(world: World) -> MainState:
     """Return what is said without the lake; it has to be what the head of the lake says."""
     state = is_main_tested(world.stack.ledger)
     assert state == is_main_tested(world.stack.ledger, world.head)
-    assert documents.describe_status(world.stack)["main"]["tested"] is state.is_tested
+    assert describe_status(world.stack)["main"]["tested"] is state.is_tested
     return state
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from dartifact.cli.text.show import format_record
 from dartifact.cli.text.status import format_status
-from dartifact.documents import describe_one, describe_status
+from dartifact.documents.records import describe_one
+from dartifact.documents.status import describe_status
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import ACTOR, World

@@ -12,7 +12,7 @@ from dartifact.commands.gates.failing_rows import evidence_branch
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair.reconcile import reconcile, sweep_branches
-from dartifact.documents import describe_one
+from dartifact.documents.records import describe_one
 from dartifact.domain.queue import CandidatePlan
 from dartifact.domain.runs import Phase
 from tests.support.sources import bad_customer, customer, order

@@ -13,7 +13,7 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.domain.events import EventType
 
 ENGINE = Path(__file__).resolve().parents[2] / "dartifact"
-ROOMS = ("adapters", "commands", "documents.py")
+ROOMS = ("adapters", "commands", "documents")
 READS = {"events", "events_after", "first_times", "actors"}
 WRITES = {"append", "move", "swap_pointer", "end", "add", "remove", "_add_run", "_swap"}
 COLUMNS = {"run", "dartifact", "operation"}

@@ -13,6 +13,7 @@ from dartifact.compare.mutations.faults import FAULTS
 from dartifact.compare.mutations.harmless import HARMLESS
 from dartifact.compare.mutations.self_test import SelfTest, Stop, run_trials
 from dartifact.compare.mutations.work import ALL, Dose, Mutation, Table
+from dartifact.documents.self_tests import describe_self_test
 
 LO = datetime(2021, 1, 1, tzinfo=UTC)
 HI = LO + timedelta(hours=1)
@@ -138,7 +139,7 @@ def test_trials_find_the_smallest_dose_that_is_stopped(connection: duckdb.DuckDB
     assert not any(each.stopped_by for each in harmless)
     assert len(said) == len(FAULTS) + len(HARMLESS)
     report = SelfTest("orders", "run", ROWS, faults, harmless)
-    document = report.to_json()
+    document = describe_self_test(report)
     assert document["catch_rate"] == pytest.approx(1 / len(FAULTS), abs=1e-3)
     assert document["false_alarms"] == 0
     assert {"name", "stopped_by", "smallest_dose"} <= document["faults"][0].keys()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
 import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import reads
+from ui.documents import EventRow
 from ui.format import ALL, choose, read_before, show_paging, tell_error, tell_time
 
 PAGE = 200
 EXPORTED = 100_000
 
 
-def pack(events: list[dict[str, Any]]) -> str:
+def pack(events: list[EventRow]) -> str:
     """Return events as CSV."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(events[0]) if events else ["sequence"])

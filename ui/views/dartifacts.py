@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
+from dartifact.documents.dartifacts import DartifactDocument
+from dartifact.domain.dartifacts import Passport
 from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, masks, reads
 from ui.difference import show_difference
@@ -61,7 +61,7 @@ def show_list() -> None:
 # One dartifact
 
 
-def show_passport(dartifact: dict[str, Any]) -> None:
+def show_passport(dartifact: DartifactDocument) -> None:
     """Say what a dartifact is."""
     passport = dartifact["passport"] or {}
     reasons = "".join(f"\n- {plain(each)}" for each in dartifact["reasons"])
@@ -74,7 +74,7 @@ def show_passport(dartifact: dict[str, Any]) -> None:
         st.json(passport)
 
 
-def tell_passport(dartifact: dict[str, Any], passport: dict[str, Any]) -> list[str]:
+def tell_passport(dartifact: DartifactDocument, passport: Passport) -> list[str]:
     """Say in sentences what a passport holds."""
     cost, checks = passport.get("cost", {}), passport.get("checks", {})
     took = f" in {cost['seconds']:.1f} s" if "seconds" in cost else ""
@@ -97,7 +97,7 @@ def tell_passport(dartifact: dict[str, Any], passport: dict[str, Any]) -> list[s
     return lines
 
 
-def show_difference_with(dartifact: dict[str, Any], base: str) -> None:
+def show_difference_with(dartifact: DartifactDocument, base: str) -> None:
     """Show what its marts would change in production, or against another dartifact: all of them, then one by rows."""
     before = reads.read_base(None if base == PRODUCTION else base)
     if before is None or not before["commit"] or not dartifact["commit"]:
@@ -129,7 +129,7 @@ def show_difference_with(dartifact: dict[str, Any], base: str) -> None:
     show_difference(stored, masks.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
 
 
-def show_decision(dartifact: dict[str, Any]) -> None:
+def show_decision(dartifact: DartifactDocument) -> None:
     """Offer to approve or to reject the promotion of a dartifact, bound to the build that is shown."""
     name, found = dartifact["dartifact"], reads.read_approvals(dartifact["dartifact"])
     commit = recall_shown(f"dartifact {name}", dartifact["commit"])
@@ -152,13 +152,13 @@ def show_decision(dartifact: dict[str, Any]) -> None:
         decide(lambda: tell_rejected(name, reason, commit))
 
 
-def tell_rejected(name: str, reason: str, commit: str) -> str:
+def tell_rejected(name: str, reason: str, commit: str | None) -> str:
     """Reject a dartifact, and say so."""
     rejected = actions.reject_dartifact(name, reason, commit)
     return f"{rejected.dartifact_id} is rejected: it is never promoted."
 
 
-def tell_approved(name: str, reason: str, commit: str) -> str:
+def tell_approved(name: str, reason: str, commit: str | None) -> str:
     """Approve a dartifact, and say how many approvals it has."""
     actions.approve_dartifact(name, reason, commit)
     found = reads.read_approvals(name)

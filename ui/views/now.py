@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from dartifact.documents.runs import RunDocument
 from dartifact.domain.errors import DartifactError
-from ui import reads
+from ui import now_reads, reads
+from ui.documents import NowDocument
 from ui.format import PHASE_COLOURS, PHASE_MARKS, link, plain, tell_age, tell_ago, tell_count, tell_error
 
 MOST_STOPPED = 5
 
 
-def show_stations(now: dict[str, Any]) -> None:
+def show_stations(now: NowDocument) -> None:
     """Show queue, `main`, staging and production beside each other: a colour and a word each."""
     queue, main, staging, production = st.columns(4)
     show_station(
@@ -45,7 +46,7 @@ def show_stations(now: dict[str, Any]) -> None:
     show_production(production, now)
 
 
-def show_production(place: Any, now: dict[str, Any]) -> None:
+def show_production(place: DeltaGenerator, now: NowDocument) -> None:
     """Show what production shows, how old its data is, and what moves or is frozen."""
     state, moves = now["production"], now["under_way"]
     if not state["live"]:
@@ -58,7 +59,7 @@ def show_production(place: Any, now: dict[str, Any]) -> None:
     show_station(place, "Production", colour, word, note)
 
 
-def show_station(place: Any, name: str, colour: str, word: str, note: str) -> None:
+def show_station(place: DeltaGenerator, name: str, colour: str, word: str, note: str) -> None:
     """Show one station."""
     with place.container(border=True):
         st.caption(name)
@@ -66,32 +67,32 @@ def show_station(place: Any, name: str, colour: str, word: str, note: str) -> No
         st.caption(note or " ")
 
 
-def show_stopped(now: dict[str, Any]) -> None:
+def show_stopped(now: NowDocument) -> None:
     """Show what needs review: dartifacts that wait for approvals, runs that wait for a decision."""
-    for each in now["unapproved"]:
-        label = f":orange[‖ {each['given']} of {each['needed']} approvals] {each['dartifact']}"
-        link(label, "dartifacts", dartifact=each["dartifact"])
+    for dartifact in now["unapproved"]:
+        label = f":orange[‖ {dartifact['given']} of {dartifact['needed']} approvals] {dartifact['dartifact']}"
+        link(label, "dartifacts", dartifact=dartifact["dartifact"])
     if not now["stopped"] and not now["unapproved"]:
         st.markdown(":green[✓] Nothing needs review.")
     if not now["stopped"]:
         return
     count = now["counts"].get("failed", 0) + now["counts"].get("held", 0)
     st.markdown(f"#### :red[✗ {count} {'run needs' if count == 1 else 'runs need'} review]")
-    for each in now["stopped"][:MOST_STOPPED]:
-        why = each["reasons"][0] if each["reasons"] else "no reason recorded"
-        show_run(each, f"{tell_ago(each['created_at'])} · {why}")
+    for run in now["stopped"][:MOST_STOPPED]:
+        why = run["reasons"][0] if run["reasons"] else "no reason recorded"
+        show_run(run, f"{tell_ago(run['created_at'])} · {why}")
     if count > MOST_STOPPED:
         link(f"and {count - MOST_STOPPED} more", "runs", phase="failed")
 
 
-def show_run(run: dict[str, Any], note: str) -> None:
+def show_run(run: RunDocument, note: str) -> None:
     """Show one run with a link to its page, and what is to be said of it."""
     mark, colour = PHASE_MARKS[run["phase"]], PHASE_COLOURS[run["phase"]]
     link(f":{colour}[{mark} {run['phase']}] {run['run_id']}", "run", run=run["run_id"])
     st.caption(plain(note))
 
 
-def show_strips(now: dict[str, Any]) -> None:
+def show_strips(now: NowDocument) -> None:
     """Show the last runs of each ingestor, the newest to the right."""
     st.markdown("#### Recent runs by ingestor")
     for name, runs in now["strips"].items():
@@ -108,10 +109,10 @@ def show_strips(now: dict[str, Any]) -> None:
     st.caption(" · ".join(f"{mark} {phase}" for phase, mark in PHASE_MARKS.items() if phase in used))
 
 
-def show_running(now: dict[str, Any]) -> None:
+def show_running(now: NowDocument) -> None:
     """Show what is in progress, and gaps."""
-    for each in now["running"]:
-        show_run(each, f"running for {tell_ago(each['created_at']).removesuffix(' ago')}")
+    for run in now["running"]:
+        show_run(run, f"running for {tell_ago(run['created_at']).removesuffix(' ago')}")
     if now["gaps"]:
         oldest = now["gaps"][0]
         st.markdown(
@@ -124,7 +125,7 @@ def show_running(now: dict[str, Any]) -> None:
 def show_page() -> None:
     """Show everything, fresh every five seconds."""
     try:
-        now = reads.read_now()
+        now = now_reads.read_now()
     except DartifactError as error:
         tell_error(error)
         return

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -14,11 +13,12 @@ import streamlit as st
 from dartifact.commands.review.decide import STOPPED
 from dartifact.domain.errors import DartifactError
 from ui import lake_reads, masks, reads
+from ui.checks import failing_conditions, show_checks
 from ui.decision import show_decision
 from ui.difference import show_difference
 from ui.distribution import show_distribution
+from ui.documents import ShownEvent, ShownRun
 from ui.format import (
-    OUTCOME_MARKS,
     PHASE_COLOURS,
     PHASE_MARKS,
     choose,
@@ -33,14 +33,13 @@ from ui.format import (
 )
 
 MOST_FAILING = 50
-_ORDER = ("failed", "errored", "warned", "skipped", "passed")
 _NO_ROWS = "This run has no rows."
 
 
 # What it is
 
 
-def show_verdict(run: dict[str, Any]) -> None:
+def show_verdict(run: ShownRun) -> None:
     """Say where the run stands and why, how it came there, with what a person needs to go on by hand."""
     gate = f" at the {run['gate']} gate" if run["gate"] else ""
     words = f"{PHASE_MARKS[run['phase']]} {run['phase']}{gate}"
@@ -58,7 +57,7 @@ def show_verdict(run: dict[str, Any]) -> None:
     st.caption(tell_way(run["events"]))
 
 
-def tell_way(events: list[dict[str, Any]], most: int = 6) -> str:
+def tell_way(events: list[ShownEvent], most: int = 6) -> str:
     """Say in one line what happened to the run, with the time from each event to the next."""
     if not events:
         return ""
@@ -71,11 +70,11 @@ def tell_way(events: list[dict[str, Any]], most: int = 6) -> str:
     return " · ".join(parts)
 
 
-def _tell_event(event: dict[str, Any]) -> str:
+def _tell_event(event: ShownEvent) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", " ", event["type"]).lower()
 
 
-def show_timeline(run: dict[str, Any]) -> None:
+def show_timeline(run: ShownRun) -> None:
     """Show what happened to the run, with the time from each step to the next."""
     events = run["events"]
     times = [datetime.fromisoformat(each["at"]) for each in events]
@@ -97,87 +96,10 @@ def show_timeline(run: dict[str, Any]) -> None:
     )
 
 
-# What its checks say
-
-
-def show_checks(run: dict[str, Any]) -> None:
-    """Show every check, the failing ones first: measured, allowed, how it went in the last runs, what `main` has."""
-    if not run["checks"]:
-        st.info("No checks have run yet.")
-        return
-    checks = sorted(run["checks"], key=lambda each: _ORDER.index(each["outcome"]))
-    counts = [f"{sum(each['outcome'] == name for each in checks)} {name}" for name in _ORDER]
-    head, ask = st.columns([3, 2], vertical_alignment="center")
-    head.markdown("**Checks** · " + " · ".join(each for each in counts if not each.startswith("0 ")))
-    with ask:
-        in_main = count_in_main(run)
-    trends = reads.read_trends(run)
-    st.dataframe(
-        [
-            {
-                "check": f"{OUTCOME_MARKS[each['outcome']]} {each['check'].removeprefix(run['source'] + '.')}",
-                "measured": _tell_number(each["measured"]),
-                "allowed": each["threshold"] or "",
-                **({"in main": _tell_number(in_main.get(each["check"]))} if in_main else {}),
-                "last runs": trends.get(each["check"]),
-                "failing rows": _tell_number(each["failing_rows"] or None),
-                "known": _tell_number(each["known_rows"]),
-                "outcome": each["outcome"],
-                "message": each["message"],
-            }
-            for each in checks
-        ],
-        hide_index=True,
-        width="stretch",
-        height=min(300, 38 + 35 * len(checks)),
-        column_config={
-            "check": st.column_config.TextColumn(width=150),
-            "measured": st.column_config.TextColumn(width=70, alignment="right"),
-            "allowed": st.column_config.TextColumn(width=80),
-            "last runs": st.column_config.LineChartColumn(
-                help="Measured in the last runs, up to this one", width=70, color="gray"
-            ),
-            "in main": st.column_config.TextColumn(
-                help="Rows of main that fail it, without those of this run", width=70, alignment="right"
-            ),
-            "failing rows": st.column_config.TextColumn(width=80, alignment="right"),
-            "known": st.column_config.TextColumn(
-                help="Failing rows whose key has failed in main before", width=60, alignment="right"
-            ),
-            "message": st.column_config.TextColumn(width="large"),
-        },
-    )
-
-
-def _tell_number(number: float | None) -> str:
-    return "" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:,.4g}"
-
-
-def count_in_main(run: dict[str, Any]) -> dict[str, int]:
-    """Return how many rows of `main` fail each failing check; they are counted once a person asks for it."""
-    conditions, key = failing_conditions(run), f"main {run['run_id']} {run['report']}"
-    if not conditions:
-        return {}
-    if st.button("Count in main", help="Counts the rows of main that fail each failing check", width="stretch"):
-        try:
-            with st.spinner("Counting in main…"):
-                st.session_state[key] = lake_reads.count_same_in_main(run["run_id"], conditions)
-        except DartifactError as error:
-            tell_error(error)
-    found: dict[str, int] = st.session_state.get(key, {})
-    return found
-
-
-def failing_conditions(run: dict[str, Any]) -> dict[str, str]:
-    """Return check → SQL condition of the checks that name failing rows."""
-    stands_out = [each for each in run["checks"] if each["outcome"] in ("failed", "warned") and each["condition"]]
-    return {each["check"]: each["condition"] for each in sorted(stands_out, key=lambda each: each["outcome"])}
-
-
 # What its rows are
 
 
-def show_diff(run: dict[str, Any]) -> None:
+def show_diff(run: ShownRun) -> None:
     """Show what the run would change in `main`."""
     if not run["commit"]:
         st.info(_NO_ROWS)
@@ -193,11 +115,11 @@ def show_diff(run: dict[str, Any]) -> None:
             "Rows that fail a check are under Failing rows."
         )
     conditions = failing_conditions(run)
-    first = [each["column"] for each in run["checks"] if each["check"] in conditions]
+    first = [check["column"] for check in run["checks"] if check["check"] in conditions and check["column"]]
     show_difference(stored, masks.hide_examples(stored.diff.report), conditions, run["run_id"], first)
 
 
-def show_failing(run: dict[str, Any]) -> None:
+def show_failing(run: ShownRun) -> None:
     """Show the failing rows of a check."""
     checks = [each["check"] for each in run["checks"] if each["failing_rows"] and each["condition"]]
     if not checks:
@@ -217,7 +139,7 @@ def show_failing(run: dict[str, Any]) -> None:
     )
 
 
-def show_column(run: dict[str, Any]) -> None:
+def show_column(run: ShownRun) -> None:
     """Show how the values of a column lie in `main` and in this run; first one that a check complains of."""
     if not run["commit"]:
         st.info(_NO_ROWS)
@@ -232,7 +154,7 @@ def show_column(run: dict[str, Any]) -> None:
 
 # The page
 
-PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
+PARTS: dict[str, Callable[[ShownRun], None]] = {
     "Difference with main": show_diff,
     "Failing rows": show_failing,
     "Distributions": show_column,
@@ -240,7 +162,7 @@ PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
-def show_part(run: dict[str, Any], part: str) -> None:
+def show_part(run: ShownRun, part: str) -> None:
     """Show a part that needs the lake; without it the rest of the page stays."""
     try:
         PARTS[part](run)
@@ -249,7 +171,7 @@ def show_part(run: dict[str, Any], part: str) -> None:
         st.caption("The lake is unreachable. Showing ledger data; you can still approve or reject.")
 
 
-def show_run(run: dict[str, Any]) -> None:
+def show_run(run: ShownRun) -> None:
     """Show a run: what it would change to the left, the decision and the checks to the right."""
     left, right = st.columns([5, 3])
     with left:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dartifact import documents
 from dartifact.cli.frame import answer, opened
 from dartifact.cli.options import Output
 from dartifact.cli.text.dartifacts import format_dartifact
@@ -10,6 +9,9 @@ from dartifact.cli.text.lines import indent
 from dartifact.commands.production.approvals import approve_dartifact, find_approvals, reject_dartifact
 from dartifact.commands.review import decide
 from dartifact.commands.stack import Stack
+from dartifact.documents.dartifacts import describe_approved_dartifact, describe_dartifact
+from dartifact.documents.gaps import describe_gaps
+from dartifact.documents.runs import describe_approved_run, describe_run
 
 
 def approve(run: str, reason: str, commit: str, report: str, output: Output) -> None:
@@ -23,9 +25,9 @@ def approve(run: str, reason: str, commit: str, report: str, output: Output) -> 
 
 def _approve_dartifact(stack: Stack, name: str, reason: str, actor: str, commit: str, output: Output) -> None:
     dartifact = approve_dartifact(stack, name, reason=reason, actor=actor, commit=commit or None)
-    actors = [approval.actor for approval in find_approvals(stack, dartifact)]
-    text = f"{name} is approved by {', '.join(actors)}; the policy asks for {stack.policy.approvals}"
-    document = {**documents.describe_dartifact(dartifact), "approvals": actors}
+    document = describe_approved_dartifact(dartifact, find_approvals(stack, dartifact))
+    actors = ", ".join(document["approvals"])
+    text = f"{name} is approved by {actors}; the policy asks for {stack.policy.approvals}"
     answer(document, output, lambda: f"{text}\nnext: dartifact promote")
 
 
@@ -36,8 +38,7 @@ def _approve_run(stack: Stack, run_id: str, reason: str, actor: str, commit: str
         f"accepted: {waiver.check}, {waiver.rows:,} failing rows" for waiver in waived if waiver.commit == done.commit
     ]
     lines = [f"{done.run_id} is approved and {done.phase}", *indent(accepted), "next: dartifact integrate"]
-    document = {**documents.describe_run(done), "waivers": [documents.describe_waiver(waiver) for waiver in waived]}
-    answer(document, output, lambda: "\n".join(lines))
+    answer(describe_approved_run(done, waived), output, lambda: "\n".join(lines))
 
 
 def reject(run: str, reason: str, commit: str, output: Output) -> None:
@@ -45,7 +46,7 @@ def reject(run: str, reason: str, commit: str, output: Output) -> None:
     with opened(lake=False, sources=False) as (settings, stack):
         if stack.ledger.has_dartifact(run):
             bad = reject_dartifact(stack, run, reason=reason, actor=settings.person, commit=commit or None)
-            answer(documents.describe_dartifact(bad), output, lambda: format_dartifact(bad))
+            answer(describe_dartifact(bad), output, lambda: format_dartifact(bad))
         else:
             _reject_run(stack, run.removeprefix("run-"), reason, settings.person, commit, output)
 
@@ -53,8 +54,8 @@ def reject(run: str, reason: str, commit: str, output: Output) -> None:
 def _reject_run(stack: Stack, run_id: str, reason: str, actor: str, commit: str, output: Output) -> None:
     done = decide.reject(stack, run_id, reason=reason, actor=actor, commit=commit or None)
     lines = [f"{done.run_id} is rejected"]
-    for gap in documents.describe_gaps(stack):
+    for gap in describe_gaps(stack.ledger):
         if gap["run_id"] == done.run_id:
             lines += ["its rows are missing from main; ingest them again or accept the gap:"]
             lines += indent([gap["backfill"], gap["accept"]])
-    answer(documents.describe_run(done), output, lambda: "\n".join(lines))
+    answer(describe_run(done), output, lambda: "\n".join(lines))

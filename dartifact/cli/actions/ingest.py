@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dartifact import documents
 from dartifact.cli.frame import answer, end_by_phase, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.simulated import find_stand_in
@@ -14,6 +13,7 @@ from dartifact.cli.times import read_time
 from dartifact.commands.ingest import backfill as backfills
 from dartifact.commands.ingest import ingest as ingests
 from dartifact.commands.stack import Stack
+from dartifact.documents.runs import describe_run
 from dartifact.domain import errors
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source, SourceAccess
@@ -69,5 +69,5 @@ def _print_chunk(run: Run) -> None:
 
 
 def _answer_runs(runs: Sequence[Run], output: Output) -> None:
-    answer([documents.describe_run(run) for run in runs], output, lambda: format_ingested(runs))
+    answer([describe_run(run) for run in runs], output, lambda: format_ingested(runs))
     end_by_phase(runs)

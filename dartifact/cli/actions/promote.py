@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from dartifact import documents
 from dartifact.cli.frame import answer, opened, print_progress, run_and_report
 from dartifact.cli.options import Output
 from dartifact.cli.text.promotion import format_promotion
 from dartifact.commands.production import promote as production
 from dartifact.commands.production.under_way import UnderWay, find_under_way
 from dartifact.commands.stack import Stack
+from dartifact.documents.production import describe_promotion
 from dartifact.domain.plans import LivePointer, Plan
 
 
@@ -42,9 +42,5 @@ def _plan(stack: Stack, pointer: LivePointer, dartifact: str) -> Plan | None:
 def _answer(
     steps: Plan | None, under_way: UnderWay | None, pointer: LivePointer, output: Output, *, planned: bool
 ) -> None:
-    document = {
-        "plan": steps.to_json() if steps else None,
-        "under_way": documents.describe_under_way(under_way),
-        "production": documents.describe_production(pointer),
-    }
+    document = describe_promotion(steps, under_way, pointer)
     answer(document, output, lambda: format_promotion(steps, pointer, under_way, planned=planned))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dartifact import documents
 from dartifact.adapters.tables.row_files import read_rows
 from dartifact.cli.frame import answer, end_by_phase, opened, print_progress
 from dartifact.cli.options import Output
@@ -12,7 +11,7 @@ from dartifact.cli.text.runs import format_ingested
 from dartifact.commands.review import decide
 from dartifact.commands.review import fix as fixes
 from dartifact.commands.review import split as splits
-from dartifact.documents import Document
+from dartifact.documents.runs import RunDocument, describe_run, describe_split
 from dartifact.domain.runs import Run
 
 
@@ -20,7 +19,7 @@ def recheck(run: str, output: Output) -> None:
     """Run the local checks of a run again."""
     with opened(notifies=True) as (settings, stack):
         done = decide.recheck(stack, run.removeprefix("run-"), actor=settings.person, wait=print_progress)
-    _answer_run(done, documents.describe_run(done), output)
+    _answer_run(done, describe_run(done), output)
 
 
 def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
@@ -31,7 +30,7 @@ def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
         before = stack.ledger.run(run_id).rows
         done = fixes.fix(stack, run_id, rows, reason=reason, actor=settings.person, wait=print_progress)
     print_progress(f"{done.run_id} has {done.rows or 0:,} rows now; it had {before or 0:,}")
-    _answer_run(done, documents.describe_run(done), output)
+    _answer_run(done, describe_run(done), output)
 
 
 def split(run: str, reason: str, output: Output) -> None:
@@ -41,12 +40,12 @@ def split(run: str, reason: str, output: Output) -> None:
         before = stack.ledger.run(run_id).rows or 0
         done = splits.leave_out(stack, run_id, reason=reason, actor=settings.person, wait=print_progress)
         left = stack.ledger.run(run_id).rows or 0
-    document = {**documents.describe_run(done), "split_from": run_id, "rows_before": before, "rows_left": left}
+    document = describe_split(done, run_id, rows_before=before, rows_left=left)
     print_progress(f"of {before:,} rows {done.rows or 0:,} are {done.run_id} now, {left:,} stay on run-{run_id}")
     _answer_run(done, document, output)
 
 
-def _answer_run(run: Run, document: Document, output: Output) -> None:
+def _answer_run(run: Run, document: RunDocument, output: Output) -> None:
     answer(document, output, lambda: format_ingested([run]))
     end_by_phase([run])
 
@@ -61,4 +60,4 @@ def open_change(dataset: str, reason: str, output: Output) -> None:
         f"  columns: {columns}",
         f"next: dartifact fix {done.run_id} --file FILE --reason WHY",
     ]
-    answer(documents.describe_run(done), output, lambda: "\n".join(lines))
+    answer(describe_run(done), output, lambda: "\n".join(lines))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dartifact import documents
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.rollback import format_rollback, format_rollback_preview
 from dartifact.commands.production.rollback import preview_rollback, roll_back
 from dartifact.commands.queue.integrate import integrate
 from dartifact.commands.stack import Stack
+from dartifact.documents.production import describe_rollback, describe_rolled_back
 from dartifact.domain import errors
 from dartifact.project import declared_sources
 from dartifact.settings import Settings, read_settings
@@ -23,15 +23,14 @@ def rollback(to: str, blame: list[str] | None, reason: str, preview: bool, outpu
     if preview:
         with opened(lake=False, sources=False) as (_, stack):
             shown = preview_rollback(stack, to or None, guilty)
-        answer(documents.describe_rollback(shown), output, lambda: format_rollback_preview(shown))
+        answer(describe_rollback(shown), output, lambda: format_rollback_preview(shown))
         return
     settings = read_settings()
     with open_stack_surely(settings, print_progress) as stack:
         done = roll_back(stack, to or None, guilty, reason=reason or "no reason given", actor=settings.person)
         print_progress(f"{done.returns} is live again; resolve answers {done.commit}")
         reverted = _revert(stack, settings) if done.reverts and done.published else []
-    document = {**documents.describe_rollback(done), "reverted": reverted}
-    answer(document, output, lambda: format_rollback(done, tuple(reverted)))
+    answer(describe_rolled_back(done, reverted), output, lambda: format_rollback(done, tuple(reverted)))
 
 
 def _revert(stack: Stack, settings: Settings) -> list[str]:

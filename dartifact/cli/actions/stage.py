@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from dartifact import documents
 from dartifact.cli.exit_codes import CHECKS_FAILED
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.dartifacts import format_dartifact
 from dartifact.commands.staging import stage as staging
+from dartifact.documents.dartifacts import describe_dartifact
 from dartifact.domain.dartifacts import DartifactState
 from dartifact.domain.events import EventType
 
@@ -24,7 +24,7 @@ def stage(retry: bool, output: Output) -> None:
     for event in red:
         for reason in event.payload["reasons"] if event.dartifact_id != dartifact.dartifact_id else ():
             print_progress(f"{event.dartifact_id} is red: {reason}")
-    answer(documents.describe_dartifact(dartifact), output, lambda: format_dartifact(dartifact))
+    answer(describe_dartifact(dartifact), output, lambda: format_dartifact(dartifact))
     if reverts:
         print_progress("next: dartifact integrate")
     if red or dartifact.state is DartifactState.RED:

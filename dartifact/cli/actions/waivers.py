@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dartifact import documents
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.waivers import format_waivers
 from dartifact.cli.times import read_time
 from dartifact.commands.gates import waivers as commands
+from dartifact.documents.waivers import describe_waiver
 
 
 def waive(dataset: str, check: str, until: str, reason: str, rows: int | None, output: Output) -> None:
@@ -20,7 +20,7 @@ def waive(dataset: str, check: str, until: str, reason: str, rows: int | None, o
         f"waiver {made.waiver_id}: {check} only warns {limit}",
         "next: dartifact recheck RUN, for a run it has stopped",
     ]
-    answer(documents.describe_waiver(made), output, lambda: "\n".join(lines))
+    answer(describe_waiver(made), output, lambda: "\n".join(lines))
 
 
 def waivers(everything: bool, output: Output) -> None:
@@ -28,7 +28,7 @@ def waivers(everything: bool, output: Output) -> None:
     with opened(lake=False, sources=False) as (_, stack):
         found = stack.ledger.waivers(everything=everything)
         now = stack.clock()
-    answer([documents.describe_waiver(waiver) for waiver in found], output, lambda: format_waivers(found, now))
+    answer([describe_waiver(waiver) for waiver in found], output, lambda: format_waivers(found, now))
 
 
 def unwaive(number: int, reason: str) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dartifact.cli.text.lines import indent
-from dartifact.documents import Document
-from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.documents.dartifacts import DartifactDocument
+from dartifact.domain.dartifacts import Dartifact, DartifactState, Passport
 
 
 def format_dartifact(dartifact: Dartifact) -> str:
@@ -22,7 +19,7 @@ def format_dartifact(dartifact: Dartifact) -> str:
     return "\n".join(lines)
 
 
-def format_dartifact_record(document: Document) -> list[str]:
+def format_dartifact_record(document: DartifactDocument) -> list[str]:
     """Return what is known of one dartifact, without its events."""
     passport = document["passport"] or {}
     main, code = document["main_commit"][:12], document["code_digest"][:12]
@@ -44,6 +41,6 @@ def format_refusal(why: str, built_with: str | None) -> str:
     return f"current dbt/ and checks/ are blocked: {why}{built}"
 
 
-def _format_refused(passport: Mapping[str, Any]) -> list[str]:
+def _format_refused(passport: Passport) -> list[str]:
     refused = passport.get("refused")
     return [format_refusal(refused["why"], refused["built_with"])] if refused else []

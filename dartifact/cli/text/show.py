@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from dartifact.cli.text.dartifacts import format_dartifact_record
 from dartifact.cli.text.lines import cut, indent
 from dartifact.cli.text.tables import render_table
-from dartifact.documents import Document
+from dartifact.documents.checks import FailingDocument, SampledCheck
+from dartifact.documents.events import EventDocument, RefusalDocument
+from dartifact.documents.records import DartifactRecord, SampledRun
+from dartifact.documents.values import Row
+from dartifact.documents.waivers import WaiverDocument
 
 _SHORT_COMMIT = 12
 _SECOND = slice(0, 19)  # of an ISO time: 2021-01-01T00:05:00
@@ -16,14 +20,13 @@ _LONGEST_CELL = 40
 _UNSHOWN_COLUMNS = ("_reason", "_run_id", "_seq", "_extracted_at")
 
 
-def format_record(document: Document) -> str:
+def format_record(document: SampledRun | DartifactRecord) -> str:
     """Return what is known of one run or dartifact."""
-    is_dartifact = "dartifact" in document
-    lines = format_dartifact_record(document) if is_dartifact else _format_run_record(document)
+    lines = format_dartifact_record(document) if "dartifact" in document else _format_run_record(document)
     return "\n".join([*lines, "events", *_format_events(document["events"])])
 
 
-def _format_run_record(document: Document) -> list[str]:
+def _format_run_record(document: SampledRun) -> list[str]:
     gate = f" at gate {document['gate']}" if document["gate"] else ""
     details = [*_format_origin(document), *(_format_refused(refused) for refused in document["refused_in"])]
     lines = [f"run {document['run_id']}: {document['phase']}{gate}", *indent(details)]
@@ -32,7 +35,7 @@ def _format_run_record(document: Document) -> list[str]:
     return lines + indent(_format_approval(waiver) for waiver in document["waivers"])
 
 
-def _format_origin(document: Document) -> list[str]:
+def _format_origin(document: SampledRun) -> list[str]:
     window = document["window"]
     lines = [
         f"branch {document['branch']}",
@@ -49,12 +52,12 @@ def _format_origin(document: Document) -> list[str]:
     return lines
 
 
-def _format_refused(refused: Document) -> str:
+def _format_refused(refused: RefusalDocument) -> str:
     deleted = "" if refused["kept"] else ", no longer stored"
     return f"refused in {refused['branch']} with {refused['others']} others{deleted}: {refused['reasons'][0]}"
 
 
-def _format_checks(checks: Iterable[Document]) -> list[str]:
+def _format_checks(checks: Iterable[SampledCheck]) -> list[str]:
     lines = []
     for check in sorted(checks, key=lambda check: check["outcome"] in ("passed", "skipped")):
         lines += indent([f"{check['outcome']:<8} {check['message']}"])
@@ -62,19 +65,19 @@ def _format_checks(checks: Iterable[Document]) -> list[str]:
     return lines
 
 
-def _format_row(row: Document) -> str:
+def _format_row(row: Row) -> str:
     return cut(", ".join(f"{name}={value}" for name, value in row.items() if not name.startswith("_")), _LONGEST_ROW)
 
 
-def _format_approval(waiver: Document) -> str:
+def _format_approval(waiver: WaiverDocument) -> str:
     return f"approved {waiver['check']}, {waiver['rows']:,} rows, by {waiver['actor']}: {waiver['reason']}"
 
 
-def _format_events(events: Iterable[Document]) -> list[str]:
+def _format_events(events: Iterable[EventDocument]) -> list[str]:
     return indent(f"{event['at'][_SECOND]}  {event['type']:<20} {event['actor']}" for event in events)
 
 
-def format_failing(document: Document) -> str:
+def format_failing(document: FailingDocument) -> str:
     """Return the failing rows of a check as a table."""
     rows, kept, failing = document["rows"], document["kept"], document["failing_rows"]
     if not rows:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from dartifact.compare.mutations.faults import FAULTS
 from dartifact.compare.mutations.harmless import HARMLESS
@@ -75,19 +74,6 @@ class SelfTest:
     def false_alarms(self) -> int:
         """Return how many harmless variations were stopped."""
         return sum(trial.stopped_by is not None for trial in self.harmless)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "dataset": self.dataset,
-            "batch": self.batch,
-            "rows": self.rows,
-            "catch_rate": round(self.catch_rate, 4),
-            "false_alarms": self.false_alarms,
-            "faults": [asdict(trial) for trial in self.faults],
-            "harmless": [asdict(trial) for trial in self.harmless],
-            "notes": list(self.notes),
-        }
 
 
 def run_trials(
