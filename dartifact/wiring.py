@@ -15,6 +15,7 @@ from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.lakefs.lake import Lake
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.transform.dbt_build import DbtBuilder
+from dartifact.commands.bond import hold_bond, require_bound
 from dartifact.commands.stack import Policy, Stack
 from dartifact.domain import marks
 from dartifact.domain.errors import (
@@ -82,6 +83,9 @@ def open_stack(
                 stack.lake.prepare(settings.storage_namespace)
             except (LakeUnavailable, PolicyRefused) as error:
                 raise type(error)(f"{access.url}: {error.message}", hint=error.hint) from error
+            hold_bond(stack)
+        else:
+            require_bound(stack)
         yield stack
 
 

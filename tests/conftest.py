@@ -33,6 +33,7 @@ from dartifact.adapters.lakefs.lake import Lake, LakeAccess
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.transform.dbt_build import DbtBuilder
 from dartifact.cli import app as cli
+from dartifact.commands.bond import hold_bond
 from dartifact.commands.stack import Stack
 from dartifact.domain.sources import Source
 from dartifact.local.lakefs_server import running_lakefs
@@ -174,6 +175,7 @@ def world(stack: Stack, clock: Clock) -> World:
 def named_world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Return the world with the settings naming it: command line, client and pages find it as a user's processes do."""
     access = world.lake.access
+    hold_bond(world.stack)
     for name, value in {
         "HOME": str(world.stack.home),
         "LAKE_URL": access.url,

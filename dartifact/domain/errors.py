@@ -63,6 +63,10 @@ class PolicyRefused(DartifactError):
     """A policy or a missing approval forbids this. Ask for the approval, or change the policy."""
 
 
+class ForeignLedger(PolicyRefused):
+    """The ledger does not know what the lake shows. Restore it, adopt what is there, or name another repository."""
+
+
 class Stopped(PolicyRefused):
     """A person has stopped the line or paused this ingestor. Ask them, or start it again with the verb of the hint."""
 

@@ -783,6 +783,97 @@ print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
     assert open_ledger().pointer() == LivePointer()
 
 
+# The chain of events
+
+
+def append_some(ledger: Ledger) -> None:
+    """Append events with all that a payload can hold."""
+    with ledger.write() as tx:
+        tx.append("PromotionsFrozen", ACTOR, reason="größer als \u2068'x'\u2069")
+        tx.append("RunFailed", ACTOR, run="orders-dan-1", reasons=("a", "b"), rows=3, share=0.1, gate=Gate.LOCAL)
+    with ledger.used_from("a test").write() as tx:
+        tx.append("PromotionsUnfrozen", ACTOR, reason=None)
+
+
+@pytest.mark.parametrize("deed", ["UPDATE events SET actor = 'eve' WHERE sequence = 2", "DELETE FROM events"])
+def test_the_database_refuses_to_change_an_event(ledger: Ledger, url: str, deed: str) -> None:
+    append_some(ledger)
+    engine = sa.create_engine(url)
+    with pytest.raises(sa.exc.DatabaseError, match="append-only"), engine.begin() as connection:
+        connection.exec_driver_sql(deed)
+    engine.dispose()
+    assert ledger.find_broken_event() is None
+    assert len(ledger.events()) == 3
+
+
+@pytest.mark.parametrize(
+    ("deed", "broken"),
+    [
+        ("UPDATE events SET actor = 'eve' WHERE sequence = 2", 2),
+        ("UPDATE events SET payload = '{}' WHERE sequence = 1", 1),
+        ("UPDATE events SET at = '2020-01-01 00:00:00.000000' WHERE sequence = 3", 3),
+        ("DELETE FROM events WHERE sequence = 1", 2),
+        ("DELETE FROM events WHERE sequence = 3", None),  # who cuts off the end leaves a chain that fits
+    ],
+)
+def test_a_change_behind_the_back_of_the_database_is_found(
+    ledger: Ledger, url: str, deed: str, broken: int | None
+) -> None:
+    append_some(ledger)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            for name in ("update", "delete"):
+                connection.exec_driver_sql(f"DROP TRIGGER events_no_{name}")
+        else:
+            connection.exec_driver_sql("DROP TRIGGER events_no_change ON events")
+        connection.exec_driver_sql(deed)
+    engine.dispose()
+    assert ledger.find_broken_event() == broken
+
+
+def test_events_of_an_older_ledger_are_sealed_when_it_is_migrated(
+    ledger: Ledger, url: str, open_ledger: Callable[..., Ledger]
+) -> None:
+    append_some(ledger)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            for name in ("update", "delete"):
+                connection.exec_driver_sql(f"DROP TRIGGER events_no_{name}")
+        else:
+            connection.exec_driver_sql("DROP TRIGGER events_no_change ON events")
+        connection.exec_driver_sql("ALTER TABLE events DROP COLUMN seal")
+        connection.exec_driver_sql("DROP TABLE identity")
+        connection.exec_driver_sql("UPDATE schema_version SET version = 6")
+    engine.dispose()
+    again = open_ledger()
+    assert again.find_broken_event() is None
+    assert all(len(event.seal) == 64 for event in again.events())
+    assert len(again.ledger_id) == 32
+
+
+# Whose ledger it is
+
+
+def test_two_ledgers_have_two_ids_and_each_keeps_its_own(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    assert open_ledger().ledger_id == ledger.ledger_id
+    with contextlib.closing(Ledger(f"sqlite:///{tmp_path / 'other.db'}")) as other:
+        assert other.ledger_id != ledger.ledger_id
+
+
+def test_a_ledger_that_refuses_writes_is_still_read(ledger: Ledger) -> None:
+    append_some(ledger)
+    ledger.refuse_writes(errors.ForeignLedger("not of this lake"))
+    with pytest.raises(errors.ForeignLedger, match="not of this lake"), ledger.write():
+        pass
+    assert len(ledger.events()) == 3
+    ledger.refuse_writes(None)
+    append_some(ledger)
+
+
 # What cannot be opened
 
 
@@ -926,7 +1017,8 @@ def write_version_2(url: str) -> None:
         connection.exec_driver_sql("CREATE INDEX windows_state ON windows (state)")
         stub = sa.Table("windows", old, autoload_with=connection)
         old.create_all(connection, tables=[table for table in old.sorted_tables if table is not stub])
-        connection.exec_driver_sql("ALTER TABLE events DROP COLUMN place")
+        for column in ("place", "seal"):
+            connection.exec_driver_sql(f"ALTER TABLE events DROP COLUMN {column}")
         connection.execute(t.schema_version.insert().values(version=2))
         connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=LivePointer().to_json()))
         for number, (phase, state) in enumerate((("merged", "merged"), ("failed", "held"))):

@@ -34,11 +34,12 @@ class LakeAccess:
 class LakeCalls:
     """The SDK's APIs, each as an attribute (`calls.branches_api`), and the three ways to call them.
 
-    `seconds` adds up the time spent in calls, for reports of what a run costs.
+    `seconds` adds up the time spent in calls, for reports of what a run costs; `refusal` is what every write raises.
     """
 
     def __init__(self, access: LakeAccess, repository: str, timeout: tuple[float, float]) -> None:
         self.seconds = 0.0
+        self.refusal: errors.DartifactError | None = None
         self._access = access
         self._repository = repository
         self._timeout = timeout
@@ -75,6 +76,8 @@ class LakeCalls:
 
     def write(self, what: str, call: Callable[..., Any], *args: Any, repeatable: bool = False, **options: Any) -> Any:
         """Call something that changes the lake: once, unless repeating it changes nothing more."""
+        if self.refusal is not None:
+            raise self.refusal
         return self._call(what, call, args, options, write=True, tries=_TRIES if repeatable else 1)
 
     def pages(

@@ -19,6 +19,7 @@ PROTECTED = (MAIN, STAGING, "production*")
 SERVED = (STAGING, PRODUCTION, f"{PRODUCTION}-blue", f"{PRODUCTION}-green")
 
 _PAGE = 1000
+_LEDGER = "dartifact-ledger"
 
 
 class Lake:
@@ -94,6 +95,21 @@ class Lake:
         except errors.LakeRefused:
             return True
         return False
+
+    def read_ledger_id(self) -> str:
+        """Return the id of the ledger that this lake goes with, empty before it has one."""
+        call = self._calls.repositories_api.get_repository_metadata
+        return str((self._calls.read(f"metadata of {self.repository}", call) or {}).get(_LEDGER, ""))
+
+    def write_ledger_id(self, ledger_id: str) -> None:
+        """Write down which ledger this lake goes with."""
+        body = self._calls.models.RepositoryMetadataSet(metadata={_LEDGER: ledger_id})
+        call = self._calls.internal_api.set_repository_metadata
+        self._calls.write(f"metadata of {self.repository}", call, body, repeatable=True)
+
+    def refuse_writes(self, why: errors.DartifactError | None) -> None:
+        """Let every write raise this from now on; None lets them through again."""
+        self._calls.refusal = why
 
     # Reading
 

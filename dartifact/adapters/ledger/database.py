@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 
+from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.migration import migrate
 from dartifact.domain import errors
@@ -75,6 +77,8 @@ class Database:
                     connection.execute(t.schema_version.insert().values(version=t.VERSION))
                     body = LivePointer().to_json()
                     connection.execute(t.live_pointer.insert().values(one=1, generation=0, body=body))
+                    chain.refuse_changes(connection)
+                    name_ledger(connection)
             found = self._find_version()
         if found in t.OLDER:
             self._migrate()
@@ -96,6 +100,7 @@ class Database:
                     # Whoever was first has done it.
                     if connection.execute(sa.select(t.schema_version.c.version)).scalar() in t.OLDER:
                         migrate(connection)
+                        name_ledger(connection)
             finally:
                 if is_sqlite and driver:
                     driver.execute("PRAGMA foreign_keys=ON")
@@ -107,6 +112,12 @@ class Database:
                 return None
             version: int | None = connection.execute(sa.select(t.schema_version.c.version)).scalar()
             return version
+
+
+def name_ledger(connection: sa.Connection) -> None:
+    """Give a ledger that has none an id, inside the caller's transaction."""
+    if connection.execute(sa.select(t.identity.c.ledger_id)).first() is None:
+        connection.execute(t.identity.insert().values(one=1, ledger_id=uuid4().hex))
 
 
 def _connect(url: sa.URL) -> sa.Engine:

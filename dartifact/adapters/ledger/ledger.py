@@ -6,11 +6,12 @@ import copy
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal
 
 import sqlalchemy as sa
 
-from dartifact.adapters.ledger import queries
+from dartifact.adapters.ledger import chain, queries
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.database import PATIENCE, Database
 from dartifact.adapters.ledger.rows import to_consumer, to_dartifact, to_run, to_waiver, to_window
@@ -39,6 +40,7 @@ class Ledger:
         self._clock = clock
         self._place = place
         self._database = Database(url)
+        self.refuse_writes(None)
 
     def used_from(self, place: str) -> Ledger:
         """Return this ledger, with the same connections, as it is written from another place."""
@@ -50,12 +52,33 @@ class Ledger:
         """Give the connections back."""
         self._database.close()
 
+    @cached_property
+    def ledger_id(self) -> str:
+        """Return the id that this ledger and its lake have in common."""
+        return str(self._database.rows(sa.select(t.identity.c.ledger_id))[0]["ledger_id"])
+
+    @property
+    def is_bound(self) -> bool:
+        """Say whether this ledger has met its lake."""
+        return bool(self._database.rows(sa.select(t.identity.c.is_bound))[0]["is_bound"])
+
+    def bind(self) -> None:
+        """Write down that this ledger has met its lake."""
+        with self._database.write(PATIENCE) as connection:
+            connection.execute(t.identity.update().values(is_bound=True))
+
+    def refuse_writes(self, why: errors.DartifactError | None, *, until_bound: bool = False) -> None:
+        """Let every write raise this from now on, in this process; None, or its lake, lets them through again."""
+        self._refusal, self._until_bound = why, until_bound
+
     @contextmanager
     def write(self, *, patience: float = PATIENCE) -> Iterator[Writer]:
         """Open one transaction: everything in the block happens, or nothing.
 
-        LedgerUnavailable when other writers do not let it in within `patience` seconds.
+        LedgerUnavailable when other writers do not let it in within `patience` seconds; what `refuse_writes` was given.
         """
+        if self._refusal is not None and not (self._until_bound and self.is_bound):
+            raise self._refusal
         with self._database.write(patience) as connection:
             yield Writer(connection, self._clock(), self._place)
 
@@ -217,6 +240,16 @@ class Ledger:
         """Return how far each of the named cursors is; those that do not exist are missing."""
         rows = self._database.rows(sa.select(t.cursors).where(t.cursors.c.name.in_(names)))
         return {row["name"]: row["sequence"] for row in rows}
+
+    def has_operation(self, operation: str) -> bool:
+        """Say whether an operation on the lake was this ledger's, whatever came of it."""
+        query = sa.select(t.intents.c.operation).where(t.intents.c.operation == operation)
+        return bool(self._database.rows(query))
+
+    def find_broken_event(self) -> int | None:
+        """Return the first event that was changed or moved after it was written; None when there is none."""
+        with self._database.read() as connection:
+            return chain.find_break(connection)
 
     def open_intents(self) -> tuple[Intent, ...]:
         """Return the intents nobody has closed, oldest first."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
 
 _KEPT = ("seq", "source", "shard", "lo", "hi", "state")
@@ -19,6 +20,10 @@ def migrate(connection: sa.Connection) -> None:
     if "place" not in _column_names(connection, t.events):
         _add_column(connection, t.events, "place")
     _add_indexes(connection, t.events)
+    if "seal" not in _column_names(connection, t.events):
+        _add_column(connection, t.events, "seal")
+        chain.seal_all(connection)
+    chain.refuse_changes(connection)
     connection.execute(t.schema_version.update().values(version=t.VERSION))
 
 

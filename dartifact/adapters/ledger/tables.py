@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-VERSION = 6
-OLDER = frozenset({1, 2, 3, 4, 5})
+VERSION = 7
+OLDER = frozenset({1, 2, 3, 4, 5, 6})
 """The versions that `migration.migrate` brings to this one when such a ledger is opened."""
 
 metadata = sa.MetaData()
@@ -39,6 +39,15 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
 
+# Who this ledger is: the lake that it goes with carries the same id.
+identity = sa.Table(
+    "identity",
+    metadata,
+    sa.Column("one", sa.Integer, primary_key=True),
+    sa.Column("ledger_id", sa.String(40), nullable=False),
+    sa.Column("is_bound", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
 events = sa.Table(
     "events",
     metadata,
@@ -51,6 +60,8 @@ events = sa.Table(
     sa.Column("dartifact_id", sa.String(60)),
     sa.Column("operation", sa.String(80)),
     sa.Column("payload", sa.JSON, nullable=False),
+    # Each event seals all before it (`adapters.ledger.chain`).
+    sa.Column("seal", sa.String(64), nullable=False, server_default=""),
     sa.Index("events_run", "run_id", "type"),
     sa.Index("events_dartifact", "dartifact_id", "type"),
     sa.Index("events_type", "type", "sequence"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
 from dartifact.domain.events import EventType
 
@@ -35,15 +36,15 @@ class Transaction:
         **payload: Any,
     ) -> None:
         """Append one event; ValueError when its name is not one of `EventType`."""
-        self.execute(
-            t.events.insert().values(
-                at=self.now,
-                type=EventType(type).value,
-                actor=actor,
-                place=self.place,
-                run_id=run,
-                dartifact_id=dartifact,
-                operation=operation,
-                payload=payload,
-            )
-        )
+        event = {
+            "at": self.now,
+            "type": EventType(type).value,
+            "actor": actor,
+            "place": self.place,
+            "run_id": run,
+            "dartifact_id": dartifact,
+            "operation": operation,
+            "payload": payload,
+        }
+        sealed = chain.seal(chain.read_last_seal(self.connection), event)
+        self.execute(t.events.insert().values(seal=sealed, **event))

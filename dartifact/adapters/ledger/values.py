@@ -11,7 +11,11 @@ from dartifact.domain.plans import Plan
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact of the past; `place` is where the actor was: the browser, the command line, Prefect, and the machine."""
+    """One fact of the past.
+
+    `place` is where the actor was: the browser, the command line, Prefect, and the machine; `seal` is over this event
+    and all before it.
+    """
 
     sequence: int
     at: datetime
@@ -22,6 +26,7 @@ class Event:
     dartifact_id: str | None
     operation: str | None
     payload: dict[str, Any]
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
