@@ -15,7 +15,7 @@ EXIT_CODES = {
     6: "conflict or locked: retry",
     7: "aborted and rolled back",
 }
-DIFFERENT, CHECKS_FAILED, NOT_CHECKED = 2, 3, 4
+DIFFERENT, CHECKS_FAILED, NOT_CHECKED, NOT_ALLOWED = 2, 3, 4, 5
 _EXIT_BY_ERROR: tuple[tuple[type[errors.DartifactError], int], ...] = (
     (errors.ChecksFailed, CHECKS_FAILED),
     (errors.ChecksErrored, NOT_CHECKED),

@@ -25,6 +25,7 @@ class DiffOutput(StrEnum):
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or json: one document on stdout")]
 ReasonOption = Annotated[str, typer.Option(help="the reason; recorded in the ledger")]
+YesOption = Annotated[bool, typer.Option("--yes", help="do not ask again")]
 CommitOption = Annotated[str, typer.Option(help="only if this is still its commit")]
 SourceArgument = Annotated[str, typer.Argument(help="a source, e.g. orders")]
 RunArgument = Annotated[str, typer.Argument(help="a run id (or its branch)")]

@@ -67,6 +67,10 @@ class ForeignLedger(PolicyRefused):
     """The ledger does not know what the lake shows. Restore it, adopt what is there, or name another repository."""
 
 
+class MainHeld(PolicyRefused):
+    """`main` was changed by hand, and bringing it back would remove runs. Keep it, or restore what was tested."""
+
+
 class Stopped(PolicyRefused):
     """A person has stopped the line or paused this ingestor. Ask them, or start it again with the verb of the hint."""
 

@@ -90,6 +90,11 @@ class EventType(StrEnum):
         "commit meta_range tested",
     )
     MAIN_ADOPTED = "MainAdopted", "The head that was made by hand has passed the integration gate.", "commit meta_range"
+    MAIN_HELD = (
+        "MainHeld",
+        "main was changed by hand, and bringing it back would remove runs: a person decides.",
+        "commit meta_range tested reasons runs",
+    )
     MAIN_REPAIRED = "MainRepaired", "The head was refused; a repair to tested content begins.", "refused tested reasons"
 
     # Helper branches and snapshots
@@ -139,6 +144,10 @@ class EventType(StrEnum):
         "The lake lost what was live; an earlier dartifact is.",
         "leaves returns reasons",
     )
+    LEDGER_ADOPTED = "LedgerAdopted", "A person took what the lake holds into the ledger.", "reason why runs dartifacts"
+    RUN_ADOPTED = "RunAdopted", "A run that only the lake knew is in the ledger.", "seq lo hi commit"
+    DARTIFACT_ADOPTED = "DartifactAdopted", "A dartifact that only the lake knew is in the ledger.", "commit"
+    POINTER_ADOPTED = "PointerAdopted", "The live pointer is what the lake shows; promotions are frozen.", "reason"
     PRODUCTION_LOST = "ProductionLost", "The lake lost what was live, and all that could replace it.", "reasons"
 
     # What people stop

@@ -74,6 +74,8 @@ def ends_in_words(work: Callable[P, Ended]) -> Callable[P, Ended]:
             return Failed(name=CHECKS_FAILED, message=_put(error, hint=False))
         except errors.Conflict as error:
             return Completed(name="Skipped", message=_put(error, hint=False))
+        except (errors.ForeignLedger, errors.MainHeld) as error:
+            return Failed(name="Held", message=_put(error))
         except errors.PolicyRefused as error:
             return Completed(name="Not allowed", message=_put(error))
         except errors.DartifactError as error:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.transaction import Transaction
+from dartifact.adapters.ledger.values import FoundDartifact
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import TRANSITIONS, Blame, DartifactState, check_transition
 from dartifact.domain.events import EventType
@@ -38,6 +39,36 @@ class DartifactTable:
             )
         )
         self._tx.append(EventType.DARTIFACT_STARTED, actor, dartifact=dartifact_id, main_commit=main_commit)
+
+    def take_in(self, found: FoundDartifact, actor: str) -> None:
+        """Add a dartifact that the lake keeps."""
+        self._tx.execute(
+            t.dartifacts.insert().values(
+                dartifact_id=found.dartifact_id,
+                state=found.state.value,
+                code_digest=found.code_digest,
+                main_commit=found.main_commit,
+                runs=sorted(found.runs),
+                created_at=found.built_at,
+                commit_id=found.commit,
+                meta_range=found.meta_range,
+                reasons=[],
+                passport=found.passport,
+            )
+        )
+        self._tx.append(EventType.DARTIFACT_ADOPTED, actor, dartifact=found.dartifact_id, commit=found.commit)
+        if found.state is DartifactState.LIVE:
+            self._tx.append(EventType.DARTIFACT_LIVE, actor, dartifact=found.dartifact_id, commit=found.commit)
+
+    def show_live(self, dartifact_id: str, actor: str) -> None:
+        """Write down which dartifact is live, whatever the ledger said: what the lake shows is a fact."""
+        d = t.dartifacts.c
+        others = (d.state == DartifactState.LIVE.value) & (d.dartifact_id != dartifact_id)
+        self._tx.execute(t.dartifacts.update().where(others).values(state=DartifactState.SUPERSEDED.value))
+        this = (d.dartifact_id == dartifact_id) & (d.state != DartifactState.LIVE.value)
+        live = t.dartifacts.update().where(this).values(state=DartifactState.LIVE.value)
+        if self._tx.execute(live).rowcount:
+            self._tx.append(EventType.DARTIFACT_LIVE, actor, dartifact=dartifact_id)
 
     def move(
         self,

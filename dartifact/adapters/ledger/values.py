@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dartifact.domain.dartifacts import DartifactState, Passport
 from dartifact.domain.plans import Plan
+from dartifact.domain.runs import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,36 @@ class Promotion:
     state: str
     started_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A run that a lake holds and its ledger lacks; `seq` is None where the lake does not tell when it was claimed."""
+
+    run_id: str
+    source: str
+    ingestor: str
+    shard: int
+    number: int
+    seq: int | None
+    lo: datetime
+    hi: datetime
+    phase: Phase
+    commit: str | None
+    rows: int | None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDartifact:
+    """A dartifact that a lake keeps and its ledger lacks."""
+
+    dartifact_id: str
+    state: DartifactState
+    code_digest: str
+    main_commit: str
+    runs: tuple[str, ...]
+    built_at: datetime
+    commit: str
+    meta_range: str
+    passport: Passport

@@ -12,6 +12,7 @@ from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.queries import select_last_claim
 from dartifact.adapters.ledger.runs import RunTable
 from dartifact.adapters.ledger.transaction import Transaction
+from dartifact.adapters.ledger.values import FoundRun
 from dartifact.domain import errors, runs
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
@@ -88,6 +89,46 @@ class WindowTable:
         self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500]))
         self._tx.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
         return self._runs.get(run_id)
+
+    def take_in(self, found: FoundRun, actor: str) -> None:
+        """Add a run that the lake holds, with its window, in the phase that the lake shows."""
+        w = t.windows.c
+        taken = found.seq is not None and self._tx.execute(sa.select(w.seq).where(w.seq == found.seq)).first()
+        same = sa.select(w.seq).where(
+            w.source == found.source, w.shard == found.shard, w.hi == found.hi, w.backfill.is_(sa.false())
+        )
+        window = t.windows.insert().values(
+            **({"seq": found.seq} if found.seq is not None and not taken else {}),
+            source=found.source,
+            shard=found.shard,
+            lo=found.lo,
+            hi=found.hi,
+            state=WINDOW_STATE[found.phase].value,
+            # one stretch is claimed once; what came twice was a backfill
+            backfill=self._tx.execute(same).first() is not None or found.lo == found.hi,
+            repairs=[],
+        )
+        seq = self._tx.execute(window.returning(w.seq)).scalar_one()
+        if self._tx.connection.dialect.name == "postgresql":  # its counter does not see a number that it was given
+            count = sa.func.setval(sa.func.pg_get_serial_sequence("windows", "seq"), sa.func.max(w.seq))
+            self._tx.execute(sa.select(count))
+        self._tx.execute(
+            t.runs.insert().values(
+                run_id=found.run_id,
+                source=found.source,
+                ingestor=found.ingestor,
+                number=found.number,
+                seq=seq,
+                phase=found.phase.value,
+                created_at=self._tx.now,
+                commit_id=found.commit,
+                rows=found.rows,
+                reasons=list(found.reasons),
+                attempts=0,
+            )
+        )
+        span = {"lo": found.lo.isoformat(), "hi": found.hi.isoformat()}
+        self._tx.append(EventType.RUN_ADOPTED, actor, run=found.run_id, seq=seq, **span, commit=found.commit)
 
     def _add_run(
         self,

@@ -6,13 +6,29 @@ from typing import Annotated
 
 import typer
 
-from dartifact.cli.options import Output, OutputOption
+from dartifact.cli.options import Output, OutputOption, ReasonOption, YesOption
 
 
 def integrate(output: OutputOption = Output.TEXT) -> None:
     """Check the merge queue as it will be merged; merge it.
 
     Advances main by all runs whose checks pass together, and takes pending reverts out.
+    """
+
+
+def adopt(reason: ReasonOption = "", yes: YesOption = False, output: OutputOption = Output.TEXT) -> None:
+    """Take what the lake holds into the ledger.
+
+    For a ledger that was lost or restored from an older copy, and for a main that is held because somebody merged by
+    hand. Shows what would be taken in and what the lake cannot tell; does it with --reason, after a question or --yes.
+    """
+
+
+def restore_main(reason: ReasonOption = "", yes: YesOption = False, output: OutputOption = Output.TEXT) -> None:
+    """Bring main back to what was tested last.
+
+    The other way out of a main that is held. Shows which runs leave main; does it with --reason, after a question or
+    --yes. The branches of these runs stay.
     """
 
 

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.integration import check_candidate
+from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import protocol as moves
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stack import Stack
+from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
+from dartifact.domain.hints import Command
+from dartifact.domain.people import Role, require_reason
 from dartifact.domain.queue import HEAD_FENCE, runs_in
 from dartifact.domain.runs import Phase, Run, folder_owner
+
+
+def _held(why: str) -> errors.MainHeld:
+    hint = (Command("adopt"), " keeps it as it is, ", Command("restore-main"), " brings back what was tested")
+    return errors.MainHeld(f"main is held: {why}", hint=hint)
 
 
 def require_tested_head(stack: Stack, actor: str) -> Commit:
     """Return the head of `main`, tested as it is; what was merged by hand is adopted if green, else repaired forward.
 
-    Raises what `advance` does where it repairs.
+    Raises MainHeld where a repair would remove a run's folder: a person decides. ChecksErrored where the head could not
+    be checked, and what `advance` raises where it repairs.
     """
     head = stack.lake.head(MAIN)
     state = is_main_tested(stack.ledger, head)
+    if state.is_held:
+        raise _held(state.why)
     if state:
         if head.parents and not state.is_taken_in:  # tested content, but brought back by hand: a revert, say
             _adopt_content(stack, head, actor)
         return head
-    tested = next(
-        commit
-        for commit in stack.lake.log(MAIN, most=100_000)
-        if not commit.parents or stack.ledger.has_green_report(commit.meta_range)
-    )
+    tested = find_tested(stack)
     with stack.ledger.write() as tx:
         tx.append(
             EventType.MAIN_FOUND_UNTESTED,
@@ -42,14 +51,73 @@ def require_tested_head(stack: Stack, actor: str) -> Commit:
         )
     report, arrived, gone = _check_by_hand(stack, tested, head)
     verdict = judge(report.results)
-    if verdict.kind is not VerdictKind.PASS:
-        return _repair(stack, tested, head, verdict, actor)
-    _adopt(stack, head, arrived, gone, actor, (report, verdict))
-    return head
+    if verdict.kind is VerdictKind.PASS:
+        _adopt(stack, head, arrived, gone, actor, (report, verdict))
+        return head
+    if report.has_errors:
+        raise errors.ChecksErrored(f"the head of main could not be checked: {verdict.reasons[0]}")
+    lost = _list_strange_runs(stack, tested, head)
+    if lost:
+        reasons = list(verdict.reasons)
+        place = {"commit": head.commit_id, "meta_range": head.meta_range, "tested": tested.commit_id}
+        with stack.ledger.write() as tx:
+            tx.append(EventType.MAIN_HELD, actor, **place, reasons=reasons, runs=lost)
+        raise _held(is_main_tested(stack.ledger, head).why)
+    return repair(stack, tested, head, verdict.reasons, actor)
 
 
-def _repair(stack: Stack, tested: Commit, head: Commit, verdict: Verdict, actor: str) -> Commit:
-    """Bring `main` forward to the content that was tested last; return its new head."""
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """What bringing `main` back to tested content does; `runs` are those whose folders it removes or changes."""
+
+    head: Commit
+    tested: Commit
+    why: str
+    runs: tuple[str, ...]
+
+
+def plan_restoration(stack: Stack) -> Restoration | None:
+    """Return what `restore` would do; None while `main` is tested. Nothing is written."""
+    head = stack.lake.head(MAIN)
+    state = is_main_tested(stack.ledger, head)
+    if state:
+        return None
+    tested = find_tested(stack)
+    return Restoration(head, tested, state.why, tuple(_list_strange_runs(stack, tested, head)))
+
+
+def restore(stack: Stack, restoration: Restoration, *, reason: str, actor: str) -> Commit:
+    """Bring `main` forward to the content that was tested last, because a person says so; return its new head.
+
+    Conflict when `main` has moved since it was planned; ForeignLedger where ledger and lake do not fit together.
+    """
+    require_reason(reason)
+    stack.require(Role.OPERATOR, "restore main")
+    with hold_lease(stack.ledger, "integrate"):
+        if stack.lake.head(MAIN).commit_id != restoration.head.commit_id:
+            raise errors.Conflict("main has moved since this was shown", hint="look again")
+        why = [restoration.why, f"restored by {actor}: {reason}"]
+        return repair(stack, restoration.tested, restoration.head, why, actor)
+
+
+def find_tested(stack: Stack) -> Commit:
+    """Return the newest head that `main` ever had whose content the integration gate has passed, or the empty root."""
+    return next(
+        commit
+        for commit in stack.lake.log(MAIN, most=100_000)
+        if not commit.parents or stack.ledger.has_green_report(commit.meta_range)
+    )
+
+
+def _list_strange_runs(stack: Stack, tested: Commit, head: Commit) -> list[str]:
+    """Return the runs, known or not, whose folders a repair would remove or change."""
+    changed = [change for change in stack.lake.diff(tested.commit_id, head.commit_id) if change.kind != "removed"]
+    owners = (folder_owner(change.path) for change in changed)
+    return sorted({owner[1] for owner in owners if owner})
+
+
+def repair(stack: Stack, tested: Commit, head: Commit, reasons: Sequence[str], actor: str) -> Commit:
+    """Bring `main` forward to the content of a tested commit; return its new head."""
     candidate = moves.build_repair(stack, tested, head)
     commit = candidate.commit
     message = f"main is brought forward to the content of {tested.commit_id[:12]}"
@@ -57,8 +125,8 @@ def _repair(stack: Stack, tested: Commit, head: Commit, verdict: Verdict, actor:
     report = Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, (restored,))
     with stack.ledger.write() as tx:
         tx.reports.save(report, judge(report.results))
-        reasons = list(verdict.reasons)
-        tx.append(EventType.MAIN_REPAIRED, actor, refused=head.commit_id, tested=tested.commit_id, reasons=reasons)
+        named = {"refused": head.commit_id, "tested": tested.commit_id}
+        tx.append(EventType.MAIN_REPAIRED, actor, **named, reasons=list(reasons))
     moves.advance(stack, candidate, report, actor)
     repaired = stack.lake.head(MAIN)
     _align_runs(stack, repaired, actor)

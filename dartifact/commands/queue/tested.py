@@ -11,7 +11,7 @@ from dartifact.adapters.ledger.values import Event
 from dartifact.domain.events import EventType
 
 _TAKEN_IN = (EventType.MAIN_ADVANCED, EventType.MAIN_ADOPTED)
-_NOT_TAKEN_IN = (EventType.MAIN_UNTESTED, EventType.MAIN_FOUND_UNTESTED)
+_NOT_TAKEN_IN = (EventType.MAIN_UNTESTED, EventType.MAIN_FOUND_UNTESTED, EventType.MAIN_HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class MainState:
     """Whether a head of `main` is tested; true where it is.
 
     `commit` is None while `main` is empty; `since` is when the ledger learned of that head, None while it has not;
-    `is_taken_in` says whether the runs in the ledger follow that head; `why` is empty for a tested one.
+    `is_taken_in` says whether the runs in the ledger follow that head; `why` is empty for a tested one; `is_held`: it
+    waits for a person to keep it or to restore what was tested.
     """
 
     is_tested: bool
@@ -27,6 +28,7 @@ class MainState:
     since: datetime | None = None
     is_taken_in: bool = False
     why: str = ""
+    is_held: bool = False
 
     def __bool__(self) -> bool:
         """Say whether it is tested."""
@@ -56,6 +58,7 @@ def is_main_tested(ledger: Ledger, head: Commit | None = None) -> MainState:
         event.at if event else None,
         event is not None and event.type in _TAKEN_IN,
         "" if is_tested else _explain(commit, event),
+        not is_tested and event is not None and event.type == EventType.MAIN_HELD,
     )
 
 
@@ -68,4 +71,9 @@ def _find_newest(ledger: Ledger) -> Event | None:
 def _explain(commit: str, event: Event | None) -> str:
     if event is not None and event.type == EventType.MAIN_UNTESTED:
         return f"commit {commit[:12]} mixes a candidate with a merge by hand"
+    if event is not None and event.type == EventType.MAIN_HELD:
+        runs = event.payload["runs"]
+        more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
+        brings = f"{', '.join(runs[:3])}{more}"
+        return f"commit {commit[:12]} was made by hand and brings {brings}: {event.payload['reasons'][0]}"
     return f"commit {commit[:12]} was made by hand"

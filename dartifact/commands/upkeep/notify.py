@@ -28,6 +28,8 @@ TEST_SECONDS = 20.0
 _STOPS = (
     EventType.RUN_FAILED,
     EventType.RUN_HELD,
+    EventType.MAIN_HELD,
+    EventType.MAIN_REPAIRED,
     EventType.DARTIFACT_RED,
     EventType.PROMOTION_ABORTED,
     EventType.SLOT_ABANDONED,
@@ -180,6 +182,10 @@ def _write(event: Event, explanation: Event | None) -> Message | None:
             verb = "failed" if event.type == EventType.RUN_FAILED else "is held"
             title = f"{event.run_id} {verb} at the {payload['gate']} gate"
             look, branch = f"show {event.run_id}", payload.get("branch", "")
+        case EventType.MAIN_HELD:
+            title = f"main is held: {payload['commit'][:12]} was made by hand and failed its checks; decide"
+        case EventType.MAIN_REPAIRED:
+            title = f"main was brought back to {payload['tested'][:12]}: what was put there by hand failed its checks"
         case EventType.DARTIFACT_RED:
             title = f"dartifact {event.dartifact_id} is red at the staging gate"
             look = f"show {event.dartifact_id}"
