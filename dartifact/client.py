@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
+from dartifact.domain.runs import read_run_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ class RunData:
 
 def run(run_id: str) -> RunData:
     """Return a run by its id or the name of its branch; NotFound when there is none."""
-    found = RunData(run_id.removeprefix("run-"))
+    found = RunData(read_run_id(run_id))
     with _opened(lake=False) as stack:
         found._find(stack)
     return found

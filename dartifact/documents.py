@@ -22,7 +22,7 @@ from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.dartifacts import Dartifact
 from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer
-from dartifact.domain.runs import Phase, Run
+from dartifact.domain.runs import Phase, Run, read_run_id
 from dartifact.domain.waivers import Waiver
 from dartifact.domain.windows import Window
 
@@ -192,7 +192,7 @@ def _describe_staging(stack: Stack) -> Document:
 def describe_one(stack: Stack, name: str) -> Document:
     """Return one run with checks, failing rows and events, or one dartifact with its passport and events."""
     try:
-        run = stack.ledger.run(name.removeprefix("run-"))
+        run = stack.ledger.run(read_run_id(name))
     except errors.NotFound:
         try:
             dartifact = stack.ledger.dartifact(name)

@@ -10,6 +10,7 @@ from dartifact.cli.text.lines import indent
 from dartifact.commands.production.approvals import approve_dartifact, find_approvals, reject_dartifact
 from dartifact.commands.review import decide
 from dartifact.commands.stack import Stack
+from dartifact.domain.runs import read_run_id
 
 
 def approve(run: str, reason: str, commit: str, report: str, output: Output) -> None:
@@ -18,7 +19,7 @@ def approve(run: str, reason: str, commit: str, report: str, output: Output) -> 
         if stack.ledger.has_dartifact(run):
             _approve_dartifact(stack, run, reason, settings.person, commit, output)
         else:
-            _approve_run(stack, run.removeprefix("run-"), reason, settings.person, commit, report, output)
+            _approve_run(stack, read_run_id(run), reason, settings.person, commit, report, output)
 
 
 def _approve_dartifact(stack: Stack, name: str, reason: str, actor: str, commit: str, output: Output) -> None:
@@ -47,7 +48,7 @@ def reject(run: str, reason: str, commit: str, output: Output) -> None:
             bad = reject_dartifact(stack, run, reason=reason, actor=settings.person, commit=commit or None)
             answer(documents.describe_dartifact(bad), output, lambda: format_dartifact(bad))
         else:
-            _reject_run(stack, run.removeprefix("run-"), reason, settings.person, commit, output)
+            _reject_run(stack, read_run_id(run), reason, settings.person, commit, output)
 
 
 def _reject_run(stack: Stack, run_id: str, reason: str, actor: str, commit: str, output: Output) -> None:

@@ -14,7 +14,6 @@ from dartifact.cli.times import read_time
 from dartifact.commands.ingest import backfill as backfills
 from dartifact.commands.ingest import ingest as ingests
 from dartifact.commands.stack import Stack
-from dartifact.domain import errors
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source, SourceAccess
 from dartifact.project import load_source
@@ -48,10 +47,10 @@ def backfill(source: str, lo: str, to: str, ingestor: str, output: Output) -> No
 
 
 def _choose_ingestors(source: Source, ingestor: str) -> list[str]:
-    names = [known.name for known in source.ingestors]
-    if ingestor and ingestor not in names:
-        raise errors.UsageError(f"{source.name} has no ingestor {ingestor}; it has {', '.join(names)}")
-    return [ingestor] if ingestor else names
+    if not ingestor:
+        return [known.name for known in source.ingestors]
+    source.require_ingestor(ingestor)
+    return [ingestor]
 
 
 @contextmanager

@@ -13,19 +13,19 @@ from dartifact.commands.review import decide
 from dartifact.commands.review import fix as fixes
 from dartifact.commands.review import split as splits
 from dartifact.documents import Document
-from dartifact.domain.runs import Run
+from dartifact.domain.runs import Run, read_run_id
 
 
 def recheck(run: str, output: Output) -> None:
     """Run the local checks of a run again."""
     with opened(notifies=True) as (settings, stack):
-        done = decide.recheck(stack, run.removeprefix("run-"), actor=settings.person, wait=print_progress)
+        done = decide.recheck(stack, read_run_id(run), actor=settings.person, wait=print_progress)
     _answer_run(done, documents.describe_run(done), output)
 
 
 def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
     """Give a run other rows."""
-    run_id = run.removeprefix("run-")
+    run_id = read_run_id(run)
     rows = read_rows(file) if file else None
     with opened(notifies=True) as (settings, stack):
         before = stack.ledger.run(run_id).rows
@@ -36,7 +36,7 @@ def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
 
 def split(run: str, reason: str, output: Output) -> None:
     """Split off the failing rows of a run."""
-    run_id = run.removeprefix("run-")
+    run_id = read_run_id(run)
     with opened(notifies=True) as (settings, stack):
         before = stack.ledger.run(run_id).rows or 0
         done = splits.leave_out(stack, run_id, reason=reason, actor=settings.person, wait=print_progress)

@@ -11,12 +11,13 @@ from dartifact.cli.text.show import format_failing, format_record
 from dartifact.commands.gates.failing_rows import find_check, write_failing_rows
 from dartifact.domain import errors
 from dartifact.domain.hints import Command
+from dartifact.domain.runs import read_run_id
 
 
 def show(id: str, failing: str, most: int, rows: Path | None, output: Output) -> None:
     """Answer with a run or a dartifact, or with the failing rows of one check."""
     if failing:
-        _show_failing(id.removeprefix("run-"), failing, most, rows, output)
+        _show_failing(read_run_id(id), failing, most, rows, output)
         return
     if rows:
         hint = Command("show", f"{id} --failing CHECK")
