@@ -138,7 +138,7 @@ def _breaks_anyway(story: Story) -> None:
     reason = "amounts are net of tax"
 
     def press() -> None:
-        roll_back(story.stack, blame=blamed, reason=reason, actor=ANALYST, run=story.timing(started, old.commit))
+        roll_back(story.stack, blame=blamed, reason=reason, actor=ANALYST, runner=story.timing(started, old.commit))
 
     story.narrator.step("roll back", press)
     story.expect("resolve answers the old commit", resolve(story.stack, "dashboard").commit == old.commit)

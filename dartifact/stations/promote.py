@@ -25,7 +25,7 @@ def promote(dartifact: str | None = None) -> Ended:
     with open_stack(read_settings(), say, sources=False) as stack:
         try:
             plan = production.promote(
-                stack, dartifact, actor="policy:promote", run=run_as_task, patience=_PATIENCE, tell=say
+                stack, dartifact, actor="policy:promote", runner=run_as_task, patience=_PATIENCE, tell=say
             )
         except Aborted as error:
             last = stack.ledger.promotions(most=1)
@@ -56,7 +56,7 @@ def roll_back(reason: str, to: str | None = None, blame: tuple[str, ...] = ("unk
     """Bring back a dartifact that served before, start `integrate` for the runs that leave `main`."""
     settings = read_settings()
     with open_stack_surely(settings, say) as stack:
-        done = rollback.roll_back(stack, to, blame, reason=reason, actor=settings.person, run=run_as_task)
+        done = rollback.roll_back(stack, to, blame, reason=reason, actor=settings.person, runner=run_as_task)
     leave_artifact(
         f"rollback {done.leaves}",
         f"{done.returns} is live again",

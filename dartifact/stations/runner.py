@@ -137,7 +137,9 @@ def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ing
     source.require_ingestor(ingestor)
     settings = read_settings()
     with open_source(settings, source.name) as access, open_stack(settings, say) as stack:
-        runs = ingest(stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", run=run_as_task, say=say)
+        runs = ingest(
+            stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", runner=run_as_task, say=say
+        )
         for each in runs:
             leave_artifact(each.run_id, f"{each.run_id}: {each.phase}", describe_run(stack, each))
     if any(each.phase is Phase.QUEUED for each in runs):

@@ -83,7 +83,7 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
         steps.append(name)
         return step()
 
-    made = stage(shop.stack, actor="test", run=run)  # type: ignore[arg-type]
+    made = stage(shop.stack, actor="test", runner=run)  # type: ignore[arg-type]
     red = red_one(shop)
     assert red.code_digest == broken
     assert f"the culprit is code: it also fails on the data of {good.dartifact_id}" in red.reasons[-1]

@@ -334,7 +334,7 @@ def test_a_cold_rollback_that_dies_before_its_first_step_leaves_nothing_under_wa
         raise KeyboardInterrupt(name)
 
     with pytest.raises(KeyboardInterrupt):
-        roll_back(shop.stack, first.dartifact_id, reason="back to the start", actor="person:test", run=die)
+        roll_back(shop.stack, first.dartifact_id, reason="back to the start", actor="person:test", runner=die)
     assert find_under_way(shop.stack) is None
     assert shop.stack.ledger.pointer() == before
 

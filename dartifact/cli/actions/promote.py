@@ -26,7 +26,7 @@ def promote(dartifact: str, plan: bool, output: Output) -> None:
                 stack,
                 dartifact or None,
                 actor=settings.person,
-                run=run_and_report,
+                runner=run_and_report,
                 patience=math.inf,
                 tell=print_progress,
             )

@@ -26,7 +26,7 @@ def backfill(
     to: datetime,
     *,
     actor: str,
-    run: Runner = run_plainly,
+    runner: Runner = run_plainly,
     tell: Callable[[Run], None] = lambda _: None,
 ) -> tuple[Run, ...]:
     """Bring (lo, to] of the named ingestors' shards once more, in windows of at most `max_window` and `max_rows`.
@@ -48,13 +48,13 @@ def backfill(
     done: list[Run] = []
     for ingestor in ingestors:
         with hold_lease(stack.ledger, f"ingest {ingestor}"):
-            finish_runs(stack, source, extractor, ingestor, actor, run)
+            finish_runs(stack, source, extractor, ingestor, actor, runner)
             cursor = lo
             while cursor < to:
                 hi = min(to, cursor + source.max_window)
                 with stack.ledger.write() as tx:
                     claimed_run = tx.windows.claim_backfill(source, ingestor, cursor, hi, actor=actor)
-                done.append(carry(stack, source, extractor, claimed_run, actor, run))
+                done.append(carry(stack, source, extractor, claimed_run, actor, runner))
                 tell(done[-1])
                 cursor = done[-1].window.hi
     return tuple(done)

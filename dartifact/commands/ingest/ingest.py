@@ -33,7 +33,7 @@ def ingest(
     ingestor: str,
     *,
     actor: str,
-    run: Runner = run_plainly,
+    runner: Runner = run_plainly,
     say: Callable[[str], None] = _say_nothing,
 ) -> tuple[Run, ...]:
     """Finish what this ingestor left unfinished, then bring the next window; return the runs as they stand.
@@ -45,16 +45,16 @@ def ingest(
     """
     refuse_while_stopped(stack.ledger, ingestor)
     with hold_lease(stack.ledger, f"ingest {ingestor}"):
-        finished = finish_runs(stack, source, extractor, ingestor, actor, run)
-        told = run("read the source's clock", extractor.read_clock)
+        finished = finish_runs(stack, source, extractor, ingestor, actor, runner)
+        told = runner("read the source's clock", extractor.read_clock)
         claimed = _claim(stack, source, ingestor, told, actor, say)
         if claimed is None:
             return finished
-        return (*finished, carry(stack, source, extractor, claimed, actor, run))
+        return (*finished, carry(stack, source, extractor, claimed, actor, runner))
 
 
 def finish_runs(
-    stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, step: Runner
+    stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, runner: Runner
 ) -> tuple[Run, ...]:
     """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time."""
     unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
@@ -64,7 +64,7 @@ def finish_runs(
         if each.gate is Gate.LOCAL and each.held_until and each.held_until > stack.clock()
     ]
     ordered = sorted((*unfinished, *waiting), key=lambda r: r.window.seq)
-    return tuple(carry(stack, source, extractor, each, actor, step) for each in ordered)
+    return tuple(carry(stack, source, extractor, each, actor, runner) for each in ordered)
 
 
 def _claim(
@@ -92,13 +92,13 @@ def _claim(
         return run
 
 
-def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, step: Runner) -> Run:
+def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, runner: Runner) -> Run:
     """Bring one run from wherever it stands to the queue or to the gate that stops it."""
     try:
         if run.phase is Phase.EXTRACTING:
-            run = step(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
+            run = runner(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
         if run.phase in (Phase.CHECKING, Phase.HELD):
-            run = step(f"check {run.run_id}", lambda: check_run(stack, run, actor))
+            run = runner(f"check {run.run_id}", lambda: check_run(stack, run, actor))
     except errors.ChecksErrored as error:
         _give_up_later(stack, run.run_id, actor, error)
         raise

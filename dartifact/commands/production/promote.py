@@ -104,7 +104,7 @@ def promote(
     dartifact: str | None = None,
     *,
     actor: str,
-    run: Runner = run_plainly,
+    runner: Runner = run_plainly,
     patience: float = 0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Plan | None:
@@ -124,7 +124,7 @@ def promote(
         for left in stack.ledger.promotions(state="running"):
             is_ours = pointer.plan == left.plan.plan_id or is_settled(pointer, left.plan)
             if left.plan.kind == "promotion" and is_ours:
-                execute(stack, left.plan, left.done, actor, run, deadline, tell)
+                execute(stack, left.plan, left.done, actor, runner, deadline, tell)
                 return left.plan
             with stack.ledger.write() as tx:
                 if pointer.plan == left.plan.plan_id:
@@ -148,7 +148,7 @@ def promote(
                     tx.dartifacts.move(
                         older.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor
                     )
-        execute(stack, plan, 0, actor, run, deadline, tell)
+        execute(stack, plan, 0, actor, runner, deadline, tell)
         return plan
 
 
@@ -163,7 +163,7 @@ def execute(
     plan: Plan,
     done: int,
     actor: str,
-    run: Runner,
+    runner: Runner,
     deadline: float = 0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -175,7 +175,7 @@ def execute(
         try:
             if step.kind is StepKind.SOAK and not _wait(stack, plan, step, number, actor, deadline, tell):
                 return
-            run(str(step), partial(perform, stack, plan, step, number, actor))
+            runner(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
                 if tx.production.move_promotion(plan.plan_id, state="aborted"):

@@ -64,7 +64,7 @@ def roll_back(
     reason: str,
     actor: str,
     leaves: str | None = None,
-    run: Runner = run_plainly,
+    runner: Runner = run_plainly,
 ) -> Rollback:
     """Bring production back to a dartifact that served before; takes no lease and waits for nobody.
 
@@ -83,12 +83,12 @@ def roll_back(
         decided = _decide(stack, pointer, to, blame)
         try:
             if not decided.warm:
-                _warm_up(stack, pointer, decided, actor, run)
-            swapped = run("swap the live pointer", partial(_swap, stack, decided, reason, actor))
+                _warm_up(stack, pointer, decided, actor, runner)
+            swapped = runner("swap the live pointer", partial(_swap, stack, decided, reason, actor))
         except errors.StalePointer:
             continue  # somebody moved it between the look and the swap: decide again
         try:
-            run("publish production", lambda: show_settled(stack, actor))
+            runner("publish production", lambda: show_settled(stack, actor))
         except errors.ChecksErrored as error:
             return replace(swapped, published=False, note=f"production follows when the lake answers: {error.message}")
         with contextlib.suppress(errors.ChecksErrored):
@@ -169,7 +169,7 @@ def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[
     raise errors.UsageError("no dartifact that served before is free of the blame", hint=Command("status"))
 
 
-def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, run: Runner) -> None:
+def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, runner: Runner) -> None:
     """Bring an older dartifact into the idle slot and smoke-test it; a promotion under way gives its slot up first."""
     if pointer.plan is not None:
         new = plans.abandon(pointer, pointer.idle, pointer.plan)
@@ -181,7 +181,7 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
             return
-        run(str(step), partial(perform, stack, decided.plan, step, number, actor))
+        runner(str(step), partial(perform, stack, decided.plan, step, number, actor))
 
 
 def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:

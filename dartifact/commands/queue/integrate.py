@@ -65,7 +65,7 @@ class _Pass:
     refusal: errors.ChecksErrored | None = None
 
 
-def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integration:
+def integrate(stack: Stack, *, actor: str, runner: Runner = run_plainly) -> Integration:
     """Bring all waiting runs into `main` and take all waiting reverts out, candidate by candidate.
 
     A red candidate loses its culprits (they become failed or held on their branches), the rest is tested again; where
@@ -81,7 +81,7 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
         rebuilds = 0
         while rebuilds < _REBUILDS:
             try:
-                head = run("test the head of main", lambda: require_tested_head(stack, actor))
+                head = runner("test the head of main", lambda: require_tested_head(stack, actor))
             except (moves.MainMoved, moves.MainUntested):
                 rebuilds += 1  # main moved under its own repair
                 continue
@@ -92,7 +92,7 @@ def integrate(stack: Stack, *, actor: str, run: Runner = run_plainly) -> Integra
                 return this.done
             try:
                 name = f"integrate {len(plan.lands)} in, {len(plan.reverts)} out"
-                run(name, partial(_process, stack, this, plan, rest, head))
+                runner(name, partial(_process, stack, this, plan, rest, head))
             except moves.MainMoved:
                 rebuilds += 1
             except moves.MainUntested:

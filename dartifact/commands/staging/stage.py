@@ -72,7 +72,7 @@ class Inputs:
         return runs_in(each.path for each in self.objects)
 
 
-def stage(stack: Stack, *, actor: str, run: Runner = run_plainly, retry: bool = False) -> Dartifact:
+def stage(stack: Stack, *, actor: str, runner: Runner = run_plainly, retry: bool = False) -> Dartifact:
     """Make the dartifact of `main`'s head and today's code, or return it if it is known; red or green.
 
     A red build is followed by others that find the culprit: a run is put into the queue to be reverted, code is
@@ -98,21 +98,21 @@ def stage(stack: Stack, *, actor: str, run: Runner = run_plainly, retry: bool = 
         if retry:
             _forget(stack, inputs, actor)
         with last_good(stack) as good:
-            made = _make(stack, inputs, good, actor, run) if find_refusal(stack.ledger, digest) is None else None
+            made = _make(stack, inputs, good, actor, runner) if find_refusal(stack.ledger, digest) is None else None
             refused = find_refusal(stack.ledger, digest)
             if refused is not None:
-                made = _make(stack, _stand_in(inputs, good, refused, run), good, actor, run)
+                made = _make(stack, _stand_in(inputs, good, refused, runner), good, actor, runner)
         assert made is not None
         if made.commit is not None and made.state is not DartifactState.BAD:
             wanted = stack.lake.commit_of(made.commit)
             publish = partial(
                 moves.publish, stack, STAGING, wanted, dartifact=made.dartifact_id, generation=made.created, actor=actor
             )
-            run("publish env-staging", publish)
+            runner("publish env-staging", publish)
         return made
 
 
-def _stand_in(inputs: Inputs, good: LastGood | None, why: str, run: Runner) -> Inputs:
+def _stand_in(inputs: Inputs, good: LastGood | None, why: str, runner: Runner) -> Inputs:
     """Return the same data with the code of the last good dartifact."""
     if good is None:
         raise errors.PolicyRefused(
@@ -122,7 +122,7 @@ def _stand_in(inputs: Inputs, good: LastGood | None, why: str, run: Runner) -> I
     name, digest = good.dartifact.dartifact_id, good.dartifact.code_digest
     refused = {"code": inputs.digest, "why": why, "built_with": name}
     step = f"current dbt/ and checks/ are blocked: build with the code of {name}"
-    return Inputs(inputs.head, inputs.objects, digest, lambda: run(step, good.open_code), refused)
+    return Inputs(inputs.head, inputs.objects, digest, lambda: runner(step, good.open_code), refused)
 
 
 def _forget(stack: Stack, inputs: Inputs, actor: str) -> None:
@@ -136,7 +136,7 @@ def _forget(stack: Stack, inputs: Inputs, actor: str) -> None:
             )
 
 
-def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, run: Runner) -> Dartifact:
+def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, runner: Runner) -> Dartifact:
     """Build a dartifact that is not known, or was left half built; return it, red or green."""
     name = inputs.name
     known = _find(stack, name)
@@ -146,7 +146,7 @@ def _make(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, run: 
                 name, code_digest=inputs.digest, main_commit=inputs.head.commit_id, runs=inputs.runs, actor=actor
             )
     if known is None or known.state is DartifactState.BUILDING:
-        build_dartifact(stack, name, inputs, good, actor, run)
+        build_dartifact(stack, name, inputs, good, actor, runner)
     if known is not None:
         _wait_alone(stack, stack.ledger.dartifact(name), actor)
     return stack.ledger.dartifact(name)
@@ -182,28 +182,28 @@ def _find(stack: Stack, name: str) -> Dartifact | None:
 
 
 def build_dartifact(
-    stack: Stack, name: str, inputs: Inputs, good: LastGood | None, actor: str, run: Runner = run_plainly
+    stack: Stack, name: str, inputs: Inputs, good: LastGood | None, actor: str, runner: Runner = run_plainly
 ) -> None:
     """Build, test and pack a dartifact that is `building`; it is green or red then."""
     started, head, objects = time.monotonic(), inputs.head, inputs.objects
     code = inputs.code()
     with tempfile.TemporaryDirectory(prefix="build-", dir=stack.home) as folder:
         place = Path(folder)
-        results = build(stack, code, {head.commit_id: objects}, place, run=run)
+        results = build(stack, code, {head.commit_id: objects}, place, runner=runner)
         _refuse_other_code(code, inputs)
         report = Report(Gate.STAGING, head.commit_id, head.meta_range, results)
         verdict = judge(results)
         if verdict.kind is not VerdictKind.PASS:
             # Red is written down after the culprit is known: whoever is killed in between looks for him again.
-            culprit = name_culprit(stack, code, inputs.digest, good, head.commit_id, objects, run)
+            culprit = name_culprit(stack, code, inputs.digest, good, head.commit_id, objects, runner)
             _refuse_other_code(code, inputs)
             _record_red(stack, name, inputs, report, verdict, culprit, actor)
             return
-        marts = run("export the marts", lambda: export_marts(place, place / "marts"))
+        marts = runner("export the marts", lambda: export_marts(place, place / "marts"))
         passport = _write_passport(stack, name, inputs, marts, results, report) | {
             "cost": {"seconds": round(time.monotonic() - started, 3), "bytes": sum(each.size for each in objects)}
         }
-        commit = run("pack the dartifact", lambda: _pack(stack, code, name, marts, passport))
+        commit = runner("pack the dartifact", lambda: _pack(stack, code, name, marts, passport))
         passport = stack.lake.read_json(commit.commit_id, PASSPORT)  # of whoever packed first
     with stack.ledger.write() as tx:
         tx.reports.save(report, verdict)
