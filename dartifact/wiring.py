@@ -18,11 +18,11 @@ from dartifact.commands.stack import Policy, Stack
 from dartifact.domain.errors import ChecksErrored, LakeUnavailable, PolicyRefused, ServerUnavailable, UsageError
 from dartifact.domain.hints import Command
 from dartifact.domain.people import hide_values
+from dartifact.domain.progress import Progress
 from dartifact.domain.sources import SourceAccess, list_personal
 from dartifact.project import declared_sources
 from dartifact.settings import Settings
 
-Progress = Callable[[str], None]
 StandIn = Callable[[str], AbstractContextManager[SourceAccess]]
 """Gives access to a dataset whose source has no URL."""
 

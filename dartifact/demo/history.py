@@ -5,7 +5,7 @@ The commands do all of it; only the clock is set back, so that what the ledger t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -20,6 +20,7 @@ from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.demo.records import TICK
 from dartifact.demo.server import SimulatedSources
+from dartifact.domain.progress import Progress
 from dartifact.domain.runs import Phase, Run
 
 DAYS = 14
@@ -37,7 +38,7 @@ class History:
     company: SimulatedSources
     modules: Mapping[str, ModuleType]
     ingestors: tuple[tuple[str, str], ...]
-    progress: Callable[[str], None]
+    progress: Progress
     _now: datetime = field(init=False)
 
     def play(self) -> None:

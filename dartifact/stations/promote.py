@@ -25,7 +25,7 @@ def promote(dartifact: str | None = None) -> Ended:
     with open_stack(read_settings(), say, sources=False) as stack:
         try:
             plan = production.promote(
-                stack, dartifact, actor="policy:promote", runner=run_as_task, patience=_PATIENCE, tell=say
+                stack, dartifact, actor="policy:promote", runner=run_as_task, patience=_PATIENCE, progress=say
             )
         except Aborted as error:
             last = stack.ledger.promotions(most=1)

@@ -138,7 +138,7 @@ def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ing
     settings = read_settings()
     with open_source(settings, source.name) as access, open_stack(settings, say) as stack:
         runs = ingest(
-            stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", runner=run_as_task, say=say
+            stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", runner=run_as_task, progress=say
         )
         for each in runs:
             leave_artifact(each.run_id, f"{each.run_id}: {each.phase}", describe_run(stack, each))

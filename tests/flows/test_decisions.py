@@ -160,7 +160,7 @@ def test_a_recheck_waits_for_the_ingestor_and_gives_up(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
     said: list[str] = []
     with ThreadPoolExecutor(1) as dan, hold_lease(shop.stack.ledger, "ingest dan"):
-        asked = dan.submit(review.recheck, shop.stack, run.run_id, actor="ann", wait=said.append, patience=0.3)
+        asked = dan.submit(review.recheck, shop.stack, run.run_id, actor="ann", progress=said.append, patience=0.3)
         with pytest.raises(errors.Locked):
             asked.result()
     assert said == ["dan is at work: waiting for it"]

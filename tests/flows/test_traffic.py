@@ -175,7 +175,7 @@ def test_who_is_patient_waits_for_the_soak_and_is_told(shop: World) -> None:
     real = replace(shop.stack, ledger=Ledger(shop.stack.ledger.url), clock=Ledger(shop.stack.ledger.url)._clock)
     real = replace(real, policy=replace(real.policy, soak=timedelta(seconds=0.2)))
     told: list[str] = []
-    promote(real, actor=ACTOR, patience=math.inf, tell=told.append)
+    promote(real, actor=ACTOR, patience=math.inf, progress=told.append)
     assert real.ledger.pointer().live == newest(shop).dartifact_id
     assert [line.split(" until")[0] for line in told] == [f"green is watched at {share} %" for share in (5, 25, 100)]
 

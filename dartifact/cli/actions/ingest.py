@@ -29,7 +29,7 @@ def ingest(source: str, ingestor: str, output: Output) -> None:
     with _opened_with_source(settings, source) as (stack, access):
         extractor = module.extract(access)
         actor = f"ingestor:{chosen}"
-        runs = ingests.ingest(stack, module.SOURCE, extractor, chosen, actor=actor, say=print_progress)
+        runs = ingests.ingest(stack, module.SOURCE, extractor, chosen, actor=actor, progress=print_progress)
     _answer_runs(runs, output)
 
 
@@ -42,7 +42,7 @@ def backfill(source: str, lo: str, to: str, ingestor: str, output: Output) -> No
     with _opened_with_source(settings, source) as (stack, access):
         extractor = module.extract(access)
         actor = settings.person
-        runs = backfills.backfill(stack, module.SOURCE, extractor, chosen, first, last, actor=actor, tell=_print_chunk)
+        runs = backfills.backfill(stack, module.SOURCE, extractor, chosen, first, last, actor=actor, show=_print_chunk)
     _answer_runs(runs, output)
 
 

@@ -28,7 +28,7 @@ def promote(dartifact: str, plan: bool, output: Output) -> None:
                 actor=settings.person,
                 runner=run_and_report,
                 patience=math.inf,
-                tell=print_progress,
+                progress=print_progress,
             )
             under_way, pointer = find_under_way(stack), stack.ledger.pointer()
     _answer(steps, under_way, pointer, output, planned=plan)

@@ -19,7 +19,7 @@ from dartifact.domain.runs import Run, read_run_id
 def recheck(run: str, output: Output) -> None:
     """Run the local checks of a run again."""
     with opened(notifies=True) as (settings, stack):
-        done = decide.recheck(stack, read_run_id(run), actor=settings.person, wait=print_progress)
+        done = decide.recheck(stack, read_run_id(run), actor=settings.person, progress=print_progress)
     _answer_run(done, documents.describe_run(done), output)
 
 
@@ -29,7 +29,7 @@ def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
     rows = read_rows(file) if file else None
     with opened(notifies=True) as (settings, stack):
         before = stack.ledger.run(run_id).rows
-        done = fixes.fix(stack, run_id, rows, reason=reason, actor=settings.person, wait=print_progress)
+        done = fixes.fix(stack, run_id, rows, reason=reason, actor=settings.person, progress=print_progress)
     print_progress(f"{done.run_id} has {done.rows or 0:,} rows now; it had {before or 0:,}")
     _answer_run(done, documents.describe_run(done), output)
 
@@ -39,7 +39,7 @@ def split(run: str, reason: str, output: Output) -> None:
     run_id = read_run_id(run)
     with opened(notifies=True) as (settings, stack):
         before = stack.ledger.run(run_id).rows or 0
-        done = splits.leave_out(stack, run_id, reason=reason, actor=settings.person, wait=print_progress)
+        done = splits.leave_out(stack, run_id, reason=reason, actor=settings.person, progress=print_progress)
         left = stack.ledger.run(run_id).rows or 0
     document = {**documents.describe_run(done), "split_from": run_id, "rows_before": before, "rows_left": left}
     print_progress(f"of {before:,} rows {done.rows or 0:,} are {done.run_id} now, {left:,} stay on run-{run_id}")

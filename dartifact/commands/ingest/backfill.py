@@ -27,12 +27,12 @@ def backfill(
     *,
     actor: str,
     runner: Runner = run_plainly,
-    tell: Callable[[Run], None] = lambda _: None,
+    show: Callable[[Run], None] = lambda _: None,
 ) -> tuple[Run, ...]:
     """Bring (lo, to] of the named ingestors' shards once more, in windows of at most `max_window` and `max_rows`.
 
     What `main` or the merge queue has already is left out, also as a newer version of the same key; what gaps lack
-    is brought. The fetch cursor stays. `tell` is given each run as it stands when it is done with. UsageError: the
+    is brought. The fetch cursor stays. `show` is given each run as it stands when it is done with. UsageError: the
     stretch is empty, or not all of it was claimed before; nothing is claimed then. Else raises what `ingest` does: the
     same call again does the rest.
     """
@@ -55,7 +55,7 @@ def backfill(
                 with stack.ledger.write() as tx:
                     claimed_run = tx.windows.claim_backfill(source, ingestor, cursor, hi, actor=actor)
                 done.append(carry(stack, source, extractor, claimed_run, actor, runner))
-                tell(done[-1])
+                show(done[-1])
                 cursor = done[-1].window.hi
     return tuple(done)
 

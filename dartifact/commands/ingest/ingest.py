@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,13 +16,10 @@ from dartifact.domain import errors
 from dartifact.domain.checks import Gate, VerdictKind, judge
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import Source
 from dartifact.domain.windows import next_window, trust_clock
-
-
-def _say_nothing(line: str) -> None:
-    pass
 
 
 def ingest(
@@ -34,7 +30,7 @@ def ingest(
     *,
     actor: str,
     runner: Runner = run_plainly,
-    say: Callable[[str], None] = _say_nothing,
+    progress: Progress = keep_quiet,
 ) -> tuple[Run, ...]:
     """Finish what this ingestor left unfinished, then bring the next window; return the runs as they stand.
 
@@ -47,7 +43,7 @@ def ingest(
     with hold_lease(stack.ledger, f"ingest {ingestor}"):
         finished = finish_runs(stack, source, extractor, ingestor, actor, runner)
         told = runner("read the source's clock", extractor.read_clock)
-        claimed = _claim(stack, source, ingestor, told, actor, say)
+        claimed = _claim(stack, source, ingestor, told, actor, progress)
         if claimed is None:
             return finished
         return (*finished, carry(stack, source, extractor, claimed, actor, runner))
@@ -67,9 +63,7 @@ def finish_runs(
     return tuple(carry(stack, source, extractor, each, actor, runner) for each in ordered)
 
 
-def _claim(
-    stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, say: Callable[[str], None]
-) -> Run | None:
+def _claim(stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, progress: Progress) -> Run | None:
     """Claim the next window up to what the source's clock told, as far as it is believed."""
     last = stack.ledger.last_claim(source.name, source.shard(ingestor))
     ours = stack.clock()
@@ -78,11 +72,11 @@ def _claim(
     with stack.ledger.write() as tx:
         if told > now:
             seconds = round((told - ours).total_seconds(), 3)
-            say(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
+            progress(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
             tx.append(EventType.SOURCE_CLOCK_AHEAD, actor, source=source.name, seconds=seconds, trusted=now.isoformat())
         if last is not None and told < last:
             seconds = round((last - told).total_seconds(), 3)
-            say(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
+            progress(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
             tx.append(EventType.SOURCE_CLOCK_BEHIND, actor, source=source.name, seconds=seconds)
         if claim is None:
             return None

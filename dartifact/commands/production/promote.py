@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +24,7 @@ from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.traffic import Soak
 
 # Between two looks at a soak, while somebody waits for it.
@@ -106,12 +106,12 @@ def promote(
     actor: str,
     runner: Runner = run_plainly,
     patience: float = 0,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = keep_quiet,
 ) -> Plan | None:
     """Bring the newest green dartifact (or the named one) live; None when nothing waits.
 
     A promotion that waits in a soak or was killed half-way is gone on with first. Of soaks, `patience` seconds in all
-    are waited for, with `tell`; then the plan returns unfinished (`find_under_way` says until when it waits): call
+    are waited for, with `progress`; then the plan returns unfinished (`find_under_way` says until when it waits): call
     again. Raises PolicyRefused, Aborted when the smoke or the traffic gate, a person or a rollback ended it (production
     is as it was), Locked, ChecksErrored when it could not be finished: run it again.
     """
@@ -124,7 +124,7 @@ def promote(
         for left in stack.ledger.promotions(state="running"):
             is_ours = pointer.plan == left.plan.plan_id or is_settled(pointer, left.plan)
             if left.plan.kind == "promotion" and is_ours:
-                execute(stack, left.plan, left.done, actor, runner, deadline, tell)
+                execute(stack, left.plan, left.done, actor, runner, deadline, progress)
                 return left.plan
             with stack.ledger.write() as tx:
                 if pointer.plan == left.plan.plan_id:
@@ -148,7 +148,7 @@ def promote(
                     tx.dartifacts.move(
                         older.dartifact_id, DartifactState.SUPERSEDED, EventType.DARTIFACT_SUPERSEDED, actor
                     )
-        execute(stack, plan, 0, actor, runner, deadline, tell)
+        execute(stack, plan, 0, actor, runner, deadline, progress)
         return plan
 
 
@@ -165,7 +165,7 @@ def execute(
     actor: str,
     runner: Runner,
     deadline: float = 0,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = keep_quiet,
 ) -> None:
     """Carry out the steps of a plan from the first one not done; each is one swap of the live pointer at most.
 
@@ -173,7 +173,7 @@ def execute(
     """
     for number, step in enumerate(plan.steps[done:], start=done + 1):
         try:
-            if step.kind is StepKind.SOAK and not _wait(stack, plan, step, number, actor, deadline, tell):
+            if step.kind is StepKind.SOAK and not _wait(stack, plan, step, number, actor, deadline, progress):
                 return
             runner(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
@@ -236,9 +236,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
                 tx.append(EventType.PROMOTION_FINISHED, actor, dartifact=plan.dartifact, plan=plan.plan_id)
 
 
-def _wait(
-    stack: Stack, plan: Plan, step: Step, number: int, actor: str, deadline: float, tell: Callable[[str], None]
-) -> bool:
+def _wait(stack: Stack, plan: Plan, step: Step, number: int, actor: str, deadline: float, progress: Progress) -> bool:
     """Look at a soak until it is over, True, or the deadline has passed."""
     told = ""
     while (until := traffic.look(stack, plan, step, number, actor)) is not None:
@@ -248,7 +246,7 @@ def _wait(
             return False
         line = f"{step.slot} is watched at {step.weight} % until {until:%H:%M:%S} UTC"
         if line != told:
-            tell(line)
+            progress(line)
             told = line
         time.sleep(pause)
     return True

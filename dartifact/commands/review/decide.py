@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from dartifact.commands.ingest.ingest import check_run
@@ -14,6 +13,7 @@ from dartifact.domain.checks import Gate, Outcome, Result
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.waivers import is_waivable
 
@@ -101,11 +101,11 @@ def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | 
 
 
 def recheck(
-    stack: Stack, run_id: str, *, actor: str, wait: Callable[[str], None] = lambda _: None, patience: float = _PATIENCE
+    stack: Stack, run_id: str, *, actor: str, progress: Progress = keep_quiet, patience: float = _PATIENCE
 ) -> Run:
     """Ask the local gate of a stopped run again, of the same commit; return the run: queued, or stopped again.
 
-    `wait` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
+    `progress` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
     """
     stack.require(Role.REVIEWER, "have a run checked again")
     run = stack.ledger.run(run_id)
@@ -121,10 +121,10 @@ def recheck(
                 gate=Gate.LOCAL,
                 commit=run.commit,
             )
-    return check_in_turn(stack, run, actor, wait, patience)
+    return check_in_turn(stack, run, actor, progress, patience)
 
 
-def check_in_turn(stack: Stack, run: Run, actor: str, wait: Callable[[str], None], patience: float = _PATIENCE) -> Run:
+def check_in_turn(stack: Stack, run: Run, actor: str, progress: Progress, patience: float = _PATIENCE) -> Run:
     """Ask the local gate of a run that is `checking`, when its ingestor is not at work."""
     deadline, said = time.monotonic() + patience, False
     while True:
@@ -137,7 +137,7 @@ def check_in_turn(stack: Stack, run: Run, actor: str, wait: Callable[[str], None
             if time.monotonic() > deadline:
                 raise
         if not said:
-            wait(f"{run.ingestor} is at work: waiting for it")
+            progress(f"{run.ingestor} is at work: waiting for it")
             said = True
         time.sleep(_POLL)
 

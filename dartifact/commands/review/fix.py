@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dartifact.domain import errors
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import Phase, Run
 
 _CAN_BE_FIXED = (*STOPPED, Phase.REVERTED)
@@ -51,7 +52,7 @@ def fix(
     reason: str,
     actor: str,
     commit: str | None = None,
-    wait: Callable[[str], None] = lambda _: None,
+    progress: Progress = keep_quiet,
 ) -> Run:
     """Give a stopped or reverted run other rows and ask its local gate; return the run: queued, or stopped again.
 
@@ -93,7 +94,7 @@ def fix(
             rows=len(taken),
             rows_before=run.rows,
         )
-    return check_in_turn(stack, run, actor, wait)
+    return check_in_turn(stack, run, actor, progress)
 
 
 def _refuse_foreign(stack: Stack, run: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from dartifact.domain.checks import Result
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
 from dartifact.domain.sql_text import literal
@@ -37,7 +37,7 @@ def leave_out(
     actor: str,
     commit: str | None = None,
     report: str | None = None,
-    wait: Callable[[str], None] = lambda _: None,
+    progress: Progress = keep_quiet,
 ) -> Run:
     """Bring the rows of a stopped run that no failing check names, as a run of their own; return that derived run.
 
@@ -99,7 +99,7 @@ def leave_out(
             **counts,
         )
         derived = tx.runs.get(derived.run_id)
-    return check_in_turn(stack, derived, actor, wait)
+    return check_in_turn(stack, derived, actor, progress)
 
 
 def _tell(run: Run) -> str:
