@@ -31,10 +31,10 @@ from dartifact.adapters.tables import duck
 from dartifact.commands.gates.traffic import report_error
 from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.production.under_way import abort, find_under_way, unfreeze
 from dartifact.commands.queue.integrate import integrate
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Policy, Stack
 from dartifact.commands.staging.stage import PASSPORT, stage

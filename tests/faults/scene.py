@@ -19,8 +19,8 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED
 from dartifact.adapters.ledger import tables as t
 from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production.promote import promote
+from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.queue.integrate import integrate
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage

@@ -22,8 +22,8 @@ from dartifact.adapters.lakefs import calls as lake_calls
 from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.commands.gates import batch
 from dartifact.commands.leases import hold_lease
+from dartifact.commands.queue import candidates
 from dartifact.commands.queue import integrate as queue
-from dartifact.commands.queue import protocol as moves
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result
@@ -563,11 +563,11 @@ def test_main_that_keeps_moving_ends_in_a_conflict_and_the_run_stays_queued(
     def check(stack: Stack, commit: Any, runs: Any) -> Report:
         report = real(stack, commit, runs)
         if runs:  # another integrator is always quicker; it brings nothing, but the fence
-            rival = moves.build_candidate(stack, queue.CandidatePlan(), world.head)
+            rival = candidates.build_candidate(stack, queue.CandidatePlan(), world.head)
             rivals = replace(report, commit=rival.commit.commit_id, meta_range=rival.commit.meta_range)
             with stack.ledger.write() as tx:
                 tx.reports.save(rivals, queue.judge(rivals.results))
-            moves.advance(stack, rival, rivals, "rival")
+            candidates.advance(stack, rival, rivals, "rival")
         return report
 
     with monkeypatch.context() as context:

@@ -12,8 +12,8 @@ from dartifact.commands.gates.slots import find_shown, refuse_promotion
 from dartifact.commands.gates.smoke import smoke_test
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.production.approvals import refuse_unapproved
+from dartifact.commands.production.publication import publish
 from dartifact.commands.production.under_way import is_settled
-from dartifact.commands.queue import protocol as moves
 from dartifact.commands.repair.reconcile import reconcile, show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
@@ -290,7 +290,7 @@ def _publish_slot(stack: Stack, plan: Plan, step: Step, number: int, actor: str)
         if pointer.plan != plan.plan_id:
             raise errors.StalePointer(f"plan {plan.plan_id} no longer holds the live pointer")
         try:
-            commit = moves.publish(
+            commit = publish(
                 stack,
                 f"{PRODUCTION}-{step.slot}",
                 wanted,

@@ -9,7 +9,7 @@ from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.integration import check_candidate
 from dartifact.commands.leases import hold_lease
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue import candidates
 from dartifact.commands.queue.main_head import require_tested_head
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, run_plainly
@@ -82,7 +82,7 @@ def integrate(stack: Stack, *, actor: str, runner: Runner = run_plainly) -> Inte
         while rebuilds < _REBUILDS:
             try:
                 head = runner("test the head of main", lambda: require_tested_head(stack, actor))
-            except (moves.MainMoved, moves.MainUntested):
+            except (candidates.MainMoved, candidates.MainUntested):
                 rebuilds += 1  # main moved under its own repair
                 continue
             plan, rest = _choose(stack, this, head)
@@ -93,9 +93,9 @@ def integrate(stack: Stack, *, actor: str, runner: Runner = run_plainly) -> Inte
             try:
                 name = f"integrate {len(plan.lands)} in, {len(plan.reverts)} out"
                 runner(name, partial(_process, stack, this, plan, rest, head))
-            except moves.MainMoved:
+            except candidates.MainMoved:
                 rebuilds += 1
-            except moves.MainUntested:
+            except candidates.MainUntested:
                 continue
     raise errors.Conflict(f"main kept moving: gave up after {_REBUILDS} candidates", hint=Command("integrate"))
 
@@ -166,8 +166,8 @@ def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan
     this.done.candidates += 1
     this.red = CandidatePlan()
     try:
-        candidate = moves.build_candidate(stack, plan, head)
-    except moves.RunRefused as refused:
+        candidate = candidates.build_candidate(stack, plan, head)
+    except candidates.RunRefused as refused:
         result = Result("main.paths", "main", Outcome.FAILED, refused.message, run_id=refused.run_id)
         guilty = next(each for each in plan.lands if each.run_id == refused.run_id)
         _stop(stack, this, guilty, (result,), head, head)
@@ -178,7 +178,7 @@ def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan
     if verdict.kind is VerdictKind.PASS:
         with stack.ledger.write() as tx:
             tx.reports.save(report, verdict)
-        this.done.commit = moves.advance(stack, candidate, report, this.actor)
+        this.done.commit = candidates.advance(stack, candidate, report, this.actor)
         this.done.merged.extend(each.run_id for each in plan.lands)
         this.done.reverted.extend(each.run_id for each in plan.reverts)
         this.red = rest
@@ -197,7 +197,7 @@ def _process(stack: Stack, this: _Pass, plan: CandidatePlan, rest: CandidatePlan
 
 
 def _refuse(
-    stack: Stack, candidate: moves.Candidate, report: Report, verdict: Verdict, blamed: list[Run], actor: str
+    stack: Stack, candidate: candidates.Candidate, report: Report, verdict: Verdict, blamed: list[Run], actor: str
 ) -> None:
     """Keep a red candidate for review; not the one that only says again that a held run waits still."""
     still_waits = verdict.kind is VerdictKind.HOLD and blamed and all(each.phase is Phase.HELD for each in blamed)

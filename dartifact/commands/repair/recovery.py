@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.production.publication import publish
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Dartifact, DartifactState, find_blamed
@@ -44,7 +44,7 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     slot = next((name for name in plans.SLOTS if pointer.slots[name] == Slot(served.dartifact_id, commit)), None)
     if slot is None:
         slot = pointer.idle
-        commit = moves.publish(
+        commit = publish(
             stack,
             f"{PRODUCTION}-{slot}",
             stack.lake.commit_of(commit),

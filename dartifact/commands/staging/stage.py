@@ -20,7 +20,7 @@ from dartifact.adapters.lakefs.values import Commit, LakeObject
 from dartifact.adapters.transform.dbt_build import export_marts
 from dartifact.adapters.transform.project_code import digest_code, pack_code
 from dartifact.commands.leases import hold_lease
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.production.publication import publish
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
@@ -105,10 +105,10 @@ def stage(stack: Stack, *, actor: str, runner: Runner = run_plainly, retry: bool
         assert made is not None
         if made.commit is not None and made.state is not DartifactState.BAD:
             wanted = stack.lake.commit_of(made.commit)
-            publish = partial(
-                moves.publish, stack, STAGING, wanted, dartifact=made.dartifact_id, generation=made.created, actor=actor
+            show = partial(
+                publish, stack, STAGING, wanted, dartifact=made.dartifact_id, generation=made.created, actor=actor
             )
-            runner("publish env-staging", publish)
+            runner("publish env-staging", show)
         return made
 
 
