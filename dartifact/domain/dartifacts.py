@@ -61,11 +61,18 @@ class Dartifact:
     passport: Mapping[str, Any] | None = None
 
 
+class BlameKind(StrEnum):
+    """What can be found guilty."""
+
+    RUN = "run"
+    CODE = "code"
+
+
 @dataclass(frozen=True, slots=True)
 class Blame:
     """What a rollback or staging found guilty: a run or a code digest. Later dartifacts holding it are refused."""
 
-    kind: str
+    kind: BlameKind
     value: str
 
 
@@ -93,6 +100,6 @@ def find_blamed(dartifact: Dartifact, blames: Iterable[Blame]) -> tuple[str, ...
     return tuple(
         f"{blame.kind} {blame.value[:60]}"
         for blame in blames
-        if (blame.kind == "run" and blame.value in runs)
-        or (blame.kind == "code" and blame.value == dartifact.code_digest)
+        if (blame.kind is BlameKind.RUN and blame.value in runs)
+        or (blame.kind is BlameKind.CODE and blame.value == dartifact.code_digest)
     )

@@ -26,7 +26,7 @@ from dartifact.commands.staging import stage as staging
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import Dartifact, DartifactState
-from dartifact.domain.plans import StepKind
+from dartifact.domain.plans import PromotionState, StepKind
 from dartifact.domain.runs import Phase, Run
 from tests.conftest import PROJECT
 from tests.support.models import with_real_dbt
@@ -222,7 +222,7 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     assert pointer.plan is None
     assert revenue(shop, resolve(shop.stack).commit) == 30
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == pointer.settled
-    assert shop.stack.ledger.promotions(state="running") == ()
+    assert shop.stack.ledger.promotions(state=PromotionState.RUNNING) == ()
     assert shop.stack.ledger.open_intents() == ()
 
 

@@ -26,7 +26,7 @@ from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report
 from dartifact.domain.dartifacts import Dartifact, DartifactState
-from dartifact.domain.plans import StepKind
+from dartifact.domain.plans import PromotionState, StepKind
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -461,7 +461,7 @@ def test_a_rollback_during_a_soak_ends_the_promotion_and_sends_everybody_to_what
     assert done.returns == first
     assert {resolve(shop.stack, name).dartifact for name in NAMES} == {first}
     assert shop.stack.ledger.pointer().plan is None
-    assert shop.stack.ledger.promotions(state="running") == ()
+    assert shop.stack.ledger.promotions(state=PromotionState.RUNNING) == ()
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == resolve(shop.stack).commit
 
 

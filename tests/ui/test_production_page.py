@@ -12,6 +12,7 @@ from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.errors import Conflict
+from dartifact.domain.plans import PromotionState
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -146,7 +147,7 @@ def test_what_is_ended_is_the_promotion_that_was_shown(shop: World, served: tupl
     production.promote(shop.stack, actor="test")
     with pytest.raises(Conflict, match="another promotion is under way"):
         actions.abort("p-of-yesterday", "it is wrong")
-    assert shop.stack.ledger.promotions(state="running")
+    assert shop.stack.ledger.promotions(state=PromotionState.RUNNING)
 
 
 def test_a_dartifact_is_approved_and_rejected(

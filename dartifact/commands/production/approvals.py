@@ -11,6 +11,7 @@ from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
+from dartifact.domain.plans import PromotionState
 
 _AUTHORED = (EventType.RUN_FIXED, EventType.RUN_APPROVED, EventType.CHANGE_OPENED, EventType.ROWS_LEFT_OUT)
 
@@ -63,9 +64,8 @@ def approve_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commi
 def reject_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit: str | None = None) -> Dartifact:
     """Decide that a dartifact is never promoted. Conflict when it has another build commit than was shown."""
     dartifact = _find_waiting(stack, name, reason, "reject", commit)
-    if stack.ledger.pointer().plan and any(
-        each.plan.dartifact == name for each in stack.ledger.promotions(state="running")
-    ):
+    running = stack.ledger.promotions(state=PromotionState.RUNNING)
+    if stack.ledger.pointer().plan and any(promotion.plan.dartifact == name for promotion in running):
         raise errors.Conflict(f"{name} is being promoted", hint=Command("abort", "--reason WHY"))
     reasons = [f"rejected by {actor}: {reason}"]
     with stack.ledger.write() as tx:

@@ -23,7 +23,7 @@ from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState, find
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
-from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
+from dartifact.domain.plans import LivePointer, Plan, PlanKind, PromotionState, Step, StepKind
 from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.traffic import Soak
 
@@ -121,9 +121,9 @@ def promote(
     with hold_lease(stack.ledger, "promote"):
         reconcile(stack, actor)
         pointer = stack.ledger.pointer()
-        for left in stack.ledger.promotions(state="running"):
+        for left in stack.ledger.promotions(state=PromotionState.RUNNING):
             is_ours = pointer.plan == left.plan.plan_id or is_settled(pointer, left.plan)
-            if left.plan.kind == "promotion" and is_ours:
+            if left.plan.kind is PlanKind.PROMOTION and is_ours:
                 execute(stack, left.plan, left.done, actor, runner, deadline, progress)
                 return left.plan
             with stack.ledger.write() as tx:
@@ -133,7 +133,7 @@ def promote(
                     pointer = tx.production.swap_pointer(
                         pointer, abandoned, EventType.SLOT_ABANDONED, actor, slot=left.plan.slot
                     )
-                tx.production.move_promotion(left.plan.plan_id, state="aborted")
+                tx.production.move_promotion(left.plan.plan_id, state=PromotionState.ABORTED)
         chosen = choose_promotion(stack, dartifact)
         if chosen is None:
             return None
@@ -178,7 +178,7 @@ def execute(
             runner(str(step), partial(perform, stack, plan, step, number, actor))
         except errors.StalePointer as error:
             with stack.ledger.write() as tx:
-                if tx.production.move_promotion(plan.plan_id, state="aborted"):
+                if tx.production.move_promotion(plan.plan_id, state=PromotionState.ABORTED):
                     tx.append(
                         EventType.PROMOTION_ABORTED,
                         actor,
@@ -195,7 +195,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
     match step.kind:
         case StepKind.CLAIM:
             pointer = ledger.pointer()
-            if plan.kind == "promotion":
+            if plan.kind is PlanKind.PROMOTION:
                 _refuse_unless_promotable(stack, plan)
             with ledger.write() as tx:
                 tx.production.start_promotion(plan)
@@ -232,7 +232,7 @@ def perform(stack: Stack, plan: Plan, step: Step, number: int, actor: str) -> No
         case StepKind.PUBLISH_PRODUCTION:
             show_settled(stack, actor)
             with ledger.write() as tx:
-                tx.production.move_promotion(plan.plan_id, done=number, state="done")
+                tx.production.move_promotion(plan.plan_id, done=number, state=PromotionState.DONE)
                 tx.append(EventType.PROMOTION_FINISHED, actor, dartifact=plan.dartifact, plan=plan.plan_id)
 
 

@@ -12,11 +12,11 @@ from dartifact.commands.production.under_way import find_under_way
 from dartifact.commands.repair.reconcile import reconcile, show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.domain import errors, plans
-from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
+from dartifact.domain.dartifacts import Blame, BlameKind, Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
-from dartifact.domain.plans import LivePointer, Plan, StepKind
+from dartifact.domain.plans import LivePointer, Plan, PlanKind, PromotionState, StepKind
 from dartifact.domain.runs import Phase
 
 _SWAPS = 10
@@ -101,17 +101,17 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
     if pointer.live is None or pointer.active is None:
         raise errors.UsageError("nothing is live, so nothing can be rolled back", hint=Command("promote"))
     live = stack.ledger.dartifact(pointer.live)
-    named = tuple(Blame("run", each) for each in blame if each not in ("runs", "code", "unknown"))
+    named = tuple(Blame(BlameKind.RUN, each) for each in blame if each not in ("runs", "code", "unknown"))
     for each in named:
         if each.value not in live.runs:
             raise errors.UsageError(f"{each.value} is not in production, so it cannot be blamed", hint=Command("runs"))
     if "code" in blame:
-        named += (Blame("code", live.code_digest),)
+        named += (Blame(BlameKind.CODE, live.code_digest),)
     earlier = stack.ledger.blames()
     target = _choose_target(stack, live, to, (*named, *earlier))
     out = tuple(sorted(set(live.runs) - set(target.runs)))
     if "runs" in blame:
-        named += tuple(Blame("run", each) for each in out)
+        named += tuple(Blame(BlameKind.RUN, each) for each in out)
     guilty = find_blamed(target, (*named, *earlier))
     if guilty:
         raise errors.PolicyRefused(f"dartifact {target.dartifact_id} contains what is blamed: {guilty[0]}")
@@ -122,7 +122,7 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
         mart: {"rows_now": now.get("marts", {}).get(mart, {}).get("rows"), "rows_then": figures["rows"]}
         for mart, figures in then.get("marts", {}).items()
     }
-    blamed = [each.value for each in named if each.kind == "run"]
+    blamed = [each.value for each in named if each.kind is BlameKind.RUN]
     in_main = {each.run_id for each in stack.ledger.runs(names=blamed, phases=(Phase.MERGED, Phase.LIVE))}
     return Rollback(
         plan=plan,
@@ -143,7 +143,7 @@ def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str
 def _note_promotion(stack: Stack, pointer: LivePointer) -> str:
     # A person who sees the new slot fail may mean that one.
     found = find_under_way(stack)
-    if found is None or found.plan.plan_id != pointer.plan or found.plan.kind != "promotion":
+    if found is None or found.plan.plan_id != pointer.plan or found.plan.kind is not PlanKind.PROMOTION:
         return ""
     return f"the promotion of {found.plan.dartifact} ends, too; to end only that: dartifact abort --reason WHY"
 
@@ -177,7 +177,7 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
             tx.production.swap_pointer(
                 pointer, new, EventType.SLOT_ABANDONED, actor, slot=pointer.idle, reason="rollback"
             )
-            tx.production.move_promotion(pointer.plan, state="aborted")
+            tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
             return
@@ -207,8 +207,8 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
         if decided.warm:
             tx.production.start_promotion(decided.plan)
             if pointer.plan is not None:
-                tx.production.move_promotion(pointer.plan, state="aborted")
-        tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
+                tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
+        tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state=PromotionState.DONE)
         tx.dartifacts.move(
             decided.leaves,
             DartifactState.BAD,
@@ -221,7 +221,9 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
         tx.runs.mark_served(served, before)
         for blame in decided.blames:
             tx.dartifacts.add_blame(blame)
-            tx.append(EventType.BLAME_RECORDED, actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
+            tx.append(
+                EventType.BLAME_RECORDED, actor, dartifact=decided.leaves, kind=blame.kind.value, value=blame.value
+            )
         for run_id in decided.reverts:
             if tx.runs.get(run_id).phase not in (Phase.MERGED, Phase.LIVE):
                 continue  # it has left `main` since this was decided

@@ -16,7 +16,7 @@ from dartifact.commands.merges import commit_fence, find_merge, merge_surely
 from dartifact.commands.stack import Stack, new_operation
 from dartifact.domain import errors
 from dartifact.domain.checks import Report
-from dartifact.domain.dartifacts import Blame
+from dartifact.domain.dartifacts import Blame, BlameKind
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.queue import HEAD_FENCE, CandidatePlan, find_foreign
@@ -230,7 +230,7 @@ def adopt_run(tx: Writer, run_id: str, phase: Phase, actor: str, commit: str, *,
     tx.runs.move(
         run_id, phase, event, actor, adopt=True, operation=operation, changes=changes, commit=commit, **by_hand
     )
-    if phase is Phase.MERGED and tx.dartifacts.drop_blame(Blame("run", run_id)):
+    if phase is Phase.MERGED and tx.dartifacts.drop_blame(Blame(BlameKind.RUN, run_id)):
         # What landed after a revert has passed the gates anew; what was built before holds its old rows.
         tx.dartifacts.mark_bad(run_id, actor, f"it holds the rows of {run_id} that a rollback blamed")
 

@@ -10,7 +10,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
-from dartifact.domain.plans import LivePointer, Slot
+from dartifact.domain.plans import LivePointer, PromotionState, Slot
 
 _SERVED_AT_MOST = 1000
 
@@ -65,7 +65,7 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
             reasons=[reason],
         )
         if pointer.plan is not None:
-            tx.production.move_promotion(pointer.plan, state="aborted")
+            tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
         if served.dartifact_id != pointer.live:
             lost = stack.ledger.dartifact(pointer.live or "")
             tx.dartifacts.move(

@@ -31,7 +31,7 @@ from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Report, Result, Verdict, VerdictKind, judge
 from dartifact.domain.culprits import Culprit, CulpritKind
-from dartifact.domain.dartifacts import WAITING, Blame, Dartifact, DartifactState, dartifact_id, fingerprint
+from dartifact.domain.dartifacts import WAITING, Blame, BlameKind, Dartifact, DartifactState, dartifact_id, fingerprint
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.queue import runs_in
@@ -128,7 +128,7 @@ def _stand_in(inputs: Inputs, good: LastGood | None, why: str, runner: Runner) -
 def _forget(stack: Stack, inputs: Inputs, actor: str) -> None:
     known = _find(stack, inputs.name)
     with stack.ledger.write() as tx:
-        if tx.dartifacts.drop_blame(Blame("code", inputs.digest)):
+        if tx.dartifacts.drop_blame(Blame(BlameKind.CODE, inputs.digest)):
             tx.append(EventType.CODE_REFUSAL_FORGOTTEN, actor, code=inputs.digest)
         if known is not None and known.state is DartifactState.RED:
             tx.dartifacts.move(
@@ -245,7 +245,7 @@ def _record_red(
             culprit=named,
         )
         if culprit.kind is CulpritKind.CODE:
-            tx.dartifacts.add_blame(Blame("code", inputs.digest))
+            tx.dartifacts.add_blame(Blame(BlameKind.CODE, inputs.digest))
             tx.append(
                 EventType.CODE_REFUSED, _POLICY, dartifact=name, code=inputs.digest, why=why, reason=culprit.reason
             )
