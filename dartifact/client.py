@@ -98,7 +98,7 @@ def read(name: str, at: str | None = None, consumer: str | None = None) -> pd.Da
     """
     from dartifact.adapters.lakefs.lake import MAIN  # noqa: PLC0415
     from dartifact.commands.diffs.run import resolve_ref  # noqa: PLC0415
-    from dartifact.commands.production.promote import resolve  # noqa: PLC0415
+    from dartifact.commands.production.resolution import resolve  # noqa: PLC0415
     from dartifact.commands.review.tables import read_dataset, read_mart  # noqa: PLC0415
 
     if at is not None and consumer is not None:

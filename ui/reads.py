@@ -10,7 +10,7 @@ import streamlit as st
 
 from dartifact import documents
 from dartifact.commands.production.approvals import find_approvals, find_authors
-from dartifact.commands.production.promote import choose_promotion, plan_promotion
+from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.commands.queue.tested import is_main_tested

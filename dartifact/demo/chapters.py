@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.commands.production.promote import resolve
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import preview_rollback, roll_back
 from dartifact.demo.staging_chapter import play_staging
 from dartifact.demo.story import INGESTORS, Story

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.commands.leases import hold_lease
-from dartifact.commands.production.promote import choose_promotion
+from dartifact.commands.production.choice import choose_promotion
 from dartifact.commands.queue.integrate import Integration
 from dartifact.commands.stack import Runner, Stack
 from dartifact.domain.dartifacts import Dartifact, DartifactState

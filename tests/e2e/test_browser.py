@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dartifact.commands.production import promote as production
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.review import decide as review
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import Dartifact
@@ -196,7 +197,7 @@ def test_production_is_rolled_back_and_main_loses_the_blamed_run(shop: World, pa
     expect(page.get_by_text("1 changed, 0 added, 0 removed").first).to_be_attached()
     page.get_by_role("button", name=f"Roll back to {first.dartifact_id} now").dblclick()  # by somebody in a hurry
     expect(page.get_by_text(f"{first.dartifact_id} is live again")).to_be_visible()
-    found = production.resolve(shop.stack)
+    found = resolve(shop.stack)
     assert found.dartifact == first.dartifact_id
     assert len(shop.events("ProductionRolledBack")) == 1
     assert shop.integrate().reverted == [guilty]

@@ -30,8 +30,9 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED, LakeAccess
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.traffic import report_error
 from dartifact.commands.ingest.ingest import ingest
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.promote import promote
 from dartifact.commands.production.publication import PUBLISHED_FENCE
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.production.under_way import abort, find_under_way, unfreeze
 from dartifact.commands.queue.integrate import integrate

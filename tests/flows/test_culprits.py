@@ -13,7 +13,8 @@ import pytest
 from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.adapters.transform.project_code import digest_code
 from dartifact.cli.text.status import format_status
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging import builds
 from dartifact.commands.staging.stage import stage

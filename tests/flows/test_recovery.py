@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from dartifact.adapters.lakefs.lake import PRODUCTION, Lake
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.production.under_way import unfreeze
 from dartifact.commands.repair.reconcile import reconcile

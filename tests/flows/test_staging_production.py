@@ -17,9 +17,11 @@ from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.lakefs.lake import PRODUCTION, STAGING, Lake
 from dartifact.adapters.tables import duck
 from dartifact.adapters.transform.project_code import digest_code
-from dartifact.commands.production import promote as production
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production import steps
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import find_under_way, unfreeze
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.staging import stage as staging
@@ -200,16 +202,16 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     shop.place("orders", order(2, amount=Decimal(20)))
     dartifact = stage(shop.stack, actor="test")
     shop.with_policy(weights=(5, 100), soak=timedelta(minutes=1))
-    original = production.perform
+    original = steps.perform
 
-    def die(stack: object, plan: object, step: object, number: int, actor: str) -> None:
-        if step.kind is kind and when == "before":  # type: ignore[attr-defined]
+    def die(context: StepContext) -> None:
+        if context.step.kind is kind and when == "before":
             raise KeyboardInterrupt
-        original(stack, plan, step, number, actor)  # type: ignore[arg-type]
-        if step.kind is kind:  # type: ignore[attr-defined]
+        original(context)
+        if context.step.kind is kind:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(production, "perform", die)
+    monkeypatch.setattr(steps, "perform", die)
     with pytest.raises(KeyboardInterrupt):
         promote_through(shop)
     monkeypatch.undo()
@@ -345,14 +347,14 @@ def test_a_rollback_ends_a_promotion_under_way(shop: World, monkeypatch: pytest.
     deliver(shop, 20)
     shop.place("orders", order(5))
     stage(shop.stack, actor="test")
-    original = production.smoke_test
+    original = steps.smoke_test
 
     def roll_back_meanwhile(*args: object) -> object:
         monkeypatch.undo()
         roll_back(shop.stack, blame=("runs",), reason="now", actor="person:test")
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(production, "smoke_test", roll_back_meanwhile)
+    monkeypatch.setattr(steps, "smoke_test", roll_back_meanwhile)
     # The slot that holds the old dartifact was claimed by the promotion, so this rollback is a cold one.
     with pytest.raises(errors.Aborted, match="stopped before"):
         promote(shop.stack, actor="test")

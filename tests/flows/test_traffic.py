@@ -18,8 +18,12 @@ from dartifact.adapters.lakefs.lake import PRODUCTION, Lake
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.gates.traffic import report_error
 from dartifact.commands.production import promote as production
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production import steps
+from dartifact.commands.production.choice import plan_promotion
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import abort, find_under_way, freeze, unfreeze
 from dartifact.commands.staging.stage import stage
 from dartifact.commands.upkeep.notify import compose
@@ -122,7 +126,7 @@ def test_traffic_moves_in_shares_with_a_soak_after_each_and_plain_readers_follow
 
 def test_the_plan_that_is_shown_is_the_plan_that_is_carried_out(shop: World) -> None:
     pointer = shop.stack.ledger.pointer()
-    shown = production.plan_promotion(shop.stack, pointer, newest(shop).dartifact_id, "-")
+    shown = plan_promotion(shop.stack, pointer, newest(shop).dartifact_id, "-")
     soak(shop)
     assert shop.stack.ledger.promotions(most=1)[0].plan.steps == shown.steps
     assert str(shown.steps[4]) == "soak green at 5 % for 60 s, then ask the traffic gate"
@@ -389,15 +393,15 @@ def test_an_executor_stops_at_its_next_step_after_an_abort(
     shop: World, monkeypatch: pytest.MonkeyPatch, kind: StepKind
 ) -> None:
     shop.with_policy(weights=(100,), soak=MINUTE)
-    original = production.perform
+    original = steps.perform
 
-    def perform(*arguments: object) -> None:
-        if arguments[2].kind is kind and not shop.stack.ledger.pointer().frozen:  # type: ignore[attr-defined]
+    def perform(context: StepContext) -> None:
+        if context.step.kind is kind and not shop.stack.ledger.pointer().frozen:
             abort(shop.stack, reason="no", actor=PERSON)
-        original(*arguments)  # type: ignore[arg-type]
+        original(context)
 
     before = resolve(shop.stack)
-    monkeypatch.setattr(production, "perform", perform)
+    monkeypatch.setattr(steps, "perform", perform)
     with pytest.raises(errors.Aborted):
         finish(shop)
     assert (resolve(shop.stack).commit, weights(shop)) == (before.commit, {"blue": 100, "green": 0})

@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 
 from dartifact.commands.production import promote as production
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import Dartifact, DartifactState
@@ -81,7 +82,7 @@ def test_rolling_back_takes_one_click_and_one_confirmation(shop: World, served: 
     wait_until(lambda: table(page.run(), "rows then")["difference"].tolist() == ["1 changed, 0 added, 0 removed"])
     press(page, f"Roll back to {served[FIRST].dartifact_id}")
     assert f"{served[FIRST].dartifact_id} is live again" in said(page)
-    assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
+    assert resolve(shop.stack).dartifact == served[FIRST].dartifact_id
     [event] = shop.events("ProductionRolledBack")
     assert (event.actor, event.payload["reason"]) == ("ann", "no reason given")
 
@@ -120,7 +121,7 @@ def test_without_the_lake_the_rollback_takes_effect(
     monkeypatch.setenv("DARTIFACT_LAKE_URL", "http://127.0.0.1:9")
     page = open_page("production", to=served[FIRST].dartifact_id)
     press(page, "Roll back to")
-    assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
+    assert resolve(shop.stack).dartifact == served[FIRST].dartifact_id
     assert "Readers of the branch `production` still see" in said(page)
 
 

@@ -9,6 +9,7 @@ from dartifact.cli.frame import answer, opened, print_progress, run_and_report
 from dartifact.cli.options import Output
 from dartifact.cli.text.promotion import format_promotion
 from dartifact.commands.production import promote as production
+from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.under_way import UnderWay, find_under_way
 from dartifact.commands.stack import Stack
 from dartifact.domain.plans import LivePointer, Plan
@@ -35,8 +36,8 @@ def promote(dartifact: str, plan: bool, output: Output) -> None:
 
 
 def _plan(stack: Stack, pointer: LivePointer, dartifact: str) -> Plan | None:
-    chosen = production.choose_promotion(stack, dartifact or None)
-    return production.plan_promotion(stack, pointer, chosen.dartifact_id, "-") if chosen else None
+    chosen = choose_promotion(stack, dartifact or None)
+    return plan_promotion(stack, pointer, chosen.dartifact_id, "-") if chosen else None
 
 
 def _answer(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from dartifact.commands.production.promote import perform
+from dartifact.commands.production.steps import StepContext, perform
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.commands.repair.reconcile import reconcile, show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
@@ -181,7 +181,7 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
             return
-        runner(str(step), partial(perform, stack, decided.plan, step, number, actor))
+        runner(str(step), partial(perform, StepContext(stack, decided.plan, number, actor)))
 
 
 def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
