@@ -15,7 +15,7 @@ from dartifact.commands.production.rollback import Rollback
 from dartifact.commands.review import decide as review
 from dartifact.commands.review import fix as fixes
 from dartifact.commands.review.split import leave_out
-from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.dartifacts import Cause, Dartifact
 from dartifact.domain.errors import ServerUnavailable
 from dartifact.domain.plans import Plan
 from dartifact.domain.runs import Run
@@ -90,7 +90,9 @@ def abort(plan_id: str, reason: str) -> Plan:
 def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
     """Roll back to a dartifact, once, while the one that was shown as live still is; also without the lake."""
     why = reason.strip() or "no reason given"
-    done = rollback.roll_back(open_stack_surely(), to, (blame,), reason=why, actor=who().actor, leaves=leaves)
+    done = rollback.roll_back(
+        open_stack_surely(), to, Cause.parse([blame]), reason=why, actor=who().actor, leaves=leaves
+    )
     if done.reverts:
         _start_integrate(done.plan.plan_id)
     return done

@@ -15,7 +15,7 @@ from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stops import LINE
-from dartifact.domain.dartifacts import WAITING
+from dartifact.domain.dartifacts import WAITING, Cause
 from dartifact.domain.errors import UsageError
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import UNFINISHED, Phase, Run
@@ -162,7 +162,7 @@ def plan_next() -> dict[str, Any] | None:
 
 def preview_rollback(to: str | None, blame: str) -> dict[str, Any]:
     """Return what a rollback would do; each mart as in `compare_marts`, the build commits of both dartifacts beside."""
-    found = documents.describe_rollback(preview(open_ledger_stack(), to, (blame,)))
+    found = documents.describe_rollback(preview(open_ledger_stack(), to, Cause.parse([blame])))
     now, then = read_dartifact(found["leaves"]), read_dartifact(found["returns"])
     marts = compare_marts(now["passport"] or {}, then["passport"] or {})
     return {**found, "marts": marts, "builds": (now["commit"], then["commit"])}

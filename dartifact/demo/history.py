@@ -20,6 +20,7 @@ from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.demo.records import TICK
 from dartifact.demo.server import SimulatedSources
+from dartifact.domain.dartifacts import Cause
 from dartifact.domain.progress import Progress
 from dartifact.domain.runs import Phase, Run
 
@@ -69,8 +70,8 @@ class History:
                 guilty = self._bring(_CHUNK_TICKS)
                 self._deliver()
                 names = [run.run_id for run in guilty if run.source == "orders"]
-                blame = tuple(run.run_id for run in self.stack.ledger.runs(names=names, phases=(Phase.LIVE,)))
-                roll_back(self.stack, blame=blame, reason="amounts are net of tax", actor=_ACTOR)
+                blamed = tuple(run.run_id for run in self.stack.ledger.runs(names=names, phases=(Phase.LIVE,)))
+                roll_back(self.stack, cause=Cause(blamed), reason="amounts are net of tax", actor=_ACTOR)
                 integrate(self.stack, actor="policy:integrate")
             case _:
                 self._bring(_DAY_TICKS)

@@ -76,6 +76,29 @@ class Blame:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a person says was the cause of a rollback; nothing at all means that nobody knows it.
+
+    `runs` names runs of the dartifact that leaves, `every_run` means all that the one brought back has not, `code` is
+    that of the one that leaves. With `unknown` promotions are frozen, whatever else is named.
+    """
+
+    runs: tuple[str, ...] = ()
+    every_run: bool = False
+    code: bool = False
+    unknown: bool = False
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Cause:
+        """Read what a person names: `runs`, `code`, `unknown`, or the ids of runs."""
+        named = tuple(words)
+        known = {"runs", "code", "unknown"}
+        return cls(
+            tuple(word for word in named if word not in known), "runs" in named, "code" in named, "unknown" in named
+        )
+
+
 def fingerprint(entries: Iterable[tuple[str, str]]) -> str:
     """Digest (path, checksum) pairs, in any order: equal content has an equal fingerprint."""
     return hashlib.sha256("\n".join(f"{path}\0{checksum}" for path, checksum in sorted(entries)).encode()).hexdigest()

@@ -22,7 +22,7 @@ from dartifact.commands.queue.integrate import Integration, integrate
 from dartifact.commands.stack import Policy, Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.dartifacts import Cause, Dartifact
 from dartifact.domain.queue import runs_in
 from dartifact.domain.runs import Phase, Run
 from tests.support.books import to_version
@@ -84,7 +84,7 @@ class Scene:
         return run, dartifact
 
     def roll_back(self, *blame: str, to: str | None = None, **options: Any) -> Rollback:
-        return roll_back(self.stack, to, blame or ("unknown",), reason="told to", actor=PERSON, **options)
+        return roll_back(self.stack, to, Cause.parse(blame), reason="told to", actor=PERSON, **options)
 
     def revert(self, run: Run) -> None:
         with self.stack.ledger.write() as tx:

@@ -41,7 +41,7 @@ from dartifact.commands.stack import Policy, Stack
 from dartifact.commands.staging.stage import PASSPORT, stage
 from dartifact.compare.current import select_current
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.dartifacts import Cause, DartifactState
 from dartifact.domain.plans import LivePointer
 from dartifact.domain.queue import HEAD_FENCE
 from dartifact.domain.runs import UNFINISHED, Phase, Run
@@ -233,7 +233,8 @@ class Machine(RuleBasedStateMachine):
         to = served[index % len(served)] if named and served else None
         if blame == "run":
             blame = live.runs[index % len(live.runs)] if live.runs else "unknown"
-        self.command("roll back", lambda stack: roll_back(stack, to, (blame,), reason="told to", actor=PERSON), fault,
+        cause = Cause.parse([blame])
+        self.command("roll back", lambda stack: roll_back(stack, to, cause, reason="told to", actor=PERSON), fault,
                      errors.UsageError, errors.PolicyRefused, errors.Aborted)  # fmt: skip
 
     @precondition(lambda self: self.pointer.frozen)

@@ -23,6 +23,7 @@ from dartifact.commands.review.tables import read_batch
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
+from dartifact.domain.dartifacts import Cause
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
@@ -438,7 +439,7 @@ def test_a_blamed_run_is_fixed_after_a_rollback(shop: World) -> None:
     guilty = shop.land("orders", order(2))
     stage(shop.stack, actor="test")
     promote(shop.stack, actor="test")
-    roll_back(shop.stack, None, (guilty.run_id,), reason="wrong", actor="ann")
+    roll_back(shop.stack, None, Cause((guilty.run_id,)), reason="wrong", actor="ann")
     shop.integrate()
     assert shop.run(guilty).phase is Phase.REVERTED
     assert fix(shop.stack, guilty.run_id, plain(order(2, amount=3)), reason=WHY, actor="ann").phase is Phase.QUEUED

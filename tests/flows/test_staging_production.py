@@ -27,7 +27,7 @@ from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.staging import stage as staging
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.dartifacts import Cause, Dartifact, DartifactState
 from dartifact.domain.plans import PromotionState, StepKind
 from dartifact.domain.runs import Phase, Run
 from tests.conftest import PROJECT
@@ -249,12 +249,12 @@ def test_rollback_answers_the_old_commit_and_takes_the_blamed_run_out_of_main(sh
     deliver(shop, 10)
     old = resolve(shop.stack, "dashboard")
     guilty, bad = deliver(shop, 1000)
-    shown = preview_rollback(shop.stack, blame=(guilty.run_id,))
+    shown = preview_rollback(shop.stack, cause=Cause((guilty.run_id,)))
     assert (shown.leaves, shown.commit, shown.warm) == (bad.dartifact_id, old.commit, True)
     assert shown.runs_out == shown.reverts == (guilty.run_id,)
     assert resolve(shop.stack, "dashboard").commit != old.commit  # a preview does nothing
 
-    done = roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    done = roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="too big", actor="person:test")
     assert done.published
     assert resolve(shop.stack, "dashboard").commit == old.commit
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == old.commit
@@ -268,7 +268,7 @@ def test_rollback_answers_the_old_commit_and_takes_the_blamed_run_out_of_main(sh
 def test_after_a_rollback_the_same_content_is_known_and_new_data_goes_on_without_the_blamed_run(shop: World) -> None:
     deliver(shop, 10)
     guilty, _ = deliver(shop, 1000)
-    roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="too big", actor="person:test")
     shop.integrate()
     again = stage(shop.stack, actor="test")
     assert again.dartifact_id == shop.stack.ledger.pointer().live  # main's rows are those that are live
@@ -283,7 +283,7 @@ def test_a_dartifact_that_contains_a_blamed_run_is_refused(shop: World) -> None:
     shop.place("orders", order(7))
     waiting = stage(shop.stack, actor="test")
     assert guilty.run_id in waiting.runs
-    roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="too big", actor="person:test")
     with pytest.raises(errors.PolicyRefused, match=guilty.run_id):
         promote(shop.stack, actor="test")
 
@@ -307,7 +307,7 @@ def test_blamed_code_is_stood_in_for_by_the_last_good_one_and_other_code_is_not(
     stack = replace(shop.stack, project=changed)
     stage(stack, actor="test")
     promote(stack, actor="test")
-    roll_back(stack, blame=("code",), reason="wrong formula", actor="person:test")
+    roll_back(stack, cause=Cause(code=True), reason="wrong formula", actor="person:test")
     shop.place("orders", order(9))
     made = stage(stack, actor="test")
     assert made.code_digest == digest_code(PROJECT)
@@ -351,7 +351,7 @@ def test_a_rollback_ends_a_promotion_under_way(shop: World, monkeypatch: pytest.
 
     def roll_back_meanwhile(*args: object) -> object:
         monkeypatch.undo()
-        roll_back(shop.stack, blame=("runs",), reason="now", actor="person:test")
+        roll_back(shop.stack, cause=Cause(every_run=True), reason="now", actor="person:test")
         return original(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(steps, "smoke_test", roll_back_meanwhile)
@@ -367,7 +367,7 @@ def test_rollback_moves_readers_with_the_lake_down_and_production_follows_later(
     old = resolve(shop.stack)
     deliver(shop, 20)
     down = replace(shop.stack, lake=Lake(LakeAccess("http://127.0.0.1:9", "k", "s"), shop.lake.repository))
-    done = roll_back(down, blame=("runs",), reason="now", actor="person:test")
+    done = roll_back(down, cause=Cause(every_run=True), reason="now", actor="person:test")
     assert not done.published
     assert "when the lake answers" in done.note
     assert resolve(down).commit == old.commit
@@ -383,7 +383,7 @@ def test_nothing_to_roll_back_to_is_said(shop: World) -> None:
     with pytest.raises(errors.UsageError, match="no dartifact that served before"):
         preview_rollback(shop.stack)
     with pytest.raises(errors.UsageError, match="is not in production"):
-        preview_rollback(shop.stack, blame=("orders-dan-20210101T0005Z-999",))
+        preview_rollback(shop.stack, cause=Cause(("orders-dan-20210101T0005Z-999",)))
 
 
 def test_staging_reads_through_the_gateway_when_the_store_is_elsewhere(shop: World) -> None:

@@ -29,7 +29,7 @@ from dartifact.commands.staging.stage import stage
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report
-from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.dartifacts import Cause, Dartifact, DartifactState
 from dartifact.domain.plans import PromotionState, StepKind
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
@@ -461,7 +461,7 @@ def test_a_rollback_during_a_soak_ends_the_promotion_and_sends_everybody_to_what
     soak(shop, looks=2)
     first = shop.events("DartifactLive")[0].dartifact_id
     assert "abort" in preview_rollback(shop.stack).note
-    done = roll_back(shop.stack, blame=("runs",), reason="now", actor=PERSON)
+    done = roll_back(shop.stack, cause=Cause(every_run=True), reason="now", actor=PERSON)
     assert done.returns == first
     assert {resolve(shop.stack, name).dartifact for name in NAMES} == {first}
     assert shop.stack.ledger.pointer().plan is None
@@ -475,8 +475,8 @@ def test_two_rollbacks_go_two_dartifacts_back(shop: World) -> None:
     offer(shop, 3)
     finish(shop)
     served = [event.dartifact_id for event in shop.events("DartifactLive")]
-    first = roll_back(shop.stack, blame=("runs",), reason="one", actor=PERSON)
-    second = roll_back(shop.stack, blame=("runs",), reason="two", actor=PERSON)
+    first = roll_back(shop.stack, cause=Cause(every_run=True), reason="one", actor=PERSON)
+    second = roll_back(shop.stack, cause=Cause(every_run=True), reason="two", actor=PERSON)
     assert (first.warm, first.returns) == (True, served[1])
     assert (second.warm, second.returns) == (False, served[0])
     assert resolve(shop.stack).dartifact == served[0]

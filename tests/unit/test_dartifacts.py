@@ -13,6 +13,7 @@ from dartifact.domain.dartifacts import (
     TRANSITIONS,
     Blame,
     BlameKind,
+    Cause,
     Dartifact,
     DartifactState,
     check_transition,
@@ -125,3 +126,16 @@ def test_all_blames_are_named_in_their_order() -> None:
 
 def test_a_dartifact_without_the_blamed_run_is_free() -> None:
     assert find_blamed(replace(DARTIFACT, runs=("r2",)), [Blame(BlameKind.RUN, "r1")]) == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ([], Cause()),
+        (["unknown"], Cause(unknown=True)),
+        (["code", "runs"], Cause(every_run=True, code=True)),
+        (["r2", "code", "r1", "unknown"], Cause(("r2", "r1"), code=True, unknown=True)),
+    ],
+)
+def test_what_a_person_names_as_the_cause_is_read_once(words: list[str], cause: Cause) -> None:
+    assert Cause.parse(words) == cause
