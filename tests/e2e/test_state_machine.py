@@ -38,7 +38,8 @@ from dartifact.commands.production.under_way import abort, find_under_way, unfre
 from dartifact.commands.queue.integrate import integrate
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Policy, Stack
-from dartifact.commands.staging.stage import PASSPORT, stage
+from dartifact.commands.staging.assembly import PASSPORT
+from dartifact.commands.staging.stage import stage
 from dartifact.compare.current import select_current
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import Cause, DartifactState

@@ -24,7 +24,7 @@ from dartifact.commands.production.rollback import preview_rollback, roll_back
 from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import find_under_way, unfreeze
 from dartifact.commands.repair.reconcile import reconcile
-from dartifact.commands.staging import stage as staging
+from dartifact.commands.staging.assembly import Inputs, build_dartifact
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import Cause, Dartifact, DartifactState
@@ -400,10 +400,10 @@ def test_two_builds_of_the_same_inputs_are_byte_identical(shop: World, make_lake
     shop.place("orders", order(1), order(2))
     first = stage(shop.stack, actor="test")
     objects = shop.lake.list_objects(shop.head.commit_id, "raw/")
-    inputs = staging.Inputs(shop.head, objects, digest_code(PROJECT), lambda: shop.stack)
+    inputs = Inputs(shop.head, objects, digest_code(PROJECT))
     with shop.stack.ledger.write() as tx:
         tx.dartifacts.add("dagain", code_digest="x", main_commit=shop.head.commit_id, runs=(), actor="test")
-    staging.build_dartifact(shop.stack, "dagain", inputs, None, "test")
+    build_dartifact(shop.stack, "dagain", inputs, None, "test")
     again = shop.stack.ledger.dartifact("dagain")
     assert json.dumps((again.passport or {})["marts"]) == json.dumps((first.passport or {})["marts"])
 
