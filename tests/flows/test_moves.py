@@ -14,8 +14,7 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.production import publication
 from dartifact.commands.production.publication import PUBLISHED_FENCE
-from dartifact.commands.queue import candidates
-from dartifact.commands.queue import integrate as queue
+from dartifact.commands.queue import candidates, rounds
 from dartifact.commands.queue.candidates import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
 from dartifact.commands.repair.reconcile import finish_open_intents, reconcile, show_settled
 from dartifact.commands.stack import Stack
@@ -557,7 +556,7 @@ def revert_head_by_hand(world: World, branch: str) -> None:
 
 def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let something happen once, between building a candidate and merging it."""
-    real = queue.check_candidate
+    real = rounds.check_candidate
     left = [act]
 
     def check(*args: object) -> object:
@@ -566,7 +565,7 @@ def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
             left.pop()()
         return report
 
-    monkeypatch.setattr(queue, "check_candidate", check)
+    monkeypatch.setattr(rounds, "check_candidate", check)
 
 
 def test_run_merged_by_hand_while_a_candidate_is_checked_is_adopted_with_it(
