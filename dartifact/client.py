@@ -59,11 +59,12 @@ class RunData:
 
         from dartifact.adapters.tables.row_files import to_rows  # noqa: PLC0415
         from dartifact.commands.review.fix import fix  # noqa: PLC0415
+        from dartifact.domain.decisions import Decision  # noqa: PLC0415
         from dartifact.settings import read_settings  # noqa: PLC0415
 
         given = to_rows(pa.Table.from_pandas(rows, preserve_index=False))
         with _opened(sources=True) as stack:
-            return fix(stack, self.run_id, given, reason=reason, actor=read_settings().person).phase.value
+            return fix(stack, self.run_id, Decision(read_settings().person, reason), given).phase.value
 
     def results(self) -> pd.DataFrame:
         """Return the results of the gate that saw the run last, one row for each check."""

@@ -16,6 +16,7 @@ from dartifact.commands.production.resolution import resolve
 from dartifact.commands.review import decide as review
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.decisions import Decision
 from dartifact.domain.runs import Phase, Run
 from tests.support.browser import PATIENCE, find_chromium, running_browser, running_ui
 from tests.support.oidc import running_provider
@@ -208,7 +209,7 @@ def test_a_stale_decision_is_refused(shop: World, page: Page) -> None:
     bad = bring_bad(shop)
     page.goto(f"run?run={bad.run_id}")
     give_reason(page, "it is known")
-    review.reject(shop.stack, bad.run_id, reason="rubbish", actor="bob")
+    review.reject(shop.stack, bad.run_id, Decision("bob", "rubbish"))
     press(page, "Approve")
     expect(page.get_by_text("No decision needed.")).to_be_visible()
     assert shop.run(bad).phase is Phase.REJECTED

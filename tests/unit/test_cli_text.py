@@ -21,7 +21,7 @@ from dartifact.domain.plans import LivePointer, Plan, PlanKind, Step, StepKind
 STEPS = (Step(StepKind.CLAIM, "green"), Step(StepKind.SETTLE, "green"), Step(StepKind.PUBLISH_PRODUCTION, "green"))
 PLAN = Plan("p1", PlanKind.PROMOTION, "d2", "green", STEPS)
 ROLLBACK = Rollback(
-    plan=replace(PLAN, kind="rollback", dartifact="d1"),
+    plan=replace(PLAN, kind=PlanKind.ROLLBACK, dartifact="d1"),
     leaves="d2",
     returns="d1",
     commit="c1",

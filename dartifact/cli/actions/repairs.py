@@ -13,6 +13,7 @@ from dartifact.commands.review import decide
 from dartifact.commands.review import fix as fixes
 from dartifact.commands.review import split as splits
 from dartifact.documents import Document
+from dartifact.domain.decisions import Decision
 from dartifact.domain.runs import Run, read_run_id
 
 
@@ -29,7 +30,7 @@ def fix(run: str, reason: str, file: Path | None, output: Output) -> None:
     rows = read_rows(file) if file else None
     with opened(notifies=True) as (settings, stack):
         before = stack.ledger.run(run_id).rows
-        done = fixes.fix(stack, run_id, rows, reason=reason, actor=settings.person, progress=print_progress)
+        done = fixes.fix(stack, run_id, Decision(settings.person, reason), rows, progress=print_progress)
     print_progress(f"{done.run_id} has {done.rows or 0:,} rows now; it had {before or 0:,}")
     _answer_run(done, documents.describe_run(done), output)
 
@@ -39,7 +40,7 @@ def split(run: str, reason: str, output: Output) -> None:
     run_id = read_run_id(run)
     with opened(notifies=True) as (settings, stack):
         before = stack.ledger.run(run_id).rows or 0
-        done = splits.leave_out(stack, run_id, reason=reason, actor=settings.person, progress=print_progress)
+        done = splits.split_run(stack, run_id, Decision(settings.person, reason), progress=print_progress)
         left = stack.ledger.run(run_id).rows or 0
     document = {**documents.describe_run(done), "split_from": run_id, "rows_before": before, "rows_left": left}
     print_progress(f"of {before:,} rows {done.rows or 0:,} are {done.run_id} now, {left:,} stay on run-{run_id}")
@@ -54,7 +55,7 @@ def _answer_run(run: Run, document: Document, output: Output) -> None:
 def open_change(dataset: str, reason: str, output: Output) -> None:
     """Start a manual change."""
     with opened(lake=False) as (settings, stack):
-        done = fixes.open_change(stack, dataset, reason=reason, actor=settings.person)
+        done = fixes.open_change(stack, dataset, Decision(settings.person, reason))
         columns = ", ".join(name for name, _ in stack.contract(dataset).columns)
     lines = [
         f"{done.run_id} waits for its rows: new versions of {dataset}, `_deleted` true for those to be deleted",
