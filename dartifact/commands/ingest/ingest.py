@@ -13,7 +13,7 @@ from dartifact.commands.leases import hold_lease
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
-from dartifact.domain.checks import Gate, VerdictKind, judge
+from dartifact.domain.checks import Gate, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.progress import Progress, keep_quiet
@@ -55,12 +55,12 @@ def finish_runs(
     """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time."""
     unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
     waiting = [
-        each
-        for each in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
-        if each.gate is Gate.LOCAL and each.held_until and each.held_until > stack.clock()
+        run
+        for run in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
+        if run.gate is Gate.LOCAL and run.held_until and run.held_until > stack.clock()
     ]
-    ordered = sorted((*unfinished, *waiting), key=lambda r: r.window.seq)
-    return tuple(carry(stack, source, extractor, each, actor, runner) for each in ordered)
+    ordered = sorted((*unfinished, *waiting), key=lambda run: run.window.seq)
+    return tuple(carry(stack, source, extractor, run, actor, runner) for run in ordered)
 
 
 def _claim(stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, progress: Progress) -> Run | None:
@@ -112,8 +112,7 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
     """Ask the local gate of a run with a commit: it is queued then, failed or held."""
     if run.commit is None:
         raise errors.UsageError(f"run {run.run_id} was held before it had a commit", hint=Command("show", run.run_id))
-    left_out = {each.name for each in stack.source(run.source).ingestors if not each.local_gate}
-    if run.ingestor in left_out | stack.policy.skip_local_gate:
+    if _is_gate_left_out(stack, run):
         with stack.ledger.write() as tx:
             tx.append(EventType.LOCAL_GATE_LEFT_OUT, actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
@@ -130,25 +129,31 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
             return run
         if verdict.kind is VerdictKind.PASS:
             return request_merge(tx, run, actor, digest)
-        phase, event = (
-            (Phase.FAILED, EventType.RUN_FAILED)
-            if verdict.kind is VerdictKind.FAIL
-            else (Phase.HELD, EventType.RUN_HELD)
-        )
-        until = stack.clock() + stack.policy.orphan_grace if phase is Phase.HELD else None
-        changes = {"report": digest, "reasons": list(verdict.reasons), "held_until": until}
-        return tx.runs.move(
-            run.run_id,
-            phase,
-            event,
-            actor,
-            expect=run.phase,
-            gate=Gate.LOCAL,
-            changes=changes,
-            reasons=list(verdict.reasons),
-            branch=run.branch,
-            commit=run.commit,
-        )
+        until = None if verdict.kind is VerdictKind.FAIL else stack.clock() + stack.policy.orphan_grace
+        return _stop(tx, run, verdict, digest, until, actor)
+
+
+def _is_gate_left_out(stack: Stack, run: Run) -> bool:
+    left_out = {ingestor.name for ingestor in stack.source(run.source).ingestors if not ingestor.local_gate}
+    return run.ingestor in left_out | stack.policy.skip_local_gate
+
+
+def _stop(tx: Writer, run: Run, verdict: Verdict, digest: str, until: datetime | None, actor: str) -> Run:
+    """Write down that the local gate has stopped a run: held until a time, or failed."""
+    phase, event = (Phase.HELD, EventType.RUN_HELD) if until else (Phase.FAILED, EventType.RUN_FAILED)
+    reasons = list(verdict.reasons)
+    return tx.runs.move(
+        run.run_id,
+        phase,
+        event,
+        actor,
+        expect=run.phase,
+        gate=Gate.LOCAL,
+        changes={"report": digest, "reasons": reasons, "held_until": until},
+        reasons=reasons,
+        branch=run.branch,
+        commit=run.commit,
+    )
 
 
 def request_merge(tx: Writer, run: Run, actor: str, digest: str | None) -> Run:
