@@ -12,9 +12,10 @@ import pytest
 
 from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING
 from dartifact.adapters.lakefs.values import Commit
-from dartifact.commands.queue import integrate as queue
-from dartifact.commands.queue import protocol as moves
-from dartifact.commands.queue.protocol import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
+from dartifact.commands.production import publication
+from dartifact.commands.production.publication import PUBLISHED_FENCE
+from dartifact.commands.queue import candidates, rounds
+from dartifact.commands.queue.candidates import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
 from dartifact.commands.repair.reconcile import finish_open_intents, reconcile, show_settled
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
@@ -43,7 +44,7 @@ def advance(stack: Stack, candidate: Candidate) -> str:
     report = green(candidate.commit)
     with stack.ledger.write() as tx:
         tx.reports.save(report, judge(report.results))
-    return moves.advance(stack, candidate, report, ACTOR)
+    return candidates.advance(stack, candidate, report, ACTOR)
 
 
 def merges_of_main(world: World) -> list[Commit]:
@@ -157,7 +158,7 @@ def test_repeated_operation_is_adopted_once(world: World, queued: tuple[Run, ...
     candidate = candidate_of(world, *queued)
     leave_intent_open(world, proxy, candidate)
     (intent,) = world.stack.ledger.open_intents()
-    found = {moves.finish_advance(world.stack, intent.operation, intent.payload) for _ in range(3)}
+    found = {candidates.finish_advance(world.stack, intent.operation, intent.payload) for _ in range(3)}
     assert found == {world.head.commit_id}
     assert len(merges_of_main(world)) == 1
     assert count_events(world, "RunMerged", "MainAdvanced") == {"RunMerged": 3, "MainAdvanced": 1}
@@ -555,7 +556,7 @@ def revert_head_by_hand(world: World, branch: str) -> None:
 
 def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let something happen once, between building a candidate and merging it."""
-    real = queue.check_candidate
+    real = rounds.check_candidate
     left = [act]
 
     def check(*args: object) -> object:
@@ -564,7 +565,7 @@ def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
             left.pop()()
         return report
 
-    monkeypatch.setattr(queue, "check_candidate", check)
+    monkeypatch.setattr(rounds, "check_candidate", check)
 
 
 def test_run_merged_by_hand_while_a_candidate_is_checked_is_adopted_with_it(
@@ -612,7 +613,7 @@ def test_revert_that_met_rubbish_merged_by_hand_is_done_all_the_same(
 def test_rubbish_merged_by_hand_while_main_is_repaired_is_repaired_too(
     world: World, queued: tuple[Run, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, left = moves.build_repair, ["second", "third"]
+    real, left = candidates.build_repair, ["second", "third"]
 
     def build(*args: object) -> Candidate:
         candidate = real(*args)  # type: ignore[arg-type]
@@ -620,7 +621,7 @@ def test_rubbish_merged_by_hand_while_main_is_repaired_is_repaired_too(
             spoil_by_hand(world, left.pop())
         return candidate
 
-    monkeypatch.setattr(moves, "build_repair", build)
+    monkeypatch.setattr(candidates, "build_repair", build)
     spoil_by_hand(world, "first")
     assert set(world.integrate().merged) == {run.run_id for run in queued}
     assert set(world.content()) == {f"{run.folder}part-0.parquet" for run in queued}
@@ -710,12 +711,12 @@ def snapshots(world: World) -> list[Commit]:
 
 def shows(world: World, branch: str, wanted: Commit) -> bool:
     """Say whether a branch holds exactly a snapshot, and a fence that says so."""
-    fence = world.lake.read_json(f"{branch}@", moves.PUBLISHED_FENCE)
+    fence = world.lake.read_json(f"{branch}@", PUBLISHED_FENCE)
     return world.content(f"{branch}@") == world.content(wanted.commit_id) and fence["wanted"] == wanted.commit_id
 
 
 def publish(stack: Stack, branch: str, wanted: Commit, generation: int = 0) -> str:
-    return moves.publish(stack, branch, wanted, dartifact="d", generation=generation, actor=ACTOR)
+    return publication.publish(stack, branch, wanted, dartifact="d", generation=generation, actor=ACTOR)
 
 
 def test_each_of_fifty_random_publications_shows_exactly_its_snapshot(world: World, snapshots: list[Commit]) -> None:
@@ -730,7 +731,7 @@ def test_each_of_fifty_random_publications_shows_exactly_its_snapshot(world: Wor
         assert (commit == heads[-1]) is known
         if not known:
             assert world.lake.head(PRODUCTION).parents[0] == heads[-1]
-            assert world.lake.read_json(commit, moves.PUBLISHED_FENCE)["generation"] == generation
+            assert world.lake.read_json(commit, PUBLISHED_FENCE)["generation"] == generation
             heads.append(commit)
     assert len(set(heads)) == len(heads) > 30
     assert world.lake.list_branches("publish-") == ()
@@ -859,7 +860,7 @@ def settle(world: World, name: str, wanted: Commit) -> Commit:
     """Bring a snapshot into the idle slot and settle it, without publishing `production`; return the slot's commit."""
     slot = world.stack.ledger.pointer().idle
     pointer = swap(world, lambda pointer: plans.claim(pointer, slot, name, name))
-    shown = moves.publish(
+    shown = publication.publish(
         world.stack, f"{PRODUCTION}-{slot}", wanted, dartifact=name, generation=pointer.generation, actor=ACTOR
     )
     swap(world, lambda pointer: plans.record(pointer, slot, shown, name))
@@ -872,7 +873,7 @@ def test_production_follows_the_settled_commit(world: World, snapshots: list[Com
         settled = settle(world, f"d{number}", wanted)
         assert show_settled(world.stack, ACTOR)
         assert world.content(f"{PRODUCTION}@") == world.content(wanted.commit_id)
-        assert world.lake.read_json(f"{PRODUCTION}@", moves.PUBLISHED_FENCE)["wanted"] == settled.commit_id
+        assert world.lake.read_json(f"{PRODUCTION}@", PUBLISHED_FENCE)["wanted"] == settled.commit_id
         assert not show_settled(world.stack, ACTOR)
         assert reconcile(world.stack) == ()
 

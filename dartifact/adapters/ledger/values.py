@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dartifact.domain.plans import Plan
+from dartifact.domain.plans import Plan, PromotionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """One plan under execution or executed: `done` steps of it; state is running, done, aborted or superseded."""
+    """One plan under execution or executed: `done` steps of it."""
 
     plan: Plan
     done: int
-    state: str
+    state: PromotionState
     started_at: datetime
     ended_at: datetime | None

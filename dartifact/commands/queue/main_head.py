@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.integration import check_candidate
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue import candidates
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stack import Stack
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
@@ -50,7 +50,7 @@ def require_tested_head(stack: Stack, actor: str) -> Commit:
 
 def _repair(stack: Stack, tested: Commit, head: Commit, verdict: Verdict, actor: str) -> Commit:
     """Bring `main` forward to the content that was tested last; return its new head."""
-    candidate = moves.build_repair(stack, tested, head)
+    candidate = candidates.build_repair(stack, tested, head)
     commit = candidate.commit
     message = f"main is brought forward to the content of {tested.commit_id[:12]}"
     restored = Result("main.restored", "main", Outcome.PASSED, message)
@@ -59,7 +59,7 @@ def _repair(stack: Stack, tested: Commit, head: Commit, verdict: Verdict, actor:
         tx.reports.save(report, judge(report.results))
         reasons = list(verdict.reasons)
         tx.append(EventType.MAIN_REPAIRED, actor, refused=head.commit_id, tested=tested.commit_id, reasons=reasons)
-    moves.advance(stack, candidate, report, actor)
+    candidates.advance(stack, candidate, report, actor)
     repaired = stack.lake.head(MAIN)
     _align_runs(stack, repaired, actor)
     return repaired
@@ -84,9 +84,9 @@ def _adopt(
         if tested is not None:
             tx.reports.save(*tested)
         for run_id in arrived:
-            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
         for run_id in gone:
-            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
         tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
 
 
@@ -96,9 +96,9 @@ def _align_runs(stack: Stack, head: Commit, actor: str) -> None:
     merged = {each.run_id for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
     with stack.ledger.write() as tx:
         for run_id in sorted(there - merged):
-            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
         for run_id in sorted(merged - there):
-            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
 
 
 def _check_by_hand(stack: Stack, tested: Commit, head: Commit) -> tuple[Report, tuple[str, ...], tuple[str, ...]]:

@@ -21,6 +21,7 @@ from dartifact.adapters.notifier import describe_target
 from dartifact.commands.leases import hold_lease
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
+from dartifact.domain.progress import Progress
 
 BUDGET_SECONDS = 5.0
 TEST_SECONDS = 20.0
@@ -74,7 +75,7 @@ class Delivery:
 
 
 @contextmanager
-def told(ledger: Ledger, sender: Sender, urls: Sequence[str], progress: Callable[[str], None]) -> Iterator[None]:
+def told(ledger: Ledger, sender: Sender, urls: Sequence[str], progress: Progress) -> Iterator[None]:
     """Tell every target, after the block, what was stopped in it or before; never fails, and never for long.
 
     What a target did not take is kept in the ledger for the next time.
