@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
 from dartifact.domain.marks import show_values
+from dartifact.domain.runs import read_run_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +61,12 @@ class RunData:
 
         from dartifact.adapters.tables.row_files import to_rows  # noqa: PLC0415
         from dartifact.commands.review.fix import fix  # noqa: PLC0415
+        from dartifact.domain.decisions import Decision  # noqa: PLC0415
         from dartifact.settings import read_settings  # noqa: PLC0415
 
         given = to_rows(pa.Table.from_pandas(rows, preserve_index=False))
         with _opened(sources=True) as stack:
-            return fix(stack, self.run_id, given, reason=reason, actor=read_settings().person).phase.value
+            return fix(stack, self.run_id, Decision(read_settings().person, reason), given).phase.value
 
     def results(self) -> pd.DataFrame:
         """Return the results of the gate that saw the run last, one row for each check."""
@@ -85,7 +87,7 @@ class RunData:
 
 def run(run_id: str) -> RunData:
     """Return a run by its id or the name of its branch; NotFound when there is none."""
-    found = RunData(run_id.removeprefix("run-"))
+    found = RunData(read_run_id(run_id))
     with _opened(lake=False) as stack:
         found._find(stack)
     return found
@@ -100,7 +102,7 @@ def read(name: str, at: str | None = None, consumer: str | None = None) -> pd.Da
     """
     from dartifact.adapters.lakefs.lake import MAIN  # noqa: PLC0415
     from dartifact.commands.diffs.run import resolve_ref  # noqa: PLC0415
-    from dartifact.commands.production.promote import resolve  # noqa: PLC0415
+    from dartifact.commands.production.resolution import resolve  # noqa: PLC0415
     from dartifact.commands.review.tables import read_dataset, read_mart  # noqa: PLC0415
 
     if at is not None and consumer is not None:

@@ -28,11 +28,11 @@ from dartifact.domain.errors import (
 )
 from dartifact.domain.hints import Command
 from dartifact.domain.marks import Reveal
+from dartifact.domain.progress import Progress
 from dartifact.domain.sources import SourceAccess, list_personal
 from dartifact.project import declared_sources
 from dartifact.settings import Settings
 
-Progress = Callable[[str], None]
 StandIn = Callable[[str], AbstractContextManager[SourceAccess]]
 """Gives access to a dataset whose source has no URL."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dartifact.adapters.tables.row_files import read_rows
@@ -14,8 +13,9 @@ from dartifact.commands.production import promote as production
 from dartifact.commands.production.rollback import Rollback
 from dartifact.commands.review import decide as review
 from dartifact.commands.review import fix as fixes
-from dartifact.commands.review.split import leave_out
-from dartifact.domain.dartifacts import Dartifact
+from dartifact.commands.review.split import split_run
+from dartifact.domain.dartifacts import Cause, Dartifact
+from dartifact.domain.decisions import Decision
 from dartifact.domain.errors import ServerUnavailable
 from dartifact.domain.plans import Plan
 from dartifact.domain.runs import Run
@@ -23,58 +23,46 @@ from ui.people import who
 from ui.stack import find_prefect, open_ledger_stack, open_stack, open_stack_surely
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a person decides on: a run, with the commit and the report that were shown; and why."""
-
-    run_id: str
-    commit: str | None
-    report: str | None
-    reason: str = ""
-
-
-def approve(decision: Decision) -> Run:
+def approve(run_id: str, decision: Decision) -> Run:
     """Accept the failing checks of a run; Conflict when commit or report are no longer those that were shown."""
-    return review.approve(open_ledger_stack(), actor=who().actor, **asdict(decision))
+    return review.approve(open_ledger_stack(), run_id, decision)
 
 
-def reject(decision: Decision) -> Run:
+def reject(run_id: str, decision: Decision) -> Run:
     """Discard a run; Conflict when its commit is no longer the one that was shown."""
-    return review.reject(
-        open_ledger_stack(), decision.run_id, reason=decision.reason, actor=who().actor, commit=decision.commit
-    )
+    return review.reject(open_ledger_stack(), run_id, decision)
 
 
-def recheck(decision: Decision) -> Run:
+def recheck(run_id: str) -> Run:
     """Run the checks of a run again."""
-    return review.recheck(open_stack(), decision.run_id, actor=who().actor)
+    return review.recheck(open_stack(), run_id, actor=who().actor)
 
 
-def split(decision: Decision) -> tuple[Run, Run]:
+def split(run_id: str, decision: Decision) -> tuple[Run, Run]:
     """Merge the rows of a run that do not fail; return the derived run, and the run with what stays on its branch."""
     stack = open_stack()
-    derived = leave_out(stack, actor=who().actor, **asdict(decision))
-    return derived, stack.ledger.run(decision.run_id)
+    derived = split_run(stack, run_id, decision)
+    return derived, stack.ledger.run(run_id)
 
 
-def fix(decision: Decision, name: str, content: bytes) -> Run:
+def fix(run_id: str, decision: Decision, name: str, content: bytes) -> Run:
     """Give a run the rows of an uploaded file, and check it again; Conflict when it has another commit than shown."""
     stack = open_stack()
     with tempfile.TemporaryDirectory(prefix="upload-", dir=stack.home) as folder:
         file = Path(folder) / f"upload{Path(name).suffix}"
         file.write_bytes(content)
         rows = read_rows(file)
-    return fixes.fix(stack, decision.run_id, rows, reason=decision.reason, actor=who().actor, commit=decision.commit)
+    return fixes.fix(stack, run_id, decision, rows)
 
 
-def approve_dartifact(dartifact: str, reason: str, commit: str | None) -> Dartifact:
+def approve_dartifact(dartifact: str, decision: Decision) -> Dartifact:
     """Say yes to promoting a dartifact; Conflict when it was built again since it was shown."""
-    return approvals.approve_dartifact(open_ledger_stack(), dartifact, reason=reason, actor=who().actor, commit=commit)
+    return approvals.approve_dartifact(open_ledger_stack(), dartifact, decision)
 
 
-def reject_dartifact(dartifact: str, reason: str, commit: str | None) -> Dartifact:
+def reject_dartifact(dartifact: str, decision: Decision) -> Dartifact:
     """Decide that a dartifact is never promoted; Conflict when it was built again since it was shown."""
-    return approvals.reject_dartifact(open_ledger_stack(), dartifact, reason=reason, actor=who().actor, commit=commit)
+    return approvals.reject_dartifact(open_ledger_stack(), dartifact, decision)
 
 
 def promote(dartifact: str | None) -> Plan | None:
@@ -90,7 +78,9 @@ def abort(plan_id: str, reason: str) -> Plan:
 def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
     """Roll back to a dartifact, once, while the one that was shown as live still is; also without the lake."""
     why = reason.strip() or "no reason given"
-    done = rollback.roll_back(open_stack_surely(), to, (blame,), reason=why, actor=who().actor, leaves=leaves)
+    done = rollback.roll_back(
+        open_stack_surely(), to, Cause.parse([blame]), reason=why, actor=who().actor, leaves=leaves
+    )
     if done.reverts:
         _start_integrate(done.plan.plan_id)
     return done

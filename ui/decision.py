@@ -8,11 +8,12 @@ from dataclasses import replace
 import streamlit as st
 
 from dartifact.commands.review.decide import STOPPED
+from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.runs import Run
 from ui import actions, lake_reads, masks
-from ui.actions import Decision
 from ui.documents import ShownRun
 from ui.format import RECORDED, decide, plain, recall_shown, tell_count
+from ui.people import who
 
 
 def show_decision(run: ShownRun) -> None:
@@ -42,15 +43,15 @@ def show_decision(run: ShownRun) -> None:
         wants_recheck = right.form_submit_button(
             "Recheck", disabled=not has_rows, width="stretch", help="Run the checks again, after they have changed"
         )
-    decision = Decision(run["run_id"], commit, report, reason)
+    run_id, decision = run["run_id"], Decision(who().actor, reason, Seen(commit, report))
     if wants_approve:
-        decide(lambda: tell_phase(actions.approve(decision)))
+        decide(lambda: tell_phase(actions.approve(run_id, decision)))
     if wants_reject:
-        decide(lambda: tell_phase(actions.reject(decision)))
+        decide(lambda: tell_phase(actions.reject(run_id, decision)))
     if wants_split:
-        carry_out("Splitting run…", lambda: tell_split(*actions.split(decision)))
+        carry_out("Splitting run…", lambda: tell_split(*actions.split(run_id, decision)))
     if wants_recheck:
-        carry_out("Re-running checks…", lambda: tell_phase(actions.recheck(decision)))
+        carry_out("Re-running checks…", lambda: tell_phase(actions.recheck(run_id)))
     show_fix(run, decision)
 
 
@@ -78,7 +79,7 @@ def show_fix(run: ShownRun, decision: Decision) -> None:
         st.error("Choose a file first.")
     elif wants_fix and file is not None:
         fixed = replace(decision, reason=reason)
-        carry_out("Checking rows…", lambda: tell_phase(actions.fix(fixed, file.name, file.getvalue())))
+        carry_out("Checking rows…", lambda: tell_phase(actions.fix(run_id, fixed, file.name, file.getvalue())))
 
 
 def carry_out(what: str, act: Callable[[], str]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from dartifact.commands.production.approvals import find_approvals, find_authors
-from dartifact.commands.production.promote import choose_promotion, plan_promotion
+from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.documents.checks import list_results
@@ -18,7 +18,7 @@ from dartifact.documents.events import EventDocument, Payload
 from dartifact.documents.production import describe_live, describe_rollback, describe_under_way
 from dartifact.documents.records import describe_run_record
 from dartifact.documents.runs import RunDocument, describe_run
-from dartifact.domain.dartifacts import Dartifact, Passport
+from dartifact.domain.dartifacts import Cause, Dartifact, Passport
 from dartifact.domain.errors import UsageError
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase, Run
@@ -134,7 +134,7 @@ def plan_next() -> NextPromotion | None:
 
 def preview_rollback(to: str | None, blame: str) -> RollbackPreview:
     """Return what a rollback would do; each mart as in `compare_marts`, the build commits of both dartifacts beside."""
-    found = describe_rollback(preview(open_ledger_stack(), to, (blame,)))
+    found = describe_rollback(preview(open_ledger_stack(), to, Cause.parse([blame])))
     now, then = read_dartifact(found["leaves"]), read_dartifact(found["returns"])
     marts = compare_marts(now["passport"] or {}, then["passport"] or {})
     return {**found, "marts": marts, "builds": (now["commit"] or "", then["commit"] or "")}

@@ -57,8 +57,8 @@ def _ingest(name: str, action: str, help: str) -> Verb:
     return Verb(name, Section.INGEST, help, "ingest", action)
 
 
-def _build(name: str, action: str, help: str) -> Verb:
-    return Verb(name, Section.BUILD, help, "build", action)
+def _build(name: str, action: str, help: str, function: str = "") -> Verb:
+    return Verb(name, Section.BUILD, help, "build", action, function=function)
 
 
 def _production(name: str, action: str, help: str) -> Verb:

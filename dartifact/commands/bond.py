@@ -6,7 +6,7 @@ A ledger that is new, another one or older than its lake would take what it does
 from __future__ import annotations
 
 from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.stack import Stack
 from dartifact.domain.errors import ForeignLedger
 from dartifact.domain.hints import Command

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.commands.production.promote import resolve
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import preview_rollback, roll_back
 from dartifact.demo.staging_chapter import play_staging
 from dartifact.demo.story import INGESTORS, Story
 from dartifact.demo.traffic_chapter import play_blue_green
 from dartifact.domain.checks import Gate
+from dartifact.domain.dartifacts import Cause
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase
 
@@ -132,13 +133,15 @@ def _breaks_anyway(story: Story) -> None:
         f"An analyst sees it in the books: {story.revenue(now.commit) - revenue:,.0f} EUR of new revenue, "
         "and more has come in at the bank."
     )
-    shown = preview_rollback(story.stack, blame=blamed)
+    shown = preview_rollback(story.stack, cause=Cause(blamed))
     story.narrator.say(f"The preview: {shown.returns} comes back, {len(shown.reverts)} runs leave main.")
     started = time.monotonic()
     reason = "amounts are net of tax"
 
     def press() -> None:
-        roll_back(story.stack, blame=blamed, reason=reason, actor=ANALYST, run=story.timing(started, old.commit))
+        roll_back(
+            story.stack, cause=Cause(blamed), reason=reason, actor=ANALYST, runner=story.timing(started, old.commit)
+        )
 
     story.narrator.step("roll back", press)
     story.expect("resolve answers the old commit", resolve(story.stack, "dashboard").commit == old.commit)

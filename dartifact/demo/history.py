@@ -5,7 +5,7 @@ The commands do all of it; only the clock is set back, so that what the ledger t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -20,6 +20,8 @@ from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.demo.records import TICK
 from dartifact.demo.server import SimulatedSources
+from dartifact.domain.dartifacts import Cause
+from dartifact.domain.progress import Progress
 from dartifact.domain.runs import Phase, Run
 
 DAYS = 14
@@ -37,7 +39,7 @@ class History:
     company: SimulatedSources
     modules: Mapping[str, ModuleType]
     ingestors: tuple[tuple[str, str], ...]
-    progress: Callable[[str], None]
+    progress: Progress
     _now: datetime = field(init=False)
 
     def play(self) -> None:
@@ -68,8 +70,8 @@ class History:
                 guilty = self._bring(_CHUNK_TICKS)
                 self._deliver()
                 names = [run.run_id for run in guilty if run.source == "orders"]
-                blame = tuple(run.run_id for run in self.stack.ledger.runs(names=names, phases=(Phase.LIVE,)))
-                roll_back(self.stack, blame=blame, reason="amounts are net of tax", actor=_ACTOR)
+                blamed = tuple(run.run_id for run in self.stack.ledger.runs(names=names, phases=(Phase.LIVE,)))
+                roll_back(self.stack, cause=Cause(blamed), reason="amounts are net of tax", actor=_ACTOR)
                 integrate(self.stack, actor="policy:integrate")
             case _:
                 self._bring(_DAY_TICKS)

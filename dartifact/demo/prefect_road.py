@@ -15,13 +15,13 @@ from uuid import uuid4
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.commands.leases import hold_lease
-from dartifact.commands.production.promote import choose_promotion
+from dartifact.commands.production.choice import choose_promotion
 from dartifact.commands.queue.integrate import Integration
 from dartifact.commands.stack import Runner, Stack
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.errors import ServerUnavailable
 from dartifact.domain.events import EventType
-from dartifact.domain.plans import Plan
+from dartifact.domain.plans import Plan, PlanKind
 from dartifact.domain.queue import runs_in
 from dartifact.domain.runs import Phase, Run
 from dartifact.local.prefect_api import PrefectApi
@@ -105,7 +105,7 @@ class PrefectRoad:
         """Wait until nothing waits to be promoted."""
         self._settle("promote", lambda: choose_promotion(self.stack) is not None)
         last = next(iter(self.stack.ledger.promotions(most=1)), None)
-        if last is None or last.plan.plan_id == self._promoted or last.plan.kind != "promotion":
+        if last is None or last.plan.plan_id == self._promoted or last.plan.kind is not PlanKind.PROMOTION:
             return None
         self._promoted = last.plan.plan_id
         return last.plan

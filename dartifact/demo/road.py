@@ -58,12 +58,12 @@ class Road(Protocol):
 
 @dataclass
 class DirectRoad:
-    """The commands, called in this process; `step` runs and shows each of their named steps."""
+    """The commands, called in this process; `runner` runs and shows each of their named steps."""
 
     stack: Stack
     company: SimulatedSources
     modules: Mapping[str, ModuleType]
-    step: Runner
+    runner: Runner
     extract_seconds: float | None = None
 
     def prepare(self) -> None:
@@ -78,13 +78,13 @@ class DirectRoad:
         def run(name: str, step: Callable[[], T], /) -> T:
             started = time.monotonic()
             try:
-                return self.step(name, step)
+                return self.runner(name, step)
             finally:
                 if name.startswith("extract"):
                     self.extract_seconds = time.monotonic() - started
 
         extractor = module.extract(self.company.access(dataset))
-        runs = ingest(stack, module.SOURCE, extractor, ingestor, actor=f"ingestor:{ingestor}", run=run)
+        runs = ingest(stack, module.SOURCE, extractor, ingestor, actor=f"ingestor:{ingestor}", runner=run)
         return runs[-1] if runs else self.stack.ledger.runs(ingestor=ingestor, most=1)[0]
 
     def bring_together(
@@ -100,11 +100,11 @@ class DirectRoad:
 
     def integrate(self) -> Integration:
         """Integrate."""
-        return integrate(self.stack, actor="policy:integrate", run=self.step)
+        return integrate(self.stack, actor="policy:integrate", runner=self.runner)
 
     def stage(self) -> Dartifact:
         """Stage."""
-        return stage(self.stack, actor="policy:stage", run=self.step)
+        return stage(self.stack, actor="policy:stage", runner=self.runner)
 
     @contextmanager
     def change_project(self, project: Path) -> Iterator[None]:
@@ -119,4 +119,4 @@ class DirectRoad:
 
     def promote(self) -> Plan | None:
         """Promote."""
-        return promote(self.stack, actor="policy:promote", run=self.step, patience=math.inf)
+        return promote(self.stack, actor="policy:promote", runner=self.runner, patience=math.inf)

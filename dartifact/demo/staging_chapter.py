@@ -8,7 +8,7 @@ from pathlib import Path
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import FOLDERS
-from dartifact.commands.production.promote import resolve
+from dartifact.commands.production.resolution import resolve
 from dartifact.demo.story import Story
 from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase, run_folder

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.failing_rows import read_failing_rows
-from dartifact.commands.production.promote import resolve
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.queue.integrate import Integration
 from dartifact.commands.stack import Stack
 from dartifact.demo.company import CompanyState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from dartifact.commands.production.promote import resolve
+from dartifact.commands.production.resolution import resolve
 from dartifact.demo.story import Story
 from dartifact.domain.events import EventType
 from dartifact.domain.plans import LivePointer, choose_slot

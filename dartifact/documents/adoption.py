@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from dartifact.commands.queue.main_head import Restoration
 from dartifact.commands.repair.adopt import Adoption
+from dartifact.commands.repair.restoration import Restoration
 from dartifact.documents.values import stamp
 
 

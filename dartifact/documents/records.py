@@ -20,7 +20,7 @@ from dartifact.documents.runs import RunDocument, describe_run
 from dartifact.documents.waivers import WaiverDocument, describe_waiver
 from dartifact.domain import errors
 from dartifact.domain.hints import Command
-from dartifact.domain.runs import Run
+from dartifact.domain.runs import Run, read_run_id
 
 CheckT = TypeVar("CheckT", bound=CheckDocument)
 EventT = TypeVar("EventT", bound=EventDocument)
@@ -51,7 +51,7 @@ class DartifactRecord(DartifactDocument):
 def describe_one(stack: Stack, name: str) -> SampledRun | DartifactRecord:
     """Return one run with checks, failing rows and events, or one dartifact with its passport and events."""
     try:
-        run = stack.ledger.run(name.removeprefix("run-"))
+        run = stack.ledger.run(read_run_id(name))
     except errors.NotFound:
         return _describe_dartifact_record(stack.ledger, name)
     refusals = stack.ledger.refusals(run.run_id)

@@ -113,12 +113,42 @@ class Dartifact:
     passport: Passport | None = None
 
 
+class BlameKind(StrEnum):
+    """What can be found guilty."""
+
+    RUN = "run"
+    CODE = "code"
+
+
 @dataclass(frozen=True, slots=True)
 class Blame:
     """What a rollback or staging found guilty: a run or a code digest. Later dartifacts holding it are refused."""
 
-    kind: str
+    kind: BlameKind
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a person says was the cause of a rollback; nothing at all means that nobody knows it.
+
+    `runs` names runs of the dartifact that leaves, `every_run` means all that the one brought back has not, `code` is
+    that of the one that leaves. With `unknown` promotions are frozen, whatever else is named.
+    """
+
+    runs: tuple[str, ...] = ()
+    every_run: bool = False
+    code: bool = False
+    unknown: bool = False
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Cause:
+        """Read what a person names: `runs`, `code`, `unknown`, or the ids of runs."""
+        named = tuple(words)
+        known = {"runs", "code", "unknown"}
+        return cls(
+            tuple(word for word in named if word not in known), "runs" in named, "code" in named, "unknown" in named
+        )
 
 
 def fingerprint(entries: Iterable[tuple[str, str]]) -> str:
@@ -145,6 +175,6 @@ def find_blamed(dartifact: Dartifact, blames: Iterable[Blame]) -> tuple[str, ...
     return tuple(
         f"{blame.kind} {blame.value[:60]}"
         for blame in blames
-        if (blame.kind == "run" and blame.value in runs)
-        or (blame.kind == "code" and blame.value == dartifact.code_digest)
+        if (blame.kind is BlameKind.RUN and blame.value in runs)
+        or (blame.kind is BlameKind.CODE and blame.value == dartifact.code_digest)
     )

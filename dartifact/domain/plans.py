@@ -107,6 +107,21 @@ class Step:
         return words[self.kind]
 
 
+class PlanKind(StrEnum):
+    """What a plan does to production."""
+
+    PROMOTION = "promotion"
+    ROLLBACK = "rollback"
+
+
+class PromotionState(StrEnum):
+    """Where the execution of a plan is: under way, or how it ended."""
+
+    RUNNING = "running"
+    DONE = "done"
+    ABORTED = "aborted"
+
+
 class StepDocument(TypedDict):
     """A step as plain JSON values."""
 
@@ -131,7 +146,7 @@ class Plan:
     """The steps of one promotion or rollback of one dartifact into one slot."""
 
     plan_id: str
-    kind: str
+    kind: PlanKind
     dartifact: str
     slot: str
     steps: tuple[Step, ...]
@@ -140,7 +155,7 @@ class Plan:
         """Return plain JSON values; `from_json` reads them back."""
         return {
             "plan_id": self.plan_id,
-            "kind": self.kind,
+            "kind": self.kind.value,
             "dartifact": self.dartifact,
             "slot": self.slot,
             "steps": [
@@ -154,7 +169,7 @@ class Plan:
         """Read what `to_json` wrote."""
         # Plans that were written before there were soaks have no seconds.
         steps = tuple(Step(StepKind(s["kind"]), s["slot"], s["weight"], s.get("seconds", 0)) for s in value["steps"])
-        return cls(value["plan_id"], value["kind"], value["dartifact"], value["slot"], steps)
+        return cls(value["plan_id"], PlanKind(value["kind"]), value["dartifact"], value["slot"], steps)
 
 
 def plan_promotion(
@@ -172,7 +187,7 @@ def plan_promotion(
             shifts.append(Step(StepKind.SOAK, slot, weight, soak))
     return Plan(
         plan_id,
-        "promotion",
+        PlanKind.PROMOTION,
         dartifact,
         slot,
         (
@@ -194,7 +209,7 @@ def plan_rollback(pointer: LivePointer, dartifact: str, *, plan_id: str) -> Plan
     slot = warm or pointer.idle
     cold = (Step(StepKind.CLAIM, slot), Step(StepKind.PUBLISH, slot), Step(StepKind.SMOKE, slot))
     final = (Step(StepKind.SETTLE, slot), Step(StepKind.PUBLISH_PRODUCTION, slot))
-    return Plan(plan_id, "rollback", dartifact, slot, final if warm else (*cold, *final))
+    return Plan(plan_id, PlanKind.ROLLBACK, dartifact, slot, final if warm else (*cold, *final))
 
 
 def claim(pointer: LivePointer, slot: str, dartifact: str, plan: str) -> LivePointer:

@@ -102,6 +102,11 @@ def run_branch(run_id: str) -> str:
     return f"run-{run_id}"
 
 
+def read_run_id(name: str) -> str:
+    """Read the id of a run as people write it: the id itself, or the name of the run's branch."""
+    return name.removeprefix(run_branch(""))
+
+
 def run_folder(source: str, run_id: str) -> str:
     """Name the folder of a run, with the closing slash."""
     return f"raw/{source}/{run_id}/"

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from dartifact.domain.errors import UsageError
+
 SYSTEM_COLUMNS = ("_run_id", "_seq", "_extracted_at", "_deleted")
 HAND = "hand"
 """The ingestor of changes that a person makes; every source has it, none declares it."""
@@ -97,6 +99,12 @@ class Source:
         if ingestor == HAND:
             return -1
         return [one.name for one in self.ingestors].index(ingestor)
+
+    def require_ingestor(self, name: str) -> None:
+        """Raise UsageError, which lists the known ones, when the source has no ingestor of that name."""
+        names = [ingestor.name for ingestor in self.ingestors]
+        if name not in names:
+            raise UsageError(f"{self.name} has no ingestor {name}; it has {', '.join(names)}")
 
 
 def list_personal(sources: Iterable[Source]) -> tuple[tuple[str, str], ...]:

@@ -10,13 +10,14 @@ import shutil
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import httpx
 
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.progress import Progress
 
 RELEASES = "https://github.com/treeverse/lakeFS/releases/download/v{version}"
 """Where the archives and `checksums.txt` of a version are, unless the settings name a mirror."""
@@ -34,7 +35,7 @@ _CONNECT_SECONDS, _SILENCE_SECONDS, _LONGEST_SECONDS = 4.0, 15.0, 900.0
 _REPORT_SECONDS = 5.0
 
 
-def fetch_lakefs(version: str, folder: Path, progress: Callable[[str], None], *, base_url: str | None = None) -> Path:
+def fetch_lakefs(version: str, folder: Path, progress: Progress, *, base_url: str | None = None) -> Path:
     """Fetch the release archive of this platform into an empty folder and return the program, not yet proven to run.
 
     `base_url` is a folder that holds the archive and `checksums.txt`, by default that of the official release. Nothing
@@ -117,7 +118,7 @@ def _find_checksum(listed: str, wanted: str) -> tuple[str, str]:
     return found.pop()
 
 
-def _download(client: httpx.Client, url: str, archive: Path, progress: Callable[[str], None]) -> str:
+def _download(client: httpx.Client, url: str, archive: Path, progress: Progress) -> str:
     """Write what a URL answers into a file and return its SHA-256; say how far it is every five seconds."""
     digest, size, started = hashlib.sha256(), 0, time.monotonic()
     told = started

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.progress import Progress
 from dartifact.local.lakefs_build import GO_VERSION, build_lakefs
 from dartifact.local.lakefs_docker import Image, find_image
 from dartifact.local.locks import hold_lock
@@ -21,9 +22,7 @@ Way = Callable[[Path], Path]
 """A way to get the program: given an empty folder, it returns where in it the program is."""
 
 
-def find_server(
-    progress: Callable[[str], None], *, cache_dir: Path | None = None, download_url: str | None = None
-) -> Path | Image:
+def find_server(progress: Progress, *, cache_dir: Path | None = None, download_url: str | None = None) -> Path | Image:
     """Return a lakeFS program of exactly the wanted version, else its Docker image.
 
     The arguments are those of `find_binary`. ServerUnavailable names every way that was tried.
@@ -40,9 +39,7 @@ def find_server(
     return image
 
 
-def find_binary(
-    progress: Callable[[str], None], *, cache_dir: Path | None = None, download_url: str | None = None
-) -> Path:
+def find_binary(progress: Progress, *, cache_dir: Path | None = None, download_url: str | None = None) -> Path:
     """Return a lakeFS program of exactly the wanted version; when there is none, download or build it into the cache.
 
     `cache_dir` stands for the user's `~/.cache/dartifact`, `download_url` for the folder of the official release.
@@ -80,7 +77,7 @@ def find_binary(
     )
 
 
-def _get_once(cached: Path, ways: Sequence[tuple[str, Way]], tried: list[str], progress: Callable[[str], None]) -> bool:
+def _get_once(cached: Path, ways: Sequence[tuple[str, Way]], tried: list[str], progress: Progress) -> bool:
     """Get the program by the first way that works and publish it, unless another process does so first.
 
     What a way that fails says is added to `tried`; False when all have failed.

@@ -7,12 +7,12 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.progress import Progress
 from dartifact.local.child_process import running_child
 
 GO_VERSION = "1.26.4"
@@ -26,7 +26,7 @@ _TAIL_LINES = 10
 _TOO_OLD = re.compile(r"requires go >= |maximum supported version|invalid go version|toolchain not available")
 
 
-def build_lakefs(version: str, folder: Path, progress: Callable[[str], None]) -> Path:
+def build_lakefs(version: str, folder: Path, progress: Progress) -> Path:
     """Build the server in an empty folder and return the binary, not yet proven to run.
 
     ServerUnavailable says in its message why it was not built; nothing that was started is left running.
@@ -74,7 +74,7 @@ class _Output:
             self.remarks.append(line)
 
 
-def _run(command: list[str], folder: Path, progress: Callable[[str], None]) -> tuple[int, _Output]:
+def _run(command: list[str], folder: Path, progress: Progress) -> tuple[int, _Output]:
     """Run the build, report every ten seconds, return its exit code and what it printed."""
     started, output, log = time.monotonic(), _Output(), folder / "go.log"
     with log.open("wb") as written, log.open(encoding="utf-8", errors="replace") as printed:

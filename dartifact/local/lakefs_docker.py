@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.progress import Progress
 from dartifact.local.child_process import running_child
 
 _ANSWER_SECONDS = 20.0
@@ -73,7 +73,7 @@ def container_name(folder: Path) -> str:
     return f"dartifact-lakefs-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
 
 
-def find_image(version: str, progress: Callable[[str], None]) -> Image:
+def find_image(version: str, progress: Progress) -> Image:
     """Return the image of a version, pulled if need be; ServerUnavailable says why it cannot be had."""
     engine = shutil.which("docker")
     if engine is None:
@@ -105,7 +105,7 @@ def remove_container(engine: str, folder: Path) -> None:
     _ask(engine, "rm", "--force", container_name(folder))
 
 
-def _pull(image: Image, progress: Callable[[str], None]) -> None:
+def _pull(image: Image, progress: Progress) -> None:
     progress(f"pulling the image {image.name}: once per machine, about 200 MB")
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.progress import Progress
 from dartifact.local import lakefs_files as store
 from dartifact.local.child_process import running_child
 from dartifact.local.lakefs_binary import find_server
@@ -27,7 +28,6 @@ from dartifact.local.locks import describe_users, hold_lock, is_user, registered
 
 __all__ = ["Endpoint", "running_lakefs"]
 
-Progress = Callable[[str], None]
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0

@@ -19,11 +19,10 @@ from filelock import FileLock, Timeout
 
 from dartifact.domain.errors import DartifactError, Locked, ServerUnavailable
 from dartifact.domain.hints import Command
+from dartifact.domain.progress import Progress
 from dartifact.local.guard import MARK, end_marked, guarding
 from dartifact.local.note import Note, Part, note_of_this_process, read_note, remove_note, write_note
 from dartifact.local.services import Service, Stopped
-
-Progress = Callable[[str], None]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _WATCH_SECONDS = 0.5

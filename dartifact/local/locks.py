@@ -7,16 +7,18 @@ import fcntl
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from dartifact.domain.progress import Progress
 
 _QUIET_SECONDS, _REPEAT_SECONDS = 1.0, 30.0
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, progress: Callable[[str], None], waiting: str) -> Iterator[None]:
+def hold_lock(path: Path, progress: Progress, waiting: str) -> Iterator[None]:
     """Hold the lock file alone; say `waiting` through `progress` when that takes longer than a moment."""
     lock, patience = FileLock(path), _QUIET_SECONDS
     while True:

@@ -26,7 +26,7 @@ from dartifact.wiring import open_stack
 def integrate() -> Ended:
     """Bring what waits in the merge queue into `main`, start `stage` when it moved."""
     with open_stack(read_settings(), say) as stack:
-        done = queue.integrate(stack, actor="policy:integrate", run=run_as_task)
+        done = queue.integrate(stack, actor="policy:integrate", runner=run_as_task)
         stopped = stack.ledger.runs(names=[*done.failed, *done.held])
         for each in stopped:
             leave_artifact(f"integrate {each.run_id}", f"{each.run_id}: {each.phase}", describe_run(stack, each))

@@ -8,7 +8,7 @@ from prefect.states import Completed
 from dartifact.commands.production import promote as production
 from dartifact.commands.production import rollback
 from dartifact.commands.production.under_way import find_under_way
-from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.dartifacts import Cause, DartifactState
 from dartifact.domain.errors import Aborted, ChecksFailed
 from dartifact.settings import read_settings
 from dartifact.stations.runner import Ended, ends_in_words, leave_artifact, run_as_task, say, start_station
@@ -25,7 +25,7 @@ def promote(dartifact: str | None = None) -> Ended:
     with open_stack(read_settings(), say, sources=False) as stack:
         try:
             plan = production.promote(
-                stack, dartifact, actor="policy:promote", run=run_as_task, patience=_PATIENCE, tell=say
+                stack, dartifact, actor="policy:promote", runner=run_as_task, patience=_PATIENCE, progress=say
             )
         except Aborted as error:
             last = stack.ledger.promotions(most=1)
@@ -56,7 +56,9 @@ def roll_back(reason: str, to: str | None = None, blame: tuple[str, ...] = ("unk
     """Bring back a dartifact that served before, start `integrate` for the runs that leave `main`."""
     settings = read_settings()
     with open_stack_surely(settings, say) as stack:
-        done = rollback.roll_back(stack, to, blame, reason=reason, actor=settings.person, run=run_as_task)
+        done = rollback.roll_back(
+            stack, to, Cause.parse(blame), reason=reason, actor=settings.person, runner=run_as_task
+        )
     leave_artifact(
         f"rollback {done.leaves}",
         f"{done.returns} is live again",

@@ -138,12 +138,12 @@ def ingest_flow(source: Source, extract: Callable[[SourceAccess], Extractor]) ->
 
 def run_ingest(source: Source, extract: Callable[[SourceAccess], Extractor], ingestor: str) -> Ended:
     """Run one pass of an ingestor inside a flow, and start `integrate` for what is queued."""
-    names = [each.name for each in source.ingestors]
-    if ingestor not in names:
-        raise errors.UsageError(f"{source.name} has no ingestor {ingestor}; it has {', '.join(names)}")
+    source.require_ingestor(ingestor)
     settings = read_settings()
     with open_source(settings, source.name) as access, open_stack(settings, say) as stack:
-        runs = ingest(stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", run=run_as_task, say=say)
+        runs = ingest(
+            stack, source, extract(access), ingestor, actor=f"ingestor:{ingestor}", runner=run_as_task, progress=say
+        )
         for each in runs:
             leave_artifact(each.run_id, f"{each.run_id}: {each.phase}", describe_run(stack, each))
     if any(each.phase is Phase.QUEUED for each in runs):

@@ -25,7 +25,7 @@ def stage() -> Ended:
         if not stack.lake.head(MAIN).parents:
             return Completed(message="main holds no data yet")
         last = stack.ledger.last_event()
-        dartifact = staging.stage(stack, actor="policy:stage", run=run_as_task)
+        dartifact = staging.stage(stack, actor="policy:stage", runner=run_as_task)
         has_moved = stack.lake.head(MAIN).commit_id != dartifact.main_commit
         names = [each.dartifact_id or "" for each in stack.ledger.events_after(last, _ENDS, 10)]
         built = [stack.ledger.dartifact(name) for name in names]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.progress import Progress
 from dartifact.local import lakefs_files
 from dartifact.local.browser_ui import find_app, make_ui
 from dartifact.local.guard import end_processes, find_marked
@@ -23,8 +24,6 @@ from dartifact.local.services import SourceService
 from dartifact.project import list_source_names
 from dartifact.settings import Settings
 from dartifact.wiring import no_url, open_access
-
-Progress = Callable[[str], None]
 
 LIMIT = max(2, os.cpu_count() or 2) + 1  # a flow run waits about as much as it computes
 _RECONCILE_SECONDS = 10.0

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from dartifact.adapters.ledger.values import Event
 from dartifact.domain.errors import Locked, ServerUnavailable, UsageError
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
+from dartifact.domain.progress import Progress
 from dartifact.local.lakefs_endpoint import is_alive
 from dartifact.local.lakefs_files import last_lines
 from dartifact.local.launcher import launching
@@ -26,8 +27,6 @@ from dartifact.local.services import SourceService, Stopped
 from dartifact.settings import Settings, write_cron
 from dartifact.up.machines import Machines, require_urls
 from dartifact.wiring import prepare_home
-
-Progress = Callable[[str], None]
 
 _POLL_SECONDS = 0.1
 _DOWN_SECONDS = 90.0

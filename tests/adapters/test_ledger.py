@@ -24,9 +24,9 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.leases import hold_lease
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind
-from dartifact.domain.dartifacts import Blame, DartifactState
+from dartifact.domain.dartifacts import Blame, BlameKind, DartifactState
 from dartifact.domain.events import EventType
-from dartifact.domain.plans import LivePointer, Slot
+from dartifact.domain.plans import LivePointer, PromotionState, Slot
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Ingestor, Source
 from dartifact.domain.windows import Window, WindowState
@@ -608,24 +608,24 @@ def test_a_promotion_is_written_down_with_its_steps(ledger: Ledger) -> None:
     with ledger.write() as tx:
         tx.production.start_promotion(plan)
         tx.production.move_promotion("p1", done=2)
-    (running,) = ledger.promotions(state="running")
+    (running,) = ledger.promotions(state=PromotionState.RUNNING)
     assert (running.plan, running.done, running.started_at, running.ended_at) == (plan, 2, NOON, None)
     with ledger.write() as tx:
-        assert tx.production.move_promotion("p1", done=6, state="done") is True
-        assert tx.production.move_promotion("p1", state="aborted") is False  # it has ended
-    assert ledger.promotions(state="running") == ()
+        assert tx.production.move_promotion("p1", done=6, state=PromotionState.DONE) is True
+        assert tx.production.move_promotion("p1", state=PromotionState.ABORTED) is False  # it has ended
+    assert ledger.promotions(state=PromotionState.RUNNING) == ()
     assert [(each.done, each.state, each.ended_at) for each in ledger.promotions()] == [(6, "done", NOON)]
 
 
 def test_a_blame_is_kept_once_and_can_be_dropped(ledger: Ledger) -> None:
     with ledger.write() as tx:
         for _ in range(2):
-            tx.dartifacts.add_blame(Blame("run", "r1"))
-        tx.dartifacts.add_blame(Blame("code", "r1"))
+            tx.dartifacts.add_blame(Blame(BlameKind.RUN, "r1"))
+        tx.dartifacts.add_blame(Blame(BlameKind.CODE, "r1"))
     assert sorted(blame.kind for blame in ledger.blames()) == ["code", "run"]
     with ledger.write() as tx:
-        assert [tx.dartifacts.drop_blame(Blame("run", "r1")) for _ in range(2)] == [True, False]
-    assert ledger.blames() == (Blame("code", "r1"),)
+        assert [tx.dartifacts.drop_blame(Blame(BlameKind.RUN, "r1")) for _ in range(2)] == [True, False]
+    assert ledger.blames() == (Blame(BlameKind.CODE, "r1"),)
 
 
 # Times

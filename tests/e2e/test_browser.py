@@ -12,9 +12,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dartifact.commands.production import promote as production
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.review import decide as review
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.decisions import Decision
 from dartifact.domain.runs import Phase, Run
 from tests.support.browser import PATIENCE, find_chromium, running_browser, running_ui
 from tests.support.oidc import running_provider
@@ -196,7 +198,7 @@ def test_production_is_rolled_back_and_main_loses_the_blamed_run(shop: World, pa
     expect(page.get_by_text("1 changed, 0 added, 0 removed").first).to_be_attached()
     page.get_by_role("button", name=f"Roll back to {first.dartifact_id} now").dblclick()  # by somebody in a hurry
     expect(page.get_by_text(f"{first.dartifact_id} is live again")).to_be_visible()
-    found = production.resolve(shop.stack)
+    found = resolve(shop.stack)
     assert found.dartifact == first.dartifact_id
     assert len(shop.events("ProductionRolledBack")) == 1
     assert shop.integrate().reverted == [guilty]
@@ -207,7 +209,7 @@ def test_a_stale_decision_is_refused(shop: World, page: Page) -> None:
     bad = bring_bad(shop)
     page.goto(f"run?run={bad.run_id}")
     give_reason(page, "it is known")
-    review.reject(shop.stack, bad.run_id, reason="rubbish", actor="bob")
+    review.reject(shop.stack, bad.run_id, Decision("bob", "rubbish"))
     press(page, "Approve")
     expect(page.get_by_text("No decision needed.")).to_be_visible()
     assert shop.run(bad).phase is Phase.REJECTED

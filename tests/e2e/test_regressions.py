@@ -22,7 +22,7 @@ from dartifact.commands.queue.integrate import Integration, integrate
 from dartifact.commands.stack import Policy, Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import Dartifact
+from dartifact.domain.dartifacts import Cause, Dartifact
 from dartifact.domain.queue import runs_in
 from dartifact.domain.runs import Phase, Run
 from tests.support.books import to_version
@@ -84,7 +84,7 @@ class Scene:
         return run, dartifact
 
     def roll_back(self, *blame: str, to: str | None = None, **options: Any) -> Rollback:
-        return roll_back(self.stack, to, blame or ("unknown",), reason="told to", actor=PERSON, **options)
+        return roll_back(self.stack, to, Cause.parse(blame), reason="told to", actor=PERSON, **options)
 
     def revert(self, run: Run) -> None:
         with self.stack.ledger.write() as tx:
@@ -200,10 +200,10 @@ def test_rollback_settles_only_on_what_it_decided_for(scene: Scene) -> None:
             raise Stop
 
         with pytest.raises(Stop):
-            scene.promote(run=before("smoke", stop))
+            scene.promote(runner=before("smoke", stop))
         assert third.dartifact_id in {slot.dartifact for slot in scene.stack.ledger.pointer().slots.values()}
 
-    done = scene.roll_back(to=first.dartifact_id, run=before("swap", take_its_slot))
+    done = scene.roll_back(to=first.dartifact_id, runner=before("swap", take_its_slot))
     assert done.returns == scene.live == first.dartifact_id
 
 
@@ -219,7 +219,7 @@ def test_promotion_that_slept_through_rollbacks_stops_at_its_claim(scene: Scene)
         scene.roll_back("unknown")
 
     with pytest.raises(errors.Aborted):
-        scene.promote(run=before("claim", roll_back_twice))
+        scene.promote(runner=before("claim", roll_back_twice))
     pointer = scene.stack.ledger.pointer()
     assert pointer.frozen
     assert pointer.plan is None
@@ -254,7 +254,7 @@ def test_rollback_works_though_its_guilty_run_has_left_main_meanwhile(scene: Sce
         scene.revert(guilty)
         scene.integrate()
 
-    scene.roll_back(guilty.run_id, run=before("swap", take_it_out))
+    scene.roll_back(guilty.run_id, runner=before("swap", take_it_out))
     assert scene.live == first.dartifact_id
     assert scene.phase(guilty) is Phase.REVERTED
     assert not scene.stack.ledger.pending_reverts()
@@ -272,7 +272,7 @@ def test_promotion_finished_by_another_process_is_not_called_aborted(scene: Scen
         other.end()
 
     with pytest.raises(errors.Aborted):
-        scene.promote(run=before("smoke", finish_it_elsewhere))
+        scene.promote(runner=before("smoke", finish_it_elsewhere))
     assert scene.live == dartifact.dartifact_id
     assert [each.state for each in scene.stack.ledger.promotions()] == ["done"]
 

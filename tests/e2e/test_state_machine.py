@@ -30,17 +30,19 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED, LakeAccess
 from dartifact.adapters.tables import duck
 from dartifact.commands.gates.traffic import report_error
 from dartifact.commands.ingest.ingest import ingest
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.publication import PUBLISHED_FENCE
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.production.under_way import abort, find_under_way, unfreeze
 from dartifact.commands.queue.integrate import integrate
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Policy, Stack
-from dartifact.commands.staging.stage import PASSPORT, stage
+from dartifact.commands.staging.assembly import PASSPORT
+from dartifact.commands.staging.stage import stage
 from dartifact.compare.current import select_current
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.dartifacts import Cause, DartifactState
 from dartifact.domain.plans import LivePointer
 from dartifact.domain.queue import HEAD_FENCE
 from dartifact.domain.runs import UNFINISHED, Phase, Run
@@ -232,7 +234,8 @@ class Machine(RuleBasedStateMachine):
         to = served[index % len(served)] if named and served else None
         if blame == "run":
             blame = live.runs[index % len(live.runs)] if live.runs else "unknown"
-        self.command("roll back", lambda stack: roll_back(stack, to, (blame,), reason="told to", actor=PERSON), fault,
+        cause = Cause.parse([blame])
+        self.command("roll back", lambda stack: roll_back(stack, to, cause, reason="told to", actor=PERSON), fault,
                      errors.UsageError, errors.PolicyRefused, errors.Aborted)  # fmt: skip
 
     @precondition(lambda self: self.pointer.frozen)

@@ -14,7 +14,7 @@ from dartifact.commands.queue import integrate as queue
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging import stage as staging
-from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.dartifacts import Cause, DartifactState
 from dartifact.domain.queue import HEAD_FENCE
 from tests.faults.children import Fault, Kind, Order
 from tests.faults.scene import Scene
@@ -59,7 +59,7 @@ def promote_newest(stack: Stack, _: Publishers) -> None:
 def return_to(dartifact: str, blame: str, stack: Stack, _: Publishers) -> None:
     """Roll back to a dartifact, as a person does who looks first whether it is live already."""
     if stack.ledger.pointer().live != dartifact:
-        roll_back(stack, dartifact, (blame,), reason="told to", actor="person:tester")
+        roll_back(stack, dartifact, Cause.parse([blame]), reason="told to", actor="person:tester")
 
 
 def reconcile_only(stack: Stack, _: Publishers) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
-from dartifact.commands.production.promote import resolve
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.production.publication import PUBLISHED_FENCE
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.stack import Stack
 from tests.support.books import Files
 

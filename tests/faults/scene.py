@@ -19,11 +19,12 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED
 from dartifact.adapters.ledger import tables as t
 from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production.promote import promote
+from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.queue.integrate import integrate
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage
+from dartifact.domain.plans import PromotionState
 from dartifact.domain.runs import Phase, Run
 from tests.faults.children import Ending, Fault, Kind, Order, Place, Task, run_child
 from tests.faults.reader import Reader
@@ -216,7 +217,7 @@ class Scene:
         ledger = self.stack.ledger
         pointer = ledger.pointer()
         assert (pointer.plan, pointer.frozen) == (None, None)
-        running = [each.plan for each in ledger.promotions(state="running")]
+        running = [each.plan for each in ledger.promotions(state=PromotionState.RUNNING)]
         assert not running, f"promotions under way: {running}"
         shown = self.stack.lake.read_json(heads[PRODUCTION], PUBLISHED_FENCE)
         assert shown["wanted"] == pointer.settled, "production does not show what is settled"

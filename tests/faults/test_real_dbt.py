@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dartifact.adapters.lakefs.lake import STAGING
-from dartifact.commands.queue.protocol import PUBLISHED_FENCE
+from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage

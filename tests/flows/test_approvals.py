@@ -18,6 +18,7 @@ from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.errors import Conflict, PolicyRefused, UsageError
 from dartifact.domain.people import Role
 from tests.support.sources import bad_order, customer, order, stamp
@@ -44,10 +45,10 @@ def test_a_dartifact_is_promoted_once_two_people_have_approved_it(shop: World) -
     with pytest.raises(PolicyRefused, match="has 0 of the 2 approvals"):
         production.promote(shop.stack, actor="policy:promote")
     for _ in range(2):  # a person counts once
-        approvals.approve_dartifact(shop.stack, name, reason="looks right", actor="ann")
+        approvals.approve_dartifact(shop.stack, name, Decision("ann", "looks right"))
     with pytest.raises(PolicyRefused, match="has 1 of the 2 approvals"):
         production.promote(shop.stack, name, actor="policy:promote")
-    approvals.approve_dartifact(shop.stack, name, reason="so it does", actor="bob", commit=dartifact.commit)
+    approvals.approve_dartifact(shop.stack, name, Decision("bob", "so it does", Seen(dartifact.commit)))
     production.promote(shop.stack, actor="policy:promote")
     assert shop.stack.ledger.pointer().live == name
 
@@ -55,7 +56,7 @@ def test_a_dartifact_is_promoted_once_two_people_have_approved_it(shop: World) -
 def test_a_newer_one_without_approvals_keeps_no_approved_one_waiting(shop: World) -> None:
     first = offer(shop, 1)
     for person in ("ann", "bob"):
-        approvals.approve_dartifact(shop.stack, first.dartifact_id, reason="fine", actor=person)
+        approvals.approve_dartifact(shop.stack, first.dartifact_id, Decision(person, "fine"))
     second = offer(shop, 2)
     assert approvals.find_approvals(shop.stack, second) == ()
     production.promote(shop.stack, actor="policy:promote")
@@ -65,13 +66,13 @@ def test_a_newer_one_without_approvals_keeps_no_approved_one_waiting(shop: World
 def test_nobody_approves_what_he_has_changed(shop: World) -> None:
     bad = shop.bring("orders", bad_order(1))
     rows = [order(1, updated_at=stamp(shop.clock()))]
-    fixes.fix(shop.stack, bad.run_id, rows, reason="asked the shop", actor="ann")
+    fixes.fix(shop.stack, bad.run_id, Decision("ann", "asked the shop"), rows)
     shop.integrate()
     dartifact = stage(shop.stack, actor="test")
     assert approvals.find_authors(shop.stack, dartifact) == {"ann"}
     with pytest.raises(PolicyRefused, match="somebody else"):
-        approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, reason="mine", actor="ann")
-    approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, reason="fine", actor="bob")
+        approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, Decision("ann", "mine"))
+    approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, Decision("bob", "fine"))
 
 
 def test_a_rejected_dartifact_is_never_promoted(shop: World) -> None:
@@ -79,28 +80,28 @@ def test_a_rejected_dartifact_is_never_promoted(shop: World) -> None:
     dartifact = offer(shop, 1)
     name = dartifact.dartifact_id
     with pytest.raises(Conflict, match="built again"):
-        approvals.reject_dartifact(shop.stack, name, reason="no", actor="ann", commit="0" * 64)
-    bad = approvals.reject_dartifact(shop.stack, name, reason="half of it is missing", actor="ann")
+        approvals.reject_dartifact(shop.stack, name, Decision("ann", "no", Seen("0" * 64)))
+    bad = approvals.reject_dartifact(shop.stack, name, Decision("ann", "half of it is missing"))
     assert (bad.state, bad.reasons) == (DartifactState.BAD, ("rejected by ann: half of it is missing",))
     assert production.promote(shop.stack, actor="policy:promote") is None
     with pytest.raises(UsageError, match="nothing to reject"):
-        approvals.reject_dartifact(shop.stack, name, reason="no", actor="ann")
+        approvals.reject_dartifact(shop.stack, name, Decision("ann", "no"))
 
 
 DEEDS: dict[str, tuple[Role, Callable[[Stack], object]]] = {
-    "approve": (Role.REVIEWER, lambda s: review.approve(s, "r", reason="x", actor="eve")),
-    "reject": (Role.REVIEWER, lambda s: review.reject(s, "r", reason="x", actor="eve")),
+    "approve": (Role.REVIEWER, lambda s: review.approve(s, "r", Decision("eve", "x"))),
+    "reject": (Role.REVIEWER, lambda s: review.reject(s, "r", Decision("eve", "x"))),
     "recheck": (Role.REVIEWER, lambda s: review.recheck(s, "r", actor="eve")),
-    "fix": (Role.REVIEWER, lambda s: fixes.fix(s, "r", [], reason="x", actor="eve")),
-    "open": (Role.REVIEWER, lambda s: fixes.open_change(s, "nothing", reason="x", actor="eve")),
+    "fix": (Role.REVIEWER, lambda s: fixes.fix(s, "r", Decision("eve", "x"), [])),
+    "open": (Role.REVIEWER, lambda s: fixes.open_change(s, "nothing", Decision("eve", "x"))),
     "waive": (
         Role.REVIEWER,
         lambda s: waivers.waive(s, "o", "c", until=datetime(2000, 1, 1, tzinfo=UTC), reason="x", actor="eve"),
     ),
     "unwaive": (Role.REVIEWER, lambda s: waivers.withdraw(s, 1, reason="x", actor="eve")),
     "accept gap": (Role.REVIEWER, lambda s: gaps.accept_gap(s, "r", reason="x", actor="eve")),
-    "approve dartifact": (Role.REVIEWER, lambda s: approvals.approve_dartifact(s, "d", reason="x", actor="eve")),
-    "reject dartifact": (Role.REVIEWER, lambda s: approvals.reject_dartifact(s, "d", reason="x", actor="eve")),
+    "approve dartifact": (Role.REVIEWER, lambda s: approvals.approve_dartifact(s, "d", Decision("eve", "x"))),
+    "reject dartifact": (Role.REVIEWER, lambda s: approvals.reject_dartifact(s, "d", Decision("eve", "x"))),
     "promote": (Role.OPERATOR, lambda s: production.promote(s, "d", actor="eve")),
     "roll back": (Role.OPERATOR, lambda s: rollback.roll_back(s, reason="x", actor="eve")),
     "abort": (Role.OPERATOR, lambda s: under_way.abort(s, reason="x", actor="eve")),

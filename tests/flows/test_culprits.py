@@ -13,13 +13,14 @@ import pytest
 from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.adapters.transform.project_code import digest_code
 from dartifact.cli.text.status import format_status
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging import builds
 from dartifact.commands.staging.stage import stage
 from dartifact.documents.status import describe_status
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState
+from dartifact.domain.dartifacts import Blame, BlameKind, Dartifact, DartifactState
 from dartifact.domain.runs import Phase
 from tests.conftest import PROJECT
 from tests.support.sources import customer, order
@@ -83,11 +84,11 @@ def test_a_broken_model_is_refused_and_data_flows_past_with_the_last_good_code(s
         steps.append(name)
         return step()
 
-    made = stage(shop.stack, actor="test", run=run)  # type: ignore[arg-type]
+    made = stage(shop.stack, actor="test", runner=run)  # type: ignore[arg-type]
     red = red_one(shop)
     assert red.code_digest == broken
     assert f"the culprit is code: it also fails on the data of {good.dartifact_id}" in red.reasons[-1]
-    assert Blame("code", broken) in shop.stack.ledger.blames()
+    assert Blame(BlameKind.CODE, broken) in shop.stack.ledger.blames()
     assert [event.dartifact_id for event in shop.events("CodeRefused")] == [red.dartifact_id]
     assert any(f"are blocked: build with the code of {good.dartifact_id}" in step for step in steps)
     assert shop.stack.ledger.pending_reverts() == ()
@@ -131,7 +132,7 @@ def test_the_run_that_turns_the_build_red_is_reverted_and_the_others_flow_past(
     assert red.state is DartifactState.RED
     assert f"the culprit is data: first fails when {guilty.run_id} is included" in red.reasons[-1]
     assert len(built) - 1 == shop.events("DartifactRed")[-1].payload["culprit"]["probes"] <= 4
-    assert not [blame for blame in shop.stack.ledger.blames() if blame.kind == "code"]
+    assert not [blame for blame in shop.stack.ledger.blames() if blame.kind is BlameKind.CODE]
     (pending,) = shop.stack.ledger.pending_reverts()
     assert pending.run_id == guilty.run_id
     assert [event.actor for event in shop.events("RevertRequested")] == ["policy:stage"]
@@ -212,7 +213,7 @@ def test_code_that_was_never_green_cannot_be_told_from_its_data(world: World, tm
     red = stage(replace(world.stack, project=project), actor="test")
     assert red.reasons[-1] == "cause undetermined (code or data): no dartifact was green before (0 probe builds)"
     with world.stack.ledger.write() as tx:
-        tx.dartifacts.add_blame(Blame("code", red.code_digest))
+        tx.dartifacts.add_blame(Blame(BlameKind.CODE, red.code_digest))
     with pytest.raises(errors.PolicyRefused, match="no dartifact was green with others"):
         stage(replace(world.stack, project=project), actor="test")
 

@@ -23,6 +23,8 @@ from dartifact.commands.review.tables import read_batch
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
+from dartifact.domain.dartifacts import Cause
+from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order
 from tests.support.world import World
@@ -54,7 +56,7 @@ def plain(*rows: dict[str, object]) -> list[dict[str, object]]:
 
 def test_an_approved_run_merges_as_it_is_and_says_who_accepted_what(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
-    approved = review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
+    approved = review.approve(shop.stack, run.run_id, Decision("ann", WHY))
     assert approved.phase is Phase.QUEUED
     assert shop.integrate().merged == [run.run_id]
     assert shop.keys("orders") == [1, 2]
@@ -67,37 +69,37 @@ def test_an_approved_run_merges_as_it_is_and_says_who_accepted_what(shop: World)
 
 def test_what_an_approval_did_not_name_still_stops_the_run(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
-    review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
+    review.approve(shop.stack, run.run_id, Decision("ann", WHY))
     orphan = shop.bring("orders", order(3, customer_id="C999999"), bad_order(4))
-    review.approve(shop.stack, orphan.run_id, reason=WHY, actor="ann")
+    review.approve(shop.stack, orphan.run_id, Decision("ann", WHY))
     shop.with_policy(orphan_grace=timedelta(0))
     done = shop.integrate()
     assert (done.merged, done.failed) == ([run.run_id], [orphan.run_id])
     found = results_of(shop, orphan, Gate.INTEGRATION)
     assert found[STATUS].outcome is Outcome.WARNED
     assert found["orders.customer_id.reference"].outcome is Outcome.FAILED
-    review.approve(shop.stack, orphan.run_id, reason=WHY, actor="ann")
+    review.approve(shop.stack, orphan.run_id, Decision("ann", WHY))
     assert shop.integrate().merged == [orphan.run_id]
 
 
 def test_an_approval_is_of_what_was_shown(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
     with pytest.raises(errors.Conflict, match="has another commit by now"):
-        review.approve(shop.stack, run.run_id, reason=WHY, actor="ann", commit="0" * 64)
+        review.approve(shop.stack, run.run_id, Decision("ann", WHY, Seen("0" * 64)))
     with pytest.raises(errors.Conflict, match="was checked again since"):
-        review.approve(shop.stack, run.run_id, reason=WHY, actor="ann", report="0" * 64)
+        review.approve(shop.stack, run.run_id, Decision("ann", WHY, Seen(report="0" * 64)))
     assert shop.run(run).phase is Phase.FAILED
     assert not shop.stack.ledger.waivers(everything=True)
-    review.approve(shop.stack, run.run_id, reason=WHY, actor="ann", commit=run.commit, report=run.report)
+    review.approve(shop.stack, run.run_id, Decision("ann", WHY, Seen(run.commit, run.report)))
     with pytest.raises(errors.UsageError, match="is queued: there is nothing to approve"):
-        review.approve(shop.stack, run.run_id, reason=WHY, actor="bob")
+        review.approve(shop.stack, run.run_id, Decision("bob", WHY))
     assert len(shop.stack.ledger.waivers(everything=True)) == 1
 
 
 def test_an_approval_does_not_cover_rows_that_come_later(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
-    review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
-    review.reject(shop.stack, run.run_id, reason="no, after all", actor="ann")
+    review.approve(shop.stack, run.run_id, Decision("ann", WHY))
+    review.reject(shop.stack, run.run_id, Decision("ann", "no, after all"))
     later = shop.bring("orders", bad_order(3))
     assert later.phase is Phase.FAILED
 
@@ -106,43 +108,43 @@ def test_what_would_break_main_is_not_approved(shop: World) -> None:
     run = shop.bring("orders", order(1, amount="many"))
     assert run.phase is Phase.FAILED
     with pytest.raises(errors.PolicyRefused, match=r"cannot be approved: orders\.amount"):
-        review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
+        review.approve(shop.stack, run.run_id, Decision("ann", WHY))
 
 
 def test_a_fix_of_what_has_been_fixed_since_it_was_shown_is_refused(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
-    fixed = fix(shop.stack, run.run_id, plain(order(1), bad_order(3)), reason=WHY, actor="bob", commit=run.commit)
+    fixed = fix(shop.stack, run.run_id, Decision("bob", WHY, Seen(run.commit)), plain(order(1), bad_order(3)))
     assert fixed.phase is Phase.FAILED
     with pytest.raises(errors.Conflict, match="has another commit by now"):
-        fix(shop.stack, run.run_id, plain(order(1)), reason=WHY, actor="ann", commit=run.commit)
+        fix(shop.stack, run.run_id, Decision("ann", WHY, Seen(run.commit)), plain(order(1)))
     assert shop.run(run).commit == fixed.commit
 
 
 def test_a_rejected_run_leaves_a_gap_and_never_lands(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
-    rejected = review.reject(shop.stack, run.run_id, reason="rubbish", actor="ann")
+    rejected = review.reject(shop.stack, run.run_id, Decision("ann", "rubbish"))
     assert (rejected.phase, rejected.reasons) == (Phase.REJECTED, ("rejected by ann: rubbish",))
     assert [name for _, name in shop.stack.ledger.gaps()] == [run.run_id]
-    assert review.reject(shop.stack, run.run_id, reason="again", actor="bob").reasons == rejected.reasons
+    assert review.reject(shop.stack, run.run_id, Decision("bob", "again")).reasons == rejected.reasons
     with pytest.raises(errors.UsageError, match="is rejected: it cannot be fixed"):
-        fix(shop.stack, run.run_id, plain(order(1)), reason=WHY, actor="ann")
+        fix(shop.stack, run.run_id, Decision("ann", WHY), plain(order(1)))
     assert shop.integrate().merged == []
     assert shop.lake.has_branch(run.branch)
 
 
 def test_a_queued_run_can_be_rejected_and_one_in_main_cannot(shop: World) -> None:
     landed, waiting = shop.land("customers", customer(2)), shop.bring("orders", order(1))
-    review.reject(shop.stack, waiting.run_id, reason="no", actor="ann")
+    review.reject(shop.stack, waiting.run_id, Decision("ann", "no"))
     assert shop.integrate().merged == []
     with pytest.raises(errors.IllegalTransition):
-        review.reject(shop.stack, landed.run_id, reason="no", actor="ann")
+        review.reject(shop.stack, landed.run_id, Decision("ann", "no"))
 
 
 @pytest.mark.parametrize("decide", [review.approve, review.reject])
 def test_a_decision_has_a_reason(shop: World, decide: Callable[..., Run]) -> None:
     run = shop.bring("orders", bad_order(2))
     with pytest.raises(errors.UsageError, match="a reason is required"):
-        decide(shop.stack, run.run_id, reason=" ", actor="ann")
+        decide(shop.stack, run.run_id, Decision("ann", " "))
 
 
 # Recheck
@@ -160,7 +162,7 @@ def test_a_recheck_waits_for_the_ingestor_and_gives_up(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
     said: list[str] = []
     with ThreadPoolExecutor(1) as dan, hold_lease(shop.stack.ledger, "ingest dan"):
-        asked = dan.submit(review.recheck, shop.stack, run.run_id, actor="ann", wait=said.append, patience=0.3)
+        asked = dan.submit(review.recheck, shop.stack, run.run_id, actor="ann", progress=said.append, patience=0.3)
         with pytest.raises(errors.Locked):
             asked.result()
     assert said == ["dan is at work: waiting for it"]
@@ -177,7 +179,7 @@ def test_a_fixed_run_passes_the_same_gates_and_lands(shop: World, tmp_path: Path
     table = read_batch(shop.stack, run)
     path = tmp_path / "fixed.parquet"
     pq.write_table(table.filter([row["status"] != "lost" for row in table.to_pylist()]), path)
-    fixed = fix(shop.stack, run.run_id, read_rows(path), reason=WHY, actor="ann")
+    fixed = fix(shop.stack, run.run_id, Decision("ann", WHY), read_rows(path))
     assert (fixed.phase, fixed.rows) == (Phase.QUEUED, 1)
     assert fixed.commit != run.commit
     assert shop.integrate().merged == [run.run_id]
@@ -189,7 +191,7 @@ def test_a_fixed_run_passes_the_same_gates_and_lands(shop: World, tmp_path: Path
 
 def test_a_fix_with_other_faults_is_stopped_again(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
-    again = fix(shop.stack, run.run_id, plain(order(2, amount=-1)), reason=WHY, actor="ann")
+    again = fix(shop.stack, run.run_id, Decision("ann", WHY), plain(order(2, amount=-1)))
     assert again.phase is Phase.FAILED
     assert "orders.amount" in again.reasons[0]
 
@@ -201,7 +203,7 @@ def test_a_fix_from_a_csv_file_is_typed_as_a_source_would_be(shop: World, tmp_pa
         "order_id,customer_id,status,amount,currency,ordered_at,updated_at,_deleted\n"
         "2,C000001,paid,0.10,EUR,2021-01-01T00:00:00Z,2021-01-01T00:00:00Z,false\n"
     )
-    assert fix(shop.stack, run.run_id, read_rows(path), reason=WHY, actor="ann").phase is Phase.QUEUED
+    assert fix(shop.stack, run.run_id, Decision("ann", WHY), read_rows(path)).phase is Phase.QUEUED
     shop.integrate()
     assert [row["amount"] for row in shop.rows("orders")] == [Decimal("0.10")]
 
@@ -213,7 +215,7 @@ def test_a_fix_made_on_the_branch_with_any_client_is_taken(shop: World, commits:
     shop.lake.delete_objects(run.branch, [f"{run.folder}part-0.parquet"])
     if commits:
         shop.lake.commit(run.branch, "by hand", {})
-    fixed = fix(shop.stack, run.run_id, reason=WHY, actor="ann")
+    fixed = fix(shop.stack, run.run_id, Decision("ann", WHY))
     assert fixed.phase is Phase.QUEUED
     shop.integrate()
     assert shop.keys("orders") == [7]
@@ -224,23 +226,23 @@ def test_a_fix_that_touches_what_is_not_the_runs_own_is_refused(shop: World) -> 
     run = shop.bring("orders", bad_order(2))
     shop.lake.upload(run.branch, "raw/customers/x/part-0.parquet", b"?")
     with pytest.raises(errors.PolicyRefused, match="changes what is not its own: raw/customers/x"):
-        fix(shop.stack, run.run_id, reason=WHY, actor="ann")
+        fix(shop.stack, run.run_id, Decision("ann", WHY))
     assert shop.run(run).phase is Phase.FAILED
 
 
 def test_a_fix_that_fixes_nothing_is_refused(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
     with pytest.raises(errors.UsageError, match="has these rows already"):
-        fix(shop.stack, run.run_id, reason=WHY, actor="ann")
+        fix(shop.stack, run.run_id, Decision("ann", WHY))
     with pytest.raises(errors.UsageError, match="there are no rows"):
-        fix(shop.stack, run.run_id, [], reason=WHY, actor="ann")
+        fix(shop.stack, run.run_id, Decision("ann", WHY), [])
 
 
 def test_a_run_that_was_taken_out_of_main_is_fixed_and_lands_again(shop: World) -> None:
     run = shop.land("orders", order(1, amount=5), order(2))
     shop.request_revert(run)
     assert shop.integrate().reverted == [run.run_id]
-    assert fix(shop.stack, run.run_id, plain(order(1, amount=6)), reason=WHY, actor="ann").phase is Phase.QUEUED
+    assert fix(shop.stack, run.run_id, Decision("ann", WHY), plain(order(1, amount=6))).phase is Phase.QUEUED
     assert shop.integrate().merged == [run.run_id]
     assert [row["amount"] for row in shop.rows("orders")] == [Decimal(6)]
 
@@ -257,9 +259,9 @@ def test_a_fix_that_was_killed_after_its_commit_is_made_again(shop: World, monke
     with monkeypatch.context() as patched:
         patched.setattr("dartifact.adapters.ledger.runs.RunTable.move", die)
         with pytest.raises(Killed):
-            fix(shop.stack, run.run_id, plain(order(2)), reason=WHY, actor="ann")
+            fix(shop.stack, run.run_id, Decision("ann", WHY), plain(order(2)))
     assert shop.run(run).phase is Phase.FAILED
-    assert fix(shop.stack, run.run_id, reason=WHY, actor="ann").phase is Phase.QUEUED
+    assert fix(shop.stack, run.run_id, Decision("ann", WHY)).phase is Phase.QUEUED
     shop.integrate()
     assert shop.keys("orders") == [2]
 
@@ -269,15 +271,15 @@ def test_a_fix_that_was_killed_after_its_commit_is_made_again(shop: World, monke
 
 def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_gap(shop: World) -> None:
     shop.land("orders", order(1), order(2))
-    opened = open_change(shop.stack, "orders", reason="order 1 was paid in cash", actor="ann")
+    opened = open_change(shop.stack, "orders", Decision("ann", "order 1 was paid in cash"))
     assert (opened.phase, opened.ingestor, opened.commit) == (Phase.HELD, "hand", None)
     assert not shop.stack.ledger.gaps()
     with pytest.raises(errors.UsageError, match="has brought no rows"):
-        review.approve(shop.stack, opened.run_id, reason=WHY, actor="ann")
-    bad = fix(shop.stack, opened.run_id, plain(bad_order(1)), reason=WHY, actor="ann")
+        review.approve(shop.stack, opened.run_id, Decision("ann", WHY))
+    bad = fix(shop.stack, opened.run_id, Decision("ann", WHY), plain(bad_order(1)))
     assert bad.phase is Phase.FAILED
     gone = {"_deleted": "true"}
-    assert fix(shop.stack, opened.run_id, plain(order(1, amount=3), order(2) | gone), reason=WHY, actor="ann").phase \
+    assert fix(shop.stack, opened.run_id, Decision("ann", WHY), plain(order(1, amount=3), order(2) | gone)).phase \
         is Phase.QUEUED  # fmt: skip
     assert shop.integrate().merged == [opened.run_id]
     assert [(row["order_id"], row["amount"]) for row in shop.rows("orders")] == [(1, Decimal(3))]
@@ -285,14 +287,14 @@ def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_gap(shop: World) -
     # an ingestor's next run is not disturbed by it, and beats it
     shop.land("orders", order(1, amount=4))
     assert [row["amount"] for row in shop.rows("orders")] == [Decimal(4)]
-    assert open_change(shop.stack, "orders", reason=WHY, actor="ann").number == opened.number + 1
+    assert open_change(shop.stack, "orders", Decision("ann", WHY)).number == opened.number + 1
 
 
 def test_a_change_by_hand_has_a_dataset_and_a_reason(shop: World) -> None:
     with pytest.raises(errors.UsageError, match="there is no source nothing"):
-        open_change(shop.stack, "nothing", reason=WHY, actor="ann")
+        open_change(shop.stack, "nothing", Decision("ann", WHY))
     with pytest.raises(errors.UsageError, match="a reason is required"):
-        open_change(shop.stack, "orders", reason="", actor="ann")
+        open_change(shop.stack, "orders", Decision("ann", ""))
 
 
 # Waivers
@@ -374,7 +376,7 @@ def test_what_cannot_be_waived_is_said(
 
 def test_what_main_has_already_is_told_apart_from_what_is_new(shop: World) -> None:
     run = shop.bring("orders", bad_order(1), bad_order(2))
-    review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
+    review.approve(shop.stack, run.run_id, Decision("ann", WHY))
     shop.integrate()
     later = shop.bring("orders", bad_order(1), bad_order(2), bad_order(3), order(4))
     found = results_of(shop, later)[STATUS]
@@ -392,7 +394,7 @@ def test_a_check_that_may_not_get_worse_warns_of_what_is_known(shop: World, tmp_
     shop.stack._contracts["orders"] = replace(contract, text=contract.text.replace(where, where + policy))
     run = shop.bring("orders", bad_order(1))
     assert run.phase is Phase.FAILED
-    review.approve(shop.stack, run.run_id, reason=WHY, actor="ann")
+    review.approve(shop.stack, run.run_id, Decision("ann", WHY))
     shop.integrate()
     same = shop.bring("orders", bad_order(1), order(2))
     assert same.phase is Phase.QUEUED
@@ -438,10 +440,10 @@ def test_a_blamed_run_is_fixed_after_a_rollback(shop: World) -> None:
     guilty = shop.land("orders", order(2))
     stage(shop.stack, actor="test")
     promote(shop.stack, actor="test")
-    roll_back(shop.stack, None, (guilty.run_id,), reason="wrong", actor="ann")
+    roll_back(shop.stack, None, Cause((guilty.run_id,)), reason="wrong", actor="ann")
     shop.integrate()
     assert shop.run(guilty).phase is Phase.REVERTED
-    assert fix(shop.stack, guilty.run_id, plain(order(2, amount=3)), reason=WHY, actor="ann").phase is Phase.QUEUED
+    assert fix(shop.stack, guilty.run_id, Decision("ann", WHY), plain(order(2, amount=3))).phase is Phase.QUEUED
     assert shop.integrate().merged == [guilty.run_id]
     stage(shop.stack, actor="test")
     assert promote(shop.stack, actor="test") is not None

@@ -29,7 +29,7 @@ from dartifact.commands.gates.failing_rows import (
     write_failing_rows,
 )
 from dartifact.commands.ingest import ingest
-from dartifact.commands.queue import integrate as queue
+from dartifact.commands.queue import rounds
 from dartifact.domain import errors
 from dartifact.domain.checks import Report, Result
 from dartifact.domain.marks import show_values
@@ -210,7 +210,7 @@ def test_integration_killed_after_the_evidence_stops_the_run_next_time(
 ) -> None:
     world.leave_out_local_gate("customers")
     run = world.bring("customers", bad_customer(1))
-    kill_after(monkeypatch, queue, world.integrate)
+    kill_after(monkeypatch, rounds, world.integrate)
     assert world.run(run).phase is Phase.QUEUED
     assert world.integrate().failed == [run.run_id]
     assert [row["customer_id"] for row in read_kept(world, run, "customers.segment.invalid")] == ["C000001"]

@@ -12,7 +12,8 @@ from dartifact.commands.gates.failing_rows import find_failing, read_failing_row
 from dartifact.commands.review import split as module
 from dartifact.commands.review.decide import approve, reject
 from dartifact.commands.review.fix import fix
-from dartifact.commands.review.split import leave_out
+from dartifact.commands.review.split import split_run
+from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.errors import Conflict, PolicyRefused, UsageError
 from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
@@ -44,7 +45,7 @@ def batch(shop: World, run: Run) -> list[tuple[Any, ...]]:
 
 def test_brought_is_merged_and_left_out_row_by_row(shop: World, bad: Run) -> None:
     before = batch(shop, bad)
-    derived = leave_out(shop.stack, bad.run_id, reason="two are lost", actor="ann")
+    derived = split_run(shop.stack, bad.run_id, Decision("ann", "two are lost"))
     assert (derived.phase, derived.ingestor, derived.rows) == (Phase.QUEUED, "hand", 2)
     left = shop.run(bad)
     assert (left.phase, left.rows, left.window.state) == (Phase.FAILED, 2, WindowState.HELD)
@@ -62,15 +63,14 @@ def test_brought_is_merged_and_left_out_row_by_row(shop: World, bad: Run) -> Non
 
 
 def test_what_was_left_out_can_still_be_fixed_approved_or_rejected(shop: World, bad: Run) -> None:
-    leave_out(shop.stack, bad.run_id, reason="two are lost", actor="ann")
+    split_run(shop.stack, bad.run_id, Decision("ann", "two are lost"))
     [result] = find_failing(shop.stack.ledger.report(shop.run(bad).report or ""), shop.run(bad))  # type: ignore[arg-type]
     assert [row["order_id"] for row in read_failing_rows(shop.stack, shop.run(bad), result)] == [2, 4]
     fixed = fix(
         shop.stack,
         bad.run_id,
+        Decision("ann", "asked the shop"),
         [order(each, updated_at=stamp(shop.clock())) for each in (2, 4)],
-        reason="asked the shop",
-        actor="ann",
     )
     assert fixed.phase is Phase.QUEUED
     shop.integrate()
@@ -78,19 +78,19 @@ def test_what_was_left_out_can_still_be_fixed_approved_or_rejected(shop: World, 
     assert not shop.stack.ledger.gaps()
 
     other = shop.bring("orders", order(5), bad_order(6))
-    leave_out(shop.stack, other.run_id, reason="one is lost", actor="ann")
-    assert approve(shop.stack, other.run_id, reason="it is right", actor="bob").phase is Phase.QUEUED
+    split_run(shop.stack, other.run_id, Decision("ann", "one is lost"))
+    assert approve(shop.stack, other.run_id, Decision("bob", "it is right")).phase is Phase.QUEUED
     shop.integrate()
     assert shop.keys("orders") == [1, 2, 3, 4, 5, 6]
 
     third = shop.bring("orders", order(7), bad_order(8))
-    leave_out(shop.stack, third.run_id, reason="one is lost", actor="ann")
-    assert reject(shop.stack, third.run_id, reason="rubbish", actor="ann").phase is Phase.REJECTED
+    split_run(shop.stack, third.run_id, Decision("ann", "one is lost"))
+    assert reject(shop.stack, third.run_id, Decision("ann", "rubbish")).phase is Phase.REJECTED
 
 
 def test_the_rest_does_not_beat_what_came_later(shop: World, bad: Run) -> None:
     shop.land("orders", order(1, amount=9))
-    leave_out(shop.stack, bad.run_id, reason="two are lost", actor="ann")
+    split_run(shop.stack, bad.run_id, Decision("ann", "two are lost"))
     shop.integrate()
     assert str(shop.rows("orders")[0]["amount"]) == "9.00"
 
@@ -98,7 +98,7 @@ def test_the_rest_does_not_beat_what_came_later(shop: World, bad: Run) -> None:
 def test_rows_that_wait_for_another_row_are_left_out_of_a_held_run(shop: World) -> None:
     waits = shop.bring("orders", order(5, of=9), order(6))
     assert shop.integrate().held == [waits.run_id]
-    derived = leave_out(shop.stack, waits.run_id, reason="the other one is urgent", actor="ann")
+    derived = split_run(shop.stack, waits.run_id, Decision("ann", "the other one is urgent"))
     assert shop.integrate().merged == [derived.run_id]
     assert shop.keys("orders") == [1, 6]
     assert (shop.run(waits).phase, shop.run(waits).rows) == (Phase.HELD, 1)
@@ -121,9 +121,9 @@ def test_killed_half_way_the_same_call_goes_on(shop: World, bad: Run, monkeypatc
 
     monkeypatch.setattr(module, "_commit", die)
     with pytest.raises(KeyboardInterrupt):
-        leave_out(shop.stack, bad.run_id, reason="two are lost", actor="ann")
+        split_run(shop.stack, bad.run_id, Decision("ann", "two are lost"))
     assert shop.run(bad).rows == 4
-    derived = leave_out(shop.stack, bad.run_id, reason="two are lost", actor="ann")
+    derived = split_run(shop.stack, bad.run_id, Decision("ann", "two are lost"))
     assert derived.rows == 2
     assert [run.run_id for run in shop.stack.ledger.runs(ingestor="hand")] == [derived.run_id]
     shop.integrate()
@@ -132,15 +132,15 @@ def test_killed_half_way_the_same_call_goes_on(shop: World, bad: Run, monkeypatc
 
 def test_what_cannot_be_cut_is_refused(shop: World, bad: Run) -> None:
     with pytest.raises(Conflict, match="another commit"):
-        leave_out(shop.stack, bad.run_id, reason="x", actor="ann", commit="0" * 64)
+        split_run(shop.stack, bad.run_id, Decision("ann", "x", Seen("0" * 64)))
     with pytest.raises(UsageError, match="a reason is required"):
-        leave_out(shop.stack, bad.run_id, reason=" ", actor="ann")
+        split_run(shop.stack, bad.run_id, Decision("ann", " "))
     with pytest.raises(PolicyRefused, match="a viewer may not leave rows out"):
-        leave_out(replace(shop.stack, role=Role.VIEWER), bad.run_id, reason="x", actor="eve")
-    leave_out(shop.stack, bad.run_id, reason="two are lost", actor="ann")
+        split_run(replace(shop.stack, role=Role.VIEWER), bad.run_id, Decision("eve", "x"))
+    split_run(shop.stack, bad.run_id, Decision("ann", "two are lost"))
     with pytest.raises(UsageError, match="all of the 2 rows"):
-        leave_out(shop.stack, bad.run_id, reason="again", actor="ann")
+        split_run(shop.stack, bad.run_id, Decision("ann", "again"))
     odd = shop.bring("orders", order(9, surprise="x"))
     with pytest.raises(PolicyRefused, match="not about single rows"):
-        leave_out(shop.stack, odd.run_id, reason="x", actor="ann")
+        split_run(shop.stack, odd.run_id, Decision("ann", "x"))
     assert len(shop.stack.ledger.runs(ingestor="hand")) == 1

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.commands.queue import main_head
-from dartifact.commands.queue import protocol as moves
-from dartifact.commands.queue.protocol import MainUntested, build_candidate
+from dartifact.commands.queue import candidates, main_head
+from dartifact.commands.queue.candidates import MainUntested, build_candidate
 from dartifact.commands.queue.tested import MainState, is_main_tested
 from dartifact.commands.staging import stage as staging
 from dartifact.documents.status import describe_status
@@ -48,7 +47,7 @@ def advance_into_a_merge_by_hand(world: World) -> None:
         tx.reports.save(report, judge(report.results))
     spoil_by_hand(world)
     with pytest.raises(MainUntested):
-        moves.advance(world.stack, candidate, report, ACTOR)
+        candidates.advance(world.stack, candidate, report, ACTOR)
 
 
 def test_an_empty_main_is_tested(world: World) -> None:
@@ -75,13 +74,13 @@ def test_a_repaired_main_is_tested_once_the_repair_is_in(world: World, monkeypat
     world.land("customers", customer(1))
     advance_into_a_merge_by_hand(world)
     said: dict[str, bool] = {}
-    merge = moves.advance
+    merge = candidates.advance
 
     def look_and_advance(*args: object) -> str:
         said.setdefault(last(world), bool(is_main_tested(world.stack.ledger)))
         return merge(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(moves, "advance", look_and_advance)
+    monkeypatch.setattr(candidates, "advance", look_and_advance)
     world.integrate()
     assert said == {"MainRepaired": False, "MainAdvanced": True}
     assert known(world)

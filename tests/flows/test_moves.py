@@ -12,13 +12,19 @@ import pytest
 
 from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING
 from dartifact.adapters.lakefs.values import Commit
-from dartifact.commands.queue import integrate as queue
-from dartifact.commands.queue import protocol as moves
-from dartifact.commands.queue.protocol import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
+from dartifact.commands.production import publication
+from dartifact.commands.production.choice import choose_promotion
+from dartifact.commands.production.publication import PUBLISHED_FENCE
+from dartifact.commands.queue import candidates, rounds
+from dartifact.commands.queue.candidates import Candidate, MainMoved, MainUntested, RunRefused, build_candidate
+from dartifact.commands.repair.adopt import adopt, plan_adoption
 from dartifact.commands.repair.reconcile import finish_open_intents, reconcile, show_settled
+from dartifact.commands.repair.restoration import plan_restoration, restore
 from dartifact.commands.stack import Stack
+from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import judge
+from dartifact.domain.decisions import Decision
 from dartifact.domain.plans import LivePointer
 from dartifact.domain.queue import HEAD_FENCE, CandidatePlan
 from dartifact.domain.runs import Phase, Run
@@ -43,7 +49,7 @@ def advance(stack: Stack, candidate: Candidate) -> str:
     report = green(candidate.commit)
     with stack.ledger.write() as tx:
         tx.reports.save(report, judge(report.results))
-    return moves.advance(stack, candidate, report, ACTOR)
+    return candidates.advance(stack, candidate, report, ACTOR)
 
 
 def merges_of_main(world: World) -> list[Commit]:
@@ -157,7 +163,7 @@ def test_repeated_operation_is_adopted_once(world: World, queued: tuple[Run, ...
     candidate = candidate_of(world, *queued)
     leave_intent_open(world, proxy, candidate)
     (intent,) = world.stack.ledger.open_intents()
-    found = {moves.finish_advance(world.stack, intent.operation, intent.payload) for _ in range(3)}
+    found = {candidates.finish_advance(world.stack, intent.operation, intent.payload) for _ in range(3)}
     assert found == {world.head.commit_id}
     assert len(merges_of_main(world)) == 1
     assert count_events(world, "RunMerged", "MainAdvanced") == {"RunMerged": 3, "MainAdvanced": 1}
@@ -475,7 +481,7 @@ def test_good_run_merged_by_hand_is_adopted(world: World, queued: tuple[Run, ...
     assert world.integrate().candidates == 0
 
 
-@pytest.mark.parametrize("path", ["README.md", "raw/customers/nobody/part-0.parquet", "_dartifact/passport.json"])
+@pytest.mark.parametrize("path", ["README.md", "raw/customers/odd.parquet", "_dartifact/passport.json"])
 def test_what_no_run_brought_is_repaired_forward_to_the_last_tested_content(world: World, path: str) -> None:
     there = world.place("customers", customer(1))
     tested = world.head
@@ -492,17 +498,67 @@ def test_what_no_run_brought_is_repaired_forward_to_the_last_tested_content(worl
     assert world.land("customers", customer(2)).phase is Phase.MERGED
 
 
-def test_bad_run_merged_by_hand_is_repaired_and_stays_failed(world: World) -> None:
+def test_a_folder_of_a_run_is_never_taken_out_of_main_without_a_person(world: World) -> None:
     world.place("customers", customer(1))
     tested = world.head
     bad = world.bring("orders", order(1), bad_order(2))
     assert bad.phase is Phase.FAILED
-    merge_by_hand(world, bad)
+    spoiled = merge_by_hand(world, bad)
     good = world.bring("orders", order(3))
+    for _ in range(2):
+        with pytest.raises(errors.MainHeld, match=f"brings {bad.run_id}: orders.amount: 1 of 2 rows is not"):
+            world.integrate()
+    assert world.head.commit_id == spoiled
+    (event,) = world.events("MainHeld")
+    assert (event.payload["runs"], event.payload["tested"]) == ([bad.run_id], tested.commit_id)
+    assert [message.title for message in compose(world.events())][-1].startswith("main is held: ")
+    assert (world.run(bad).phase, world.run(good).phase) == (Phase.FAILED, Phase.QUEUED)
+    with pytest.raises(errors.MainHeld, match="promotions wait while main is held"):
+        choose_promotion(world.stack)
+
+    restore_main(world)
     assert world.integrate().merged == [good.run_id]
     assert world.runs_in_main() == {good.run_id, *world.runs_in_main(tested.commit_id)}
     assert world.run(bad).phase is Phase.FAILED
     assert world.events("RunMerged", run=bad) == []
+
+
+def test_a_held_main_can_be_kept_as_it_is(world: World) -> None:
+    world.place("customers", customer(1))
+    bad = world.bring("orders", order(1), bad_order(2))
+    spoiled = merge_by_hand(world, bad)
+    edit_by_hand(world.lake, MAIN, lambda branch: world.lake.upload(branch, "raw/customers/nobody/a.parquet", b""))
+    with pytest.raises(errors.MainHeld):
+        world.integrate()
+    adoption = plan_adoption(world.stack)
+    assert adoption.arrived == (bad.run_id,)
+    assert "nobody" in adoption.not_known[0]
+    adopt(world.stack, adoption, Decision(ACTOR, "we know these rows"))
+    assert world.integrate().candidates == 0
+    assert world.run(bad).phase is Phase.MERGED
+    assert spoiled in world.head.parents
+    assert world.land("customers", customer(2)).phase is Phase.MERGED
+
+
+def test_what_was_decided_about_a_head_counts_for_no_other(world: World) -> None:
+    merge_by_hand(world, world.bring("orders", order(1), bad_order(2)))
+    with pytest.raises(errors.MainHeld):
+        world.integrate()
+    adoption, restoration = plan_adoption(world.stack), plan_restoration(world.stack)
+    assert restoration is not None
+    spoil_by_hand(world)
+    for decide in (
+        lambda: adopt(world.stack, adoption, Decision(ACTOR, "why")),
+        lambda: restore(world.stack, restoration, Decision(ACTOR, "why")),
+    ):
+        with pytest.raises(errors.Conflict, match="main has moved since this was shown"):
+            decide()
+
+
+def restore_main(world: World) -> None:
+    restoration = plan_restoration(world.stack)
+    assert restoration is not None
+    restore(world.stack, restoration, Decision(ACTOR, "it was an accident"))
 
 
 def test_first_thing_ever_in_main_can_be_bad_and_by_hand(world: World) -> None:
@@ -555,7 +611,7 @@ def revert_head_by_hand(world: World, branch: str) -> None:
 
 def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let something happen once, between building a candidate and merging it."""
-    real = queue.check_candidate
+    real = rounds.check_candidate
     left = [act]
 
     def check(*args: object) -> object:
@@ -564,7 +620,7 @@ def while_checking(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
             left.pop()()
         return report
 
-    monkeypatch.setattr(queue, "check_candidate", check)
+    monkeypatch.setattr(rounds, "check_candidate", check)
 
 
 def test_run_merged_by_hand_while_a_candidate_is_checked_is_adopted_with_it(
@@ -612,7 +668,7 @@ def test_revert_that_met_rubbish_merged_by_hand_is_done_all_the_same(
 def test_rubbish_merged_by_hand_while_main_is_repaired_is_repaired_too(
     world: World, queued: tuple[Run, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, left = moves.build_repair, ["second", "third"]
+    real, left = candidates.build_repair, ["second", "third"]
 
     def build(*args: object) -> Candidate:
         candidate = real(*args)  # type: ignore[arg-type]
@@ -620,7 +676,7 @@ def test_rubbish_merged_by_hand_while_main_is_repaired_is_repaired_too(
             spoil_by_hand(world, left.pop())
         return candidate
 
-    monkeypatch.setattr(moves, "build_repair", build)
+    monkeypatch.setattr(candidates, "build_repair", build)
     spoil_by_hand(world, "first")
     assert set(world.integrate().merged) == {run.run_id for run in queued}
     assert set(world.content()) == {f"{run.folder}part-0.parquet" for run in queued}
@@ -654,16 +710,21 @@ def test_bad_run_that_was_merged_by_hand_and_repaired_away_lands_with_a_fix(worl
     world.place("customers", customer(1))
     bad = world.bring("orders", order(1), bad_order(2))
     merge_by_hand(world, bad)
-    world.integrate()
+    with pytest.raises(errors.MainHeld):
+        world.integrate()
+    restore_main(world)
     assert world.keys("orders") == []
     assert world.fix(bad, order(1), order(2)).phase is Phase.QUEUED
     assert world.integrate().merged == [bad.run_id]
     assert world.keys("orders") == [1, 2]
 
 
-def test_run_merged_by_hand_before_the_rows_it_needs_is_taken_out_and_held(world: World) -> None:
+def test_run_merged_by_hand_before_the_rows_it_needs_holds_main(world: World) -> None:
     early = world.bring("orders", order(1))
     merge_by_hand(world, early)
+    with pytest.raises(errors.MainHeld, match="reference missing customers"):
+        world.integrate()
+    restore_main(world)
     assert world.integrate().held == [early.run_id]
     assert world.content() == {}
     world.bring("customers", customer(1))
@@ -710,12 +771,12 @@ def snapshots(world: World) -> list[Commit]:
 
 def shows(world: World, branch: str, wanted: Commit) -> bool:
     """Say whether a branch holds exactly a snapshot, and a fence that says so."""
-    fence = world.lake.read_json(f"{branch}@", moves.PUBLISHED_FENCE)
+    fence = world.lake.read_json(f"{branch}@", PUBLISHED_FENCE)
     return world.content(f"{branch}@") == world.content(wanted.commit_id) and fence["wanted"] == wanted.commit_id
 
 
 def publish(stack: Stack, branch: str, wanted: Commit, generation: int = 0) -> str:
-    return moves.publish(stack, branch, wanted, dartifact="d", generation=generation, actor=ACTOR)
+    return publication.publish(stack, branch, wanted, dartifact="d", generation=generation, actor=ACTOR)
 
 
 def test_each_of_fifty_random_publications_shows_exactly_its_snapshot(world: World, snapshots: list[Commit]) -> None:
@@ -730,7 +791,7 @@ def test_each_of_fifty_random_publications_shows_exactly_its_snapshot(world: Wor
         assert (commit == heads[-1]) is known
         if not known:
             assert world.lake.head(PRODUCTION).parents[0] == heads[-1]
-            assert world.lake.read_json(commit, moves.PUBLISHED_FENCE)["generation"] == generation
+            assert world.lake.read_json(commit, PUBLISHED_FENCE)["generation"] == generation
             heads.append(commit)
     assert len(set(heads)) == len(heads) > 30
     assert world.lake.list_branches("publish-") == ()
@@ -859,7 +920,7 @@ def settle(world: World, name: str, wanted: Commit) -> Commit:
     """Bring a snapshot into the idle slot and settle it, without publishing `production`; return the slot's commit."""
     slot = world.stack.ledger.pointer().idle
     pointer = swap(world, lambda pointer: plans.claim(pointer, slot, name, name))
-    shown = moves.publish(
+    shown = publication.publish(
         world.stack, f"{PRODUCTION}-{slot}", wanted, dartifact=name, generation=pointer.generation, actor=ACTOR
     )
     swap(world, lambda pointer: plans.record(pointer, slot, shown, name))
@@ -872,7 +933,7 @@ def test_production_follows_the_settled_commit(world: World, snapshots: list[Com
         settled = settle(world, f"d{number}", wanted)
         assert show_settled(world.stack, ACTOR)
         assert world.content(f"{PRODUCTION}@") == world.content(wanted.commit_id)
-        assert world.lake.read_json(f"{PRODUCTION}@", moves.PUBLISHED_FENCE)["wanted"] == settled.commit_id
+        assert world.lake.read_json(f"{PRODUCTION}@", PUBLISHED_FENCE)["wanted"] == settled.commit_id
         assert not show_settled(world.stack, ACTOR)
         assert reconcile(world.stack) == ()
 

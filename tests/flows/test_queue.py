@@ -22,8 +22,8 @@ from dartifact.adapters.lakefs import calls as lake_calls
 from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.commands.gates import batch
 from dartifact.commands.leases import hold_lease
+from dartifact.commands.queue import candidates, rounds
 from dartifact.commands.queue import integrate as queue
-from dartifact.commands.queue import protocol as moves
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result
@@ -210,7 +210,7 @@ def red_if(
             report = replace(report, results=(*report.results, nobody))
         return report
 
-    monkeypatch.setattr(queue, "check_candidate", check)
+    monkeypatch.setattr(rounds, "check_candidate", check)
 
 
 @pytest.mark.parametrize("position", [0, 3, 4])
@@ -330,7 +330,7 @@ def test_three_of_64_that_only_the_whole_shows_are_found_by_halving(
         whole = Result("main.plausible", "main", outcome, f"{unknown} unknown countries, {large} vast amounts")
         return replace(report, results=(*report.results, whole))
 
-    monkeypatch.setattr(queue, "check_candidate", check)
+    monkeypatch.setattr(rounds, "check_candidate", check)
     done = world.integrate()
     print(f"64 runs, 3 of them bad: {done.candidates} candidates")
     guilty = [runs[3], runs[41], runs[60]]
@@ -558,20 +558,20 @@ def test_main_that_keeps_moving_ends_in_a_conflict_and_the_run_stays_queued(
 ) -> None:
     (run,) = bring_customers(world, 1)
     monkeypatch.setattr(queue, "_REBUILDS", 3)
-    real = queue.check_candidate
+    real = rounds.check_candidate
 
     def check(stack: Stack, commit: Any, runs: Any) -> Report:
         report = real(stack, commit, runs)
         if runs:  # another integrator is always quicker; it brings nothing, but the fence
-            rival = moves.build_candidate(stack, queue.CandidatePlan(), world.head)
+            rival = candidates.build_candidate(stack, queue.CandidatePlan(), world.head)
             rivals = replace(report, commit=rival.commit.commit_id, meta_range=rival.commit.meta_range)
             with stack.ledger.write() as tx:
-                tx.reports.save(rivals, queue.judge(rivals.results))
-            moves.advance(stack, rival, rivals, "rival")
+                tx.reports.save(rivals, rounds.judge(rivals.results))
+            candidates.advance(stack, rival, rivals, "rival")
         return report
 
     with monkeypatch.context() as context:
-        context.setattr(queue, "check_candidate", check)
+        context.setattr(rounds, "check_candidate", check)
         with pytest.raises(errors.Conflict, match="main kept moving: gave up after 3 candidates"):
             world.integrate()
     assert world.run(run).phase is Phase.QUEUED

@@ -10,14 +10,15 @@ from decimal import Decimal
 import pytest
 
 from dartifact.adapters.lakefs.lake import PRODUCTION, Lake
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.production.under_way import unfreeze
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.staging.stage import stage
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.dartifacts import Cause, DartifactState
 from dartifact.domain.plans import Slot
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import customer, order
@@ -109,7 +110,7 @@ def test_what_a_rollback_has_blamed_is_not_what_comes_back(shop: World) -> None:
     _, first = deliver(shop, 1)
     _, second = deliver(shop, 2)
     guilty, third = deliver(shop, 3)
-    roll_back(shop.stack, blame=(guilty.run_id,), reason="wrong", actor="person:test")
+    roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="wrong", actor="person:test")
     assert shop.stack.ledger.pointer().live == second
     lose(shop, second)
     reconcile(shop.stack)

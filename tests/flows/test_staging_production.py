@@ -17,16 +17,18 @@ from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.lakefs.lake import PRODUCTION, STAGING, Lake
 from dartifact.adapters.tables import duck
 from dartifact.adapters.transform.project_code import digest_code
-from dartifact.commands.production import promote as production
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production import steps
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import find_under_way, unfreeze
 from dartifact.commands.repair.reconcile import reconcile
-from dartifact.commands.staging import stage as staging
+from dartifact.commands.staging.assembly import Inputs, build_dartifact
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import Dartifact, DartifactState
-from dartifact.domain.plans import StepKind
+from dartifact.domain.dartifacts import Cause, Dartifact, DartifactState
+from dartifact.domain.plans import PromotionState, StepKind
 from dartifact.domain.runs import Phase, Run
 from tests.conftest import PROJECT
 from tests.support.models import with_real_dbt
@@ -200,16 +202,16 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     shop.place("orders", order(2, amount=Decimal(20)))
     dartifact = stage(shop.stack, actor="test")
     shop.with_policy(weights=(5, 100), soak=timedelta(minutes=1))
-    original = production.perform
+    original = steps.perform
 
-    def die(stack: object, plan: object, step: object, number: int, actor: str) -> None:
-        if step.kind is kind and when == "before":  # type: ignore[attr-defined]
+    def die(context: StepContext) -> None:
+        if context.step.kind is kind and when == "before":
             raise KeyboardInterrupt
-        original(stack, plan, step, number, actor)  # type: ignore[arg-type]
-        if step.kind is kind:  # type: ignore[attr-defined]
+        original(context)
+        if context.step.kind is kind:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(production, "perform", die)
+    monkeypatch.setattr(steps, "perform", die)
     with pytest.raises(KeyboardInterrupt):
         promote_through(shop)
     monkeypatch.undo()
@@ -222,7 +224,7 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     assert pointer.plan is None
     assert revenue(shop, resolve(shop.stack).commit) == 30
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == pointer.settled
-    assert shop.stack.ledger.promotions(state="running") == ()
+    assert shop.stack.ledger.promotions(state=PromotionState.RUNNING) == ()
     assert shop.stack.ledger.open_intents() == ()
 
 
@@ -247,12 +249,12 @@ def test_rollback_answers_the_old_commit_and_takes_the_blamed_run_out_of_main(sh
     deliver(shop, 10)
     old = resolve(shop.stack, "dashboard")
     guilty, bad = deliver(shop, 1000)
-    shown = preview_rollback(shop.stack, blame=(guilty.run_id,))
+    shown = preview_rollback(shop.stack, cause=Cause((guilty.run_id,)))
     assert (shown.leaves, shown.commit, shown.warm) == (bad.dartifact_id, old.commit, True)
     assert shown.runs_out == shown.reverts == (guilty.run_id,)
     assert resolve(shop.stack, "dashboard").commit != old.commit  # a preview does nothing
 
-    done = roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    done = roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="too big", actor="person:test")
     assert done.published
     assert resolve(shop.stack, "dashboard").commit == old.commit
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == old.commit
@@ -266,7 +268,7 @@ def test_rollback_answers_the_old_commit_and_takes_the_blamed_run_out_of_main(sh
 def test_after_a_rollback_the_same_content_is_known_and_new_data_goes_on_without_the_blamed_run(shop: World) -> None:
     deliver(shop, 10)
     guilty, _ = deliver(shop, 1000)
-    roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="too big", actor="person:test")
     shop.integrate()
     again = stage(shop.stack, actor="test")
     assert again.dartifact_id == shop.stack.ledger.pointer().live  # main's rows are those that are live
@@ -281,7 +283,7 @@ def test_a_dartifact_that_contains_a_blamed_run_is_refused(shop: World) -> None:
     shop.place("orders", order(7))
     waiting = stage(shop.stack, actor="test")
     assert guilty.run_id in waiting.runs
-    roll_back(shop.stack, blame=(guilty.run_id,), reason="too big", actor="person:test")
+    roll_back(shop.stack, cause=Cause((guilty.run_id,)), reason="too big", actor="person:test")
     with pytest.raises(errors.PolicyRefused, match=guilty.run_id):
         promote(shop.stack, actor="test")
 
@@ -305,7 +307,7 @@ def test_blamed_code_is_stood_in_for_by_the_last_good_one_and_other_code_is_not(
     stack = replace(shop.stack, project=changed)
     stage(stack, actor="test")
     promote(stack, actor="test")
-    roll_back(stack, blame=("code",), reason="wrong formula", actor="person:test")
+    roll_back(stack, cause=Cause(code=True), reason="wrong formula", actor="person:test")
     shop.place("orders", order(9))
     made = stage(stack, actor="test")
     assert made.code_digest == digest_code(PROJECT)
@@ -334,7 +336,7 @@ def test_a_cold_rollback_that_dies_before_its_first_step_leaves_nothing_under_wa
         raise KeyboardInterrupt(name)
 
     with pytest.raises(KeyboardInterrupt):
-        roll_back(shop.stack, first.dartifact_id, reason="back to the start", actor="person:test", run=die)
+        roll_back(shop.stack, first.dartifact_id, reason="back to the start", actor="person:test", runner=die)
     assert find_under_way(shop.stack) is None
     assert shop.stack.ledger.pointer() == before
 
@@ -345,14 +347,14 @@ def test_a_rollback_ends_a_promotion_under_way(shop: World, monkeypatch: pytest.
     deliver(shop, 20)
     shop.place("orders", order(5))
     stage(shop.stack, actor="test")
-    original = production.smoke_test
+    original = steps.smoke_test
 
     def roll_back_meanwhile(*args: object) -> object:
         monkeypatch.undo()
-        roll_back(shop.stack, blame=("runs",), reason="now", actor="person:test")
+        roll_back(shop.stack, cause=Cause(every_run=True), reason="now", actor="person:test")
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(production, "smoke_test", roll_back_meanwhile)
+    monkeypatch.setattr(steps, "smoke_test", roll_back_meanwhile)
     # The slot that holds the old dartifact was claimed by the promotion, so this rollback is a cold one.
     with pytest.raises(errors.Aborted, match="stopped before"):
         promote(shop.stack, actor="test")
@@ -365,7 +367,7 @@ def test_rollback_moves_readers_with_the_lake_down_and_production_follows_later(
     old = resolve(shop.stack)
     deliver(shop, 20)
     down = replace(shop.stack, lake=Lake(LakeAccess("http://127.0.0.1:9", "k", "s"), shop.lake.repository))
-    done = roll_back(down, blame=("runs",), reason="now", actor="person:test")
+    done = roll_back(down, cause=Cause(every_run=True), reason="now", actor="person:test")
     assert not done.published
     assert "when the lake answers" in done.note
     assert resolve(down).commit == old.commit
@@ -381,7 +383,7 @@ def test_nothing_to_roll_back_to_is_said(shop: World) -> None:
     with pytest.raises(errors.UsageError, match="no dartifact that served before"):
         preview_rollback(shop.stack)
     with pytest.raises(errors.UsageError, match="is not in production"):
-        preview_rollback(shop.stack, blame=("orders-dan-20210101T0005Z-999",))
+        preview_rollback(shop.stack, cause=Cause(("orders-dan-20210101T0005Z-999",)))
 
 
 def test_staging_reads_through_the_gateway_when_the_store_is_elsewhere(shop: World) -> None:
@@ -398,10 +400,10 @@ def test_two_builds_of_the_same_inputs_are_byte_identical(shop: World, make_lake
     shop.place("orders", order(1), order(2))
     first = stage(shop.stack, actor="test")
     objects = shop.lake.list_objects(shop.head.commit_id, "raw/")
-    inputs = staging.Inputs(shop.head, objects, digest_code(PROJECT), lambda: shop.stack)
+    inputs = Inputs(shop.head, objects, digest_code(PROJECT))
     with shop.stack.ledger.write() as tx:
         tx.dartifacts.add("dagain", code_digest="x", main_commit=shop.head.commit_id, runs=(), actor="test")
-    staging.build_dartifact(shop.stack, "dagain", inputs, None, "test")
+    build_dartifact(shop.stack, "dagain", inputs, None, "test")
     again = shop.stack.ledger.dartifact("dagain")
     assert json.dumps((again.passport or {})["marts"]) == json.dumps((first.passport or {})["marts"])
 

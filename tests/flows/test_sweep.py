@@ -10,7 +10,7 @@ from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.cli.text.show import format_record
 from dartifact.commands.gates.failing_rows import evidence_branch
 from dartifact.commands.leases import hold_lease
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue import candidates
 from dartifact.commands.repair.reconcile import reconcile, sweep_branches
 from dartifact.documents.records import describe_one
 from dartifact.domain.queue import CandidatePlan
@@ -87,7 +87,7 @@ def test_branch_of_a_station_at_work_is_left_alone(world: World, kind: str, leas
 
 def test_branch_that_an_open_intent_names_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run = world.bring("customers", customer(1))
-    candidate = moves.build_candidate(world.stack, CandidatePlan((run,)), world.head)
+    candidate = candidates.build_candidate(world.stack, CandidatePlan((run,)), world.head)
     reconcile(world.stack)
     world.tick(2 * HOUR)
 
@@ -95,9 +95,9 @@ def test_branch_that_an_open_intent_names_is_left_alone(world: World, monkeypatc
         raise Killed
 
     with monkeypatch.context() as context:
-        context.setattr(moves, "finish_advance", die)
+        context.setattr(candidates, "finish_advance", die)
         with pytest.raises(Killed):
-            moves.advance(world.stack, candidate, green(candidate.commit), "test")
+            candidates.advance(world.stack, candidate, green(candidate.commit), "test")
         with pytest.raises(Killed):
             reconcile(world.stack)  # which cannot finish it either
     assert sweep_branches(world.stack, "test") == ()

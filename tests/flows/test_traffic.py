@@ -18,16 +18,20 @@ from dartifact.adapters.lakefs.lake import PRODUCTION, Lake
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.gates.traffic import report_error
 from dartifact.commands.production import promote as production
-from dartifact.commands.production.promote import promote, resolve
+from dartifact.commands.production import steps
+from dartifact.commands.production.choice import plan_promotion
+from dartifact.commands.production.promote import promote
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import abort, find_under_way, freeze, unfreeze
 from dartifact.commands.staging.stage import stage
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Outcome, Report
-from dartifact.domain.dartifacts import Dartifact, DartifactState
+from dartifact.domain.dartifacts import Cause, Dartifact, DartifactState
 from dartifact.domain.marks import mark
-from dartifact.domain.plans import StepKind
+from dartifact.domain.plans import PromotionState, StepKind
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -123,7 +127,7 @@ def test_traffic_moves_in_shares_with_a_soak_after_each_and_plain_readers_follow
 
 def test_the_plan_that_is_shown_is_the_plan_that_is_carried_out(shop: World) -> None:
     pointer = shop.stack.ledger.pointer()
-    shown = production.plan_promotion(shop.stack, pointer, newest(shop).dartifact_id, "-")
+    shown = plan_promotion(shop.stack, pointer, newest(shop).dartifact_id, "-")
     soak(shop)
     assert shop.stack.ledger.promotions(most=1)[0].plan.steps == shown.steps
     assert str(shown.steps[4]) == "soak green at 5 % for 60 s, then ask the traffic gate"
@@ -176,7 +180,7 @@ def test_who_is_patient_waits_for_the_soak_and_is_told(shop: World) -> None:
     real = replace(shop.stack, ledger=Ledger(shop.stack.ledger.url), clock=Ledger(shop.stack.ledger.url)._clock)
     real = replace(real, policy=replace(real.policy, soak=timedelta(seconds=0.2)))
     told: list[str] = []
-    promote(real, actor=ACTOR, patience=math.inf, tell=told.append)
+    promote(real, actor=ACTOR, patience=math.inf, progress=told.append)
     assert real.ledger.pointer().live == newest(shop).dartifact_id
     assert [line.split(" until")[0] for line in told] == [f"green is watched at {share} %" for share in (5, 25, 100)]
 
@@ -390,15 +394,15 @@ def test_an_executor_stops_at_its_next_step_after_an_abort(
     shop: World, monkeypatch: pytest.MonkeyPatch, kind: StepKind
 ) -> None:
     shop.with_policy(weights=(100,), soak=MINUTE)
-    original = production.perform
+    original = steps.perform
 
-    def perform(*arguments: object) -> None:
-        if arguments[2].kind is kind and not shop.stack.ledger.pointer().frozen:  # type: ignore[attr-defined]
+    def perform(context: StepContext) -> None:
+        if context.step.kind is kind and not shop.stack.ledger.pointer().frozen:
             abort(shop.stack, reason="no", actor=PERSON)
-        original(*arguments)  # type: ignore[arg-type]
+        original(context)
 
     before = resolve(shop.stack)
-    monkeypatch.setattr(production, "perform", perform)
+    monkeypatch.setattr(steps, "perform", perform)
     with pytest.raises(errors.Aborted):
         finish(shop)
     assert (resolve(shop.stack).commit, weights(shop)) == (before.commit, {"blue": 100, "green": 0})
@@ -458,11 +462,11 @@ def test_a_rollback_during_a_soak_ends_the_promotion_and_sends_everybody_to_what
     soak(shop, looks=2)
     first = shop.events("DartifactLive")[0].dartifact_id
     assert "abort" in preview_rollback(shop.stack).note
-    done = roll_back(shop.stack, blame=("runs",), reason="now", actor=PERSON)
+    done = roll_back(shop.stack, cause=Cause(every_run=True), reason="now", actor=PERSON)
     assert done.returns == first
     assert {resolve(shop.stack, name).dartifact for name in NAMES} == {first}
     assert shop.stack.ledger.pointer().plan is None
-    assert shop.stack.ledger.promotions(state="running") == ()
+    assert shop.stack.ledger.promotions(state=PromotionState.RUNNING) == ()
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == resolve(shop.stack).commit
 
 
@@ -472,8 +476,8 @@ def test_two_rollbacks_go_two_dartifacts_back(shop: World) -> None:
     offer(shop, 3)
     finish(shop)
     served = [event.dartifact_id for event in shop.events("DartifactLive")]
-    first = roll_back(shop.stack, blame=("runs",), reason="one", actor=PERSON)
-    second = roll_back(shop.stack, blame=("runs",), reason="two", actor=PERSON)
+    first = roll_back(shop.stack, cause=Cause(every_run=True), reason="one", actor=PERSON)
+    second = roll_back(shop.stack, cause=Cause(every_run=True), reason="two", actor=PERSON)
     assert (first.warm, first.returns) == (True, served[1])
     assert (second.warm, second.returns) == (False, served[0])
     assert resolve(shop.stack).dartifact == served[0]

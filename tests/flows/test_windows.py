@@ -138,7 +138,7 @@ def test_a_backfill_goes_in_chunks_and_flows_past_a_bad_one(world: World) -> Non
     source, extractor = world.stack.source("customers"), world.sources["customers"]
     told: list[Run] = []
     lo, to = failed.window.lo, last.window.hi
-    runs = backfill(world.stack, source, extractor, DANA, lo, to, actor="test", tell=told.append)
+    runs = backfill(world.stack, source, extractor, DANA, lo, to, actor="test", show=told.append)
     assert [run.phase for run in runs] == [Phase.FAILED, Phase.EMPTY, Phase.EMPTY]
     assert told == list(runs)
     assert [run.window.lo for run in runs[1:]] == [run.window.hi for run in runs[:-1]]
@@ -208,7 +208,7 @@ def test_a_clock_that_went_back_claims_nothing_and_says_so(world: World) -> None
     world.sources["customers"].now -= timedelta(seconds=90)
     said: list[str] = []
     source = world.stack.source("customers")
-    assert ingest(world.stack, source, world.sources["customers"], "dana", actor="test", say=said.append) == ()
+    assert ingest(world.stack, source, world.sources["customers"], "dana", actor="test", progress=said.append) == ()
     assert said == ["the clock of customers is 90 s behind the last claim: nothing is claimed"]
     assert [event.payload["seconds"] for event in world.events("SourceClockBehind")] == [90]
 

@@ -18,6 +18,7 @@ import httpx
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.demo.server import simulated_sources
 from dartifact.demo.stand_in import company_file
+from dartifact.domain.plans import PromotionState
 from dartifact.local.guard import find_marked
 from dartifact.local.note import Note, read_note
 from dartifact.local.prefect_api import PrefectApi
@@ -109,7 +110,7 @@ class Up:
     def promotions_done(self) -> int:
         """Count the promotions that have ended well."""
         with self.ledger() as ledger:
-            return len(ledger.promotions(state="done", most=10_000))
+            return len(ledger.promotions(state=PromotionState.DONE, most=10_000))
 
     def wait_for_promotion(self) -> None:
         """Wait until something newer than now is live."""

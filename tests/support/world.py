@@ -17,7 +17,7 @@ from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.tables import duck
 from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
 from dartifact.commands.ingest.ingest import ingest, request_merge
-from dartifact.commands.queue import protocol
+from dartifact.commands.queue import candidates
 from dartifact.commands.queue.integrate import Integration, integrate
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_current
@@ -128,11 +128,11 @@ class World:
     def place(self, dataset: str, *rows: Row, ingestor: str | None = None) -> Run:
         """Do as `land` does, at a third of its cost: no gate is asked, `main` moves as the real protocol moves it."""
         run = self.queue(dataset, *rows, ingestor=ingestor)
-        candidate = protocol.build_candidate(self.stack, CandidatePlan((run,)), self.head)
+        candidate = candidates.build_candidate(self.stack, CandidatePlan((run,)), self.head)
         report = green(candidate.commit)
         with self.stack.ledger.write() as tx:
             tx.reports.save(report, judge(report.results))
-        protocol.advance(self.stack, candidate, report, ACTOR)
+        candidates.advance(self.stack, candidate, report, ACTOR)
         return self.run(run)
 
     def leave_out_local_gate(self, dataset: str) -> None:
@@ -250,7 +250,7 @@ class World:
 
 
 def green(commit: Commit, name: str = "test.green") -> Report:
-    """Make a green integration report of a commit, for tests that drive `moves` without the gate."""
+    """Make a green integration report of a commit, for tests that drive `candidates` without the gate."""
     result = Result(name, "main", Outcome.PASSED, "as good as it gets")
     return Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, (result,))
 

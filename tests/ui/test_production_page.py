@@ -8,10 +8,12 @@ import pytest
 import streamlit as st
 
 from dartifact.commands.production import promote as production
+from dartifact.commands.production.resolution import resolve
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.errors import Conflict
+from dartifact.domain.plans import PromotionState
 from tests.support.sources import customer, order
 from tests.support.waiting import wait_until
 from tests.support.world import World
@@ -80,7 +82,7 @@ def test_rolling_back_takes_one_click_and_one_confirmation(shop: World, served: 
     wait_until(lambda: table(page.run(), "rows then")["difference"].tolist() == ["1 changed, 0 added, 0 removed"])
     press(page, f"Roll back to {served[FIRST].dartifact_id}")
     assert f"{served[FIRST].dartifact_id} is live again" in said(page)
-    assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
+    assert resolve(shop.stack).dartifact == served[FIRST].dartifact_id
     [event] = shop.events("ProductionRolledBack")
     assert (event.actor, event.payload["reason"]) == ("ann", "no reason given")
 
@@ -119,7 +121,7 @@ def test_without_the_lake_the_rollback_takes_effect(
     monkeypatch.setenv("DARTIFACT_LAKE_URL", "http://127.0.0.1:9")
     page = open_page("production", to=served[FIRST].dartifact_id)
     press(page, "Roll back to")
-    assert production.resolve(shop.stack).dartifact == served[FIRST].dartifact_id
+    assert resolve(shop.stack).dartifact == served[FIRST].dartifact_id
     assert "Readers of the branch `production` still see" in said(page)
 
 
@@ -146,7 +148,7 @@ def test_what_is_ended_is_the_promotion_that_was_shown(shop: World, served: tupl
     production.promote(shop.stack, actor="test")
     with pytest.raises(Conflict, match="another promotion is under way"):
         actions.abort("p-of-yesterday", "it is wrong")
-    assert shop.stack.ledger.promotions(state="running")
+    assert shop.stack.ledger.promotions(state=PromotionState.RUNNING)
 
 
 def test_a_dartifact_is_approved_and_rejected(

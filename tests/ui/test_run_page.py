@@ -10,6 +10,7 @@ import streamlit as st
 
 from dartifact.commands.review import decide as review
 from dartifact.commands.review.fix import fix
+from dartifact.domain.decisions import Decision
 from dartifact.domain.marks import HIDDEN
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
@@ -169,7 +170,7 @@ def test_a_decision_is_made_once_with_its_reason(shop: World, bad: Run) -> None:
 
 def test_a_stale_decision_is_refused(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
-    review.reject(shop.stack, bad.run_id, reason="rubbish", actor="bob")
+    review.reject(shop.stack, bad.run_id, Decision("bob", "rubbish"))
     page.text_input[0].set_value("known")
     press(page, "Approve")
     assert shop.run(bad).phase is Phase.REJECTED
@@ -179,7 +180,7 @@ def test_a_stale_decision_is_refused(shop: World, bad: Run) -> None:
 def test_what_was_fixed_since_it_was_shown_is_not_approved(shop: World, bad: Run) -> None:
     page = open_page("run", run=bad.run_id)
     rows = [bad_order(each) | {"updated_at": stamp(shop.clock())} for each in (2, 3, 4)]
-    fix(shop.stack, bad.run_id, rows, reason="other rows", actor="bob")
+    fix(shop.stack, bad.run_id, Decision("bob", "other rows"), rows)
     page.text_input[0].set_value("known")
     for label in ("Approve", "Split off failing rows", "Reject"):
         stale = open_page("run", run=bad.run_id)
@@ -196,7 +197,7 @@ def test_what_was_fixed_since_it_was_shown_is_not_approved(shop: World, bad: Run
 
 def test_what_people_and_sources_write_is_shown_as_it_is(shop: World, bad: Run) -> None:
     evil = "![x](http://127.0.0.1:9/p.png) :red[a] **b**"
-    review.reject(shop.stack, bad.run_id, reason=evil, actor="bob")
+    review.reject(shop.stack, bad.run_id, Decision("bob", evil))
     page = open_page("run", run=bad.run_id)
     assert evil not in page.error[0].value
     assert evil in said(page)

@@ -16,12 +16,12 @@ from dartifact.cli.text.rollback import format_rollback, format_rollback_preview
 from dartifact.cli.text.status import format_status
 from dartifact.commands.production.rollback import Rollback
 from dartifact.commands.production.under_way import UnderWay
-from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
+from dartifact.domain.plans import LivePointer, Plan, PlanKind, Step, StepKind
 
 STEPS = (Step(StepKind.CLAIM, "green"), Step(StepKind.SETTLE, "green"), Step(StepKind.PUBLISH_PRODUCTION, "green"))
-PLAN = Plan("p1", "promotion", "d2", "green", STEPS)
+PLAN = Plan("p1", PlanKind.PROMOTION, "d2", "green", STEPS)
 ROLLBACK = Rollback(
-    plan=replace(PLAN, kind="rollback", dartifact="d1"),
+    plan=replace(PLAN, kind=PlanKind.ROLLBACK, dartifact="d1"),
     leaves="d2",
     returns="d1",
     commit="c1",

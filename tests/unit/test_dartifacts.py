@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from dartifact.domain.dartifacts import (
     TRANSITIONS,
     Blame,
+    BlameKind,
+    Cause,
     Dartifact,
     DartifactState,
     check_transition,
@@ -100,13 +102,12 @@ DARTIFACT = Dartifact("d1", 1, S.GREEN, "code-1", "main-1", ("r1", "r2"), dateti
 @pytest.mark.parametrize(
     ("blame", "found"),
     [
-        (Blame("run", "r1"), ("run r1",)),
-        (Blame("run", "r3"), ()),
-        (Blame("code", "code-1"), ("code code-1",)),
-        (Blame("code", "code-2"), ()),
-        (Blame("run", "code-1"), ()),
-        (Blame("code", "r1"), ()),
-        (Blame("unknown", "r1"), ()),
+        (Blame(BlameKind.RUN, "r1"), ("run r1",)),
+        (Blame(BlameKind.RUN, "r3"), ()),
+        (Blame(BlameKind.CODE, "code-1"), ("code code-1",)),
+        (Blame(BlameKind.CODE, "code-2"), ()),
+        (Blame(BlameKind.RUN, "code-1"), ()),
+        (Blame(BlameKind.CODE, "r1"), ()),
     ],
 )
 def test_a_dartifact_is_refused_for_a_blamed_run_or_code_it_holds(blame: Blame, found: tuple[str, ...]) -> None:
@@ -114,9 +115,27 @@ def test_a_dartifact_is_refused_for_a_blamed_run_or_code_it_holds(blame: Blame, 
 
 
 def test_all_blames_are_named_in_their_order() -> None:
-    blames = [Blame("run", "r2"), Blame("run", "r9"), Blame("code", "code-1"), Blame("run", "r1")]
+    blames = [
+        Blame(BlameKind.RUN, "r2"),
+        Blame(BlameKind.RUN, "r9"),
+        Blame(BlameKind.CODE, "code-1"),
+        Blame(BlameKind.RUN, "r1"),
+    ]
     assert find_blamed(DARTIFACT, blames) == ("run r2", "code code-1", "run r1")
 
 
 def test_a_dartifact_without_the_blamed_run_is_free() -> None:
-    assert find_blamed(replace(DARTIFACT, runs=("r2",)), [Blame("run", "r1")]) == ()
+    assert find_blamed(replace(DARTIFACT, runs=("r2",)), [Blame(BlameKind.RUN, "r1")]) == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ([], Cause()),
+        (["unknown"], Cause(unknown=True)),
+        (["code", "runs"], Cause(every_run=True, code=True)),
+        (["r2", "code", "r1", "unknown"], Cause(("r2", "r1"), code=True, unknown=True)),
+    ],
+)
+def test_what_a_person_names_as_the_cause_is_read_once(words: list[str], cause: Cause) -> None:
+    assert Cause.parse(words) == cause

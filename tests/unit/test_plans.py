@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dartifact.domain import plans
 from dartifact.domain.errors import PolicyRefused, StalePointer
-from dartifact.domain.plans import SLOTS, LivePointer, Plan, Slot, Step, StepKind
+from dartifact.domain.plans import SLOTS, LivePointer, Plan, PlanKind, Slot, Step, StepKind
 
 EMPTY = LivePointer()
 
@@ -422,7 +422,7 @@ step = st.builds(
 )
 
 
-KINDS = st.sampled_from(("promotion", "rollback"))
+KINDS = st.sampled_from(PlanKind)
 
 
 @given(st.builds(Plan, st.text(), KINDS, st.text(), st.sampled_from(SLOTS), st.lists(step).map(tuple)))

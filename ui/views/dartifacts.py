@@ -6,6 +6,7 @@ import streamlit as st
 
 from dartifact.documents.dartifacts import DartifactDocument
 from dartifact.domain.dartifacts import Passport
+from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.errors import DartifactError
 from ui import actions, lake_reads, masks, reads
 from ui.difference import show_difference
@@ -23,6 +24,7 @@ from ui.format import (
     tell_error,
     tell_time,
 )
+from ui.people import who
 
 MOST = 200
 PRODUCTION = "production"
@@ -146,21 +148,22 @@ def show_decision(dartifact: DartifactDocument) -> None:
         reason = st.text_input("Reason", placeholder=RECORDED)
         wants_approve = st.form_submit_button("Approve", type="primary", width="stretch")
         wants_reject = st.form_submit_button("Reject", width="stretch")
+    decision = Decision(who().actor, reason, Seen(commit))
     if wants_approve:
-        decide(lambda: tell_approved(name, reason, commit))
+        decide(lambda: tell_approved(name, decision))
     if wants_reject:
-        decide(lambda: tell_rejected(name, reason, commit))
+        decide(lambda: tell_rejected(name, decision))
 
 
-def tell_rejected(name: str, reason: str, commit: str | None) -> str:
+def tell_rejected(name: str, decision: Decision) -> str:
     """Reject a dartifact, and say so."""
-    rejected = actions.reject_dartifact(name, reason, commit)
+    rejected = actions.reject_dartifact(name, decision)
     return f"{rejected.dartifact_id} is rejected: it is never promoted."
 
 
-def tell_approved(name: str, reason: str, commit: str | None) -> str:
+def tell_approved(name: str, decision: Decision) -> str:
     """Approve a dartifact, and say how many approvals it has."""
-    actions.approve_dartifact(name, reason, commit)
+    actions.approve_dartifact(name, decision)
     found = reads.read_approvals(name)
     return f"{name} has {len(found['given'])} of {found['needed']} approvals."
 

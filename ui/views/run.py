@@ -12,6 +12,7 @@ import streamlit as st
 
 from dartifact.commands.review.decide import STOPPED
 from dartifact.domain.errors import DartifactError
+from dartifact.domain.runs import read_run_id
 from ui import lake_reads, masks, reads
 from ui.checks import failing_conditions, show_checks
 from ui.decision import show_decision
@@ -197,7 +198,7 @@ def show_run(run: ShownRun) -> None:
 
 def show_page() -> None:
     """Show the run that the URL names."""
-    run_id = st.query_params.get("run", "").removeprefix("run-")
+    run_id = read_run_id(st.query_params.get("run", ""))
     if not run_id:
         st.info("No run selected. Choose one in Runs.")
         link("Runs", "runs")

@@ -1,4 +1,4 @@
-"""The lake: lakeFS as typed primitives with explicit timeouts. `commands/queue/protocol.py` builds on them."""
+"""The lake: lakeFS as typed primitives with explicit timeouts. `commands/merges.py` builds on them."""
 
 from __future__ import annotations
 

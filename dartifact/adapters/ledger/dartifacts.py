@@ -57,8 +57,6 @@ class DartifactTable:
             )
         )
         self._tx.append(EventType.DARTIFACT_ADOPTED, actor, dartifact=found.dartifact_id, commit=found.commit)
-        if found.state is DartifactState.LIVE:
-            self._tx.append(EventType.DARTIFACT_LIVE, actor, dartifact=found.dartifact_id, commit=found.commit)
 
     def show_live(self, dartifact_id: str, actor: str) -> None:
         """Write down which dartifact is live, whatever the ledger said: what the lake shows is a fact."""
@@ -107,11 +105,11 @@ class DartifactTable:
 
     def add_blame(self, blame: Blame) -> None:
         """Remember what later dartifacts must not contain."""
-        where = (t.blames.c.kind == blame.kind) & (t.blames.c.value == blame.value)
+        where = (t.blames.c.kind == blame.kind.value) & (t.blames.c.value == blame.value)
         if self._tx.execute(sa.select(t.blames).where(where)).first() is None:
-            self._tx.execute(t.blames.insert().values(kind=blame.kind, value=blame.value))
+            self._tx.execute(t.blames.insert().values(kind=blame.kind.value, value=blame.value))
 
     def drop_blame(self, blame: Blame) -> bool:
         """Forget a blame: a fixed run may land again. False when there was none."""
-        where = (t.blames.c.kind == blame.kind) & (t.blames.c.value == blame.value)
+        where = (t.blames.c.kind == blame.kind.value) & (t.blames.c.value == blame.value)
         return self._tx.execute(t.blames.delete().where(where)).rowcount == 1

@@ -19,9 +19,9 @@ from dartifact.adapters.ledger.values import Event, Intent, Promotion, Stop
 from dartifact.adapters.ledger.writer import Writer
 from dartifact.domain import errors
 from dartifact.domain.checks import Report
-from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState
+from dartifact.domain.dartifacts import Blame, BlameKind, Dartifact, DartifactState
 from dartifact.domain.hints import Command
-from dartifact.domain.plans import LivePointer, Plan
+from dartifact.domain.plans import LivePointer, Plan, PromotionState
 from dartifact.domain.profiles import Profile
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.traffic import Consumer, Soak
@@ -284,15 +284,21 @@ class Ledger:
 
     def blames(self) -> tuple[Blame, ...]:
         """Return what rollbacks found guilty."""
-        return tuple(Blame(row["kind"], row["value"]) for row in self._database.rows(sa.select(t.blames)))
+        return tuple(Blame(BlameKind(row["kind"]), row["value"]) for row in self._database.rows(sa.select(t.blames)))
 
-    def promotions(self, *, state: str | None = None, most: int = 50) -> tuple[Promotion, ...]:
+    def promotions(self, *, state: PromotionState | None = None, most: int = 50) -> tuple[Promotion, ...]:
         """Return promotions and rollbacks, the newest first."""
         query = sa.select(t.promotions).order_by(t.promotions.c.number.desc()).limit(most)
         if state is not None:
-            query = query.where(t.promotions.c.state == state)
+            query = query.where(t.promotions.c.state == state.value)
         return tuple(
-            Promotion(Plan.from_json(row["plan"]), row["done"], row["state"], row["started_at"], row["ended_at"])
+            Promotion(
+                Plan.from_json(row["plan"]),
+                row["done"],
+                PromotionState(row["state"]),
+                row["started_at"],
+                row["ended_at"],
+            )
             for row in self._database.rows(query)
         )
 

@@ -9,7 +9,7 @@ from dartifact.adapters.ledger.transaction import Transaction
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
-from dartifact.domain.plans import LivePointer, Plan
+from dartifact.domain.plans import LivePointer, Plan, PromotionState
 from dartifact.domain.traffic import Consumer, Soak
 
 
@@ -40,19 +40,19 @@ class ProductionTables:
                 dartifact_id=plan.dartifact,
                 plan=plan.to_json(),
                 done=0,
-                state="running",
+                state=PromotionState.RUNNING.value,
                 started_at=self._tx.now,
             )
         )
 
-    def move_promotion(self, plan_id: str, *, done: int | None = None, state: str | None = None) -> bool:
-        """Count a promotion's finished steps, or end it as done, aborted or superseded; False when it has ended."""
+    def move_promotion(self, plan_id: str, *, done: int | None = None, state: PromotionState | None = None) -> bool:
+        """Count a promotion's finished steps, or end it as done or aborted; False when it has ended."""
         values: dict[str, Any] = {}
         if done is not None:
             values["done"] = done
         if state is not None:
-            values |= {"state": state, "ended_at": self._tx.now}
-        runs = (t.promotions.c.plan_id == plan_id) & (t.promotions.c.state == "running")
+            values |= {"state": state.value, "ended_at": self._tx.now}
+        runs = (t.promotions.c.plan_id == plan_id) & (t.promotions.c.state == PromotionState.RUNNING.value)
         return self._tx.execute(t.promotions.update().where(runs).values(**values)).rowcount == 1
 
     def keep_soak(self, plan_id: str, number: int, soak: Soak) -> None:

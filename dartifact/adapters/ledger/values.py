@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dartifact.domain.dartifacts import DartifactState, Passport
-from dartifact.domain.plans import Plan
+from dartifact.domain.plans import Plan, PromotionState
 from dartifact.domain.runs import Phase
 
 
@@ -54,11 +54,11 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """One plan under execution or executed: `done` steps of it; state is running, done, aborted or superseded."""
+    """One plan under execution or executed: `done` steps of it."""
 
     plan: Plan
     done: int
-    state: str
+    state: PromotionState
     started_at: datetime
     ended_at: datetime | None
 

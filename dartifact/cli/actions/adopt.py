@@ -10,10 +10,11 @@ from dartifact.cli.exit_codes import NOT_ALLOWED
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.adoption import format_adoption, format_restoration
-from dartifact.commands.queue.main_head import Restoration, plan_restoration, restore
 from dartifact.commands.repair.adopt import Adoption, plan_adoption
 from dartifact.commands.repair.adopt import adopt as take_in
+from dartifact.commands.repair.restoration import Restoration, plan_restoration, restore
 from dartifact.documents.adoption import describe_adoption, describe_restoration
+from dartifact.domain.decisions import Decision
 
 
 def adopt(reason: str, yes: bool, output: Output) -> None:
@@ -23,7 +24,7 @@ def adopt(reason: str, yes: bool, output: Output) -> None:
         document = describe_adoption(adoption)
         answer(document, output, lambda: format_adoption(document))
         if adoption and _confirm(yes, reason, "Take this into the ledger?"):
-            take_in(stack, adoption, reason=reason, actor=settings.person)
+            take_in(stack, adoption, Decision(settings.person, reason))
             print_progress("taken in; look at `dartifact status`, then `dartifact unfreeze` lets promotions go on")
 
 
@@ -34,7 +35,7 @@ def restore_main(reason: str, yes: bool, output: Output) -> None:
         document = describe_restoration(restoration)
         answer(document, output, lambda: format_restoration(document))
         if restoration and _confirm(yes, reason, "Take these runs out of main?"):
-            restore(stack, restoration, reason=reason, actor=settings.person)
+            restore(stack, restoration, Decision(settings.person, reason))
             print_progress("main is what was tested last; its branches stay")
 
 

@@ -22,6 +22,7 @@ from dartifact.compare.diff.plan import Options
 from dartifact.compare.diff.rendering import tell_diff, write_markdown
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
+from dartifact.domain.runs import read_run_id
 from dartifact.settings import read_settings
 from dartifact.wiring import prepare_home
 
@@ -70,7 +71,7 @@ def _diff_files(base: str, candidate: str, options: Options, csv: file_diffs.Csv
 def _diff_in_lake(stack: Stack, what: str, base: str, candidate: str, table: str, options: Options) -> list[StoredDiff]:
     if what:
         try:
-            run = stack.ledger.run(what.removeprefix("run-"))
+            run = stack.ledger.run(read_run_id(what))
         except NotFound:
             base, candidate = PRODUCTION, what
         else:

@@ -14,7 +14,6 @@ from dartifact.commands.ingest import backfill as backfills
 from dartifact.commands.ingest import ingest as ingests
 from dartifact.commands.stack import Stack
 from dartifact.documents.runs import describe_run
-from dartifact.domain import errors
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source, SourceAccess
 from dartifact.project import load_source
@@ -30,7 +29,7 @@ def ingest(source: str, ingestor: str, output: Output) -> None:
     with _opened_with_source(settings, source) as (stack, access):
         extractor = module.extract(access)
         actor = f"ingestor:{chosen}"
-        runs = ingests.ingest(stack, module.SOURCE, extractor, chosen, actor=actor, say=print_progress)
+        runs = ingests.ingest(stack, module.SOURCE, extractor, chosen, actor=actor, progress=print_progress)
     _answer_runs(runs, output)
 
 
@@ -43,15 +42,15 @@ def backfill(source: str, lo: str, to: str, ingestor: str, output: Output) -> No
     with _opened_with_source(settings, source) as (stack, access):
         extractor = module.extract(access)
         actor = settings.person
-        runs = backfills.backfill(stack, module.SOURCE, extractor, chosen, first, last, actor=actor, tell=_print_chunk)
+        runs = backfills.backfill(stack, module.SOURCE, extractor, chosen, first, last, actor=actor, show=_print_chunk)
     _answer_runs(runs, output)
 
 
 def _choose_ingestors(source: Source, ingestor: str) -> list[str]:
-    names = [known.name for known in source.ingestors]
-    if ingestor and ingestor not in names:
-        raise errors.UsageError(f"{source.name} has no ingestor {ingestor}; it has {', '.join(names)}")
-    return [ingestor] if ingestor else names
+    if not ingestor:
+        return [known.name for known in source.ingestors]
+    source.require_ingestor(ingestor)
+    return [ingestor]
 
 
 @contextmanager

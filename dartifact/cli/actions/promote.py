@@ -8,6 +8,7 @@ from dartifact.cli.frame import answer, opened, print_progress, run_and_report
 from dartifact.cli.options import Output
 from dartifact.cli.text.promotion import format_promotion
 from dartifact.commands.production import promote as production
+from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.under_way import UnderWay, find_under_way
 from dartifact.commands.stack import Stack
 from dartifact.documents.production import describe_promotion
@@ -26,17 +27,17 @@ def promote(dartifact: str, plan: bool, output: Output) -> None:
                 stack,
                 dartifact or None,
                 actor=settings.person,
-                run=run_and_report,
+                runner=run_and_report,
                 patience=math.inf,
-                tell=print_progress,
+                progress=print_progress,
             )
             under_way, pointer = find_under_way(stack), stack.ledger.pointer()
     _answer(steps, under_way, pointer, output, planned=plan)
 
 
 def _plan(stack: Stack, pointer: LivePointer, dartifact: str) -> Plan | None:
-    chosen = production.choose_promotion(stack, dartifact or None)
-    return production.plan_promotion(stack, pointer, chosen.dartifact_id, "-") if chosen else None
+    chosen = choose_promotion(stack, dartifact or None)
+    return plan_promotion(stack, pointer, chosen.dartifact_id, "-") if chosen else None
 
 
 def _answer(

@@ -12,6 +12,7 @@ from dartifact.commands.queue.integrate import integrate
 from dartifact.commands.stack import Stack
 from dartifact.documents.production import describe_rollback, describe_rolled_back
 from dartifact.domain import errors
+from dartifact.domain.dartifacts import Cause
 from dartifact.project import declared_sources
 from dartifact.settings import Settings, read_settings
 from dartifact.wiring import open_stack_surely
@@ -19,15 +20,15 @@ from dartifact.wiring import open_stack_surely
 
 def rollback(to: str, blame: list[str] | None, reason: str, preview: bool, output: Output) -> None:
     """Roll back, or show what that would do."""
-    guilty = tuple(blame or ("unknown",))
+    cause = Cause.parse(blame or ("unknown",))
     if preview:
         with opened(lake=False, sources=False) as (_, stack):
-            shown = preview_rollback(stack, to or None, guilty)
+            shown = preview_rollback(stack, to or None, cause)
         answer(describe_rollback(shown), output, lambda: format_rollback_preview(shown))
         return
     settings = read_settings()
     with open_stack_surely(settings, print_progress) as stack:
-        done = roll_back(stack, to or None, guilty, reason=reason or "no reason given", actor=settings.person)
+        done = roll_back(stack, to or None, cause, reason=reason or "no reason given", actor=settings.person)
         print_progress(f"{done.returns} is live again; resolve answers {done.commit}")
         reverted = _revert(stack, settings) if done.reverts and done.published else []
     answer(describe_rolled_back(done, reverted), output, lambda: format_rollback(done, tuple(reverted)))

@@ -12,12 +12,13 @@ from dartifact.documents.checks import describe_failing
 from dartifact.documents.records import describe_one
 from dartifact.domain import errors
 from dartifact.domain.hints import Command
+from dartifact.domain.runs import read_run_id
 
 
 def show(id: str, failing: str, most: int, rows: Path | None, output: Output) -> None:
     """Answer with a run or a dartifact, or with the failing rows of one check."""
     if failing:
-        _show_failing(id.removeprefix("run-"), failing, most, rows, output)
+        _show_failing(read_run_id(id), failing, most, rows, output)
         return
     if rows:
         hint = Command("show", f"{id} --failing CHECK")

@@ -22,7 +22,7 @@ from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.diff.three_way import select_three_way
 from dartifact.domain.errors import ChecksErrored, NotFound
 from dartifact.domain.hints import Command
-from dartifact.domain.runs import Run
+from dartifact.domain.runs import Run, read_run_id
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
 from dartifact.domain.sql_text import quote
 
@@ -225,7 +225,7 @@ def resolve_ref(stack: Stack, name: str) -> str:
     """Return the reference of the lake that a dartifact's id, a run's id or a reference itself names."""
     lookups: tuple[Callable[[], str | None], ...] = (
         lambda: stack.ledger.dartifact(name).commit,
-        lambda: stack.ledger.run(name.removeprefix("run-")).commit,
+        lambda: stack.ledger.run(read_run_id(name)).commit,
         lambda: stack.lake.commit_of(name).commit_id,
     )
     for look in lookups:

@@ -9,7 +9,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import DartifactState
 from dartifact.domain.events import EventType
-from dartifact.domain.plans import LivePointer, Plan, Step
+from dartifact.domain.plans import LivePointer, Plan, PromotionState, Step
 
 
 def find_shown(stack: Stack, plan: Plan, step: Step) -> tuple[LivePointer, str]:
@@ -37,7 +37,7 @@ def refuse_promotion(
     """
     abandoned = plans.abandon(pointer, step.slot, plan.plan_id)
     tx.production.swap_pointer(pointer, abandoned, event, actor, slot=step.slot, reasons=reasons, **details or {})
-    tx.production.move_promotion(plan.plan_id, state="aborted")
+    tx.production.move_promotion(plan.plan_id, state=PromotionState.ABORTED)
     tx.dartifacts.move(
         plan.dartifact,
         DartifactState.BAD,

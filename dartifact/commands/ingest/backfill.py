@@ -26,13 +26,13 @@ def backfill(
     to: datetime,
     *,
     actor: str,
-    run: Runner = run_plainly,
-    tell: Callable[[Run], None] = lambda _: None,
+    runner: Runner = run_plainly,
+    show: Callable[[Run], None] = lambda _: None,
 ) -> tuple[Run, ...]:
     """Bring (lo, to] of the named ingestors' shards once more, in windows of at most `max_window` and `max_rows`.
 
     What `main` or the merge queue has already is left out, also as a newer version of the same key; what gaps lack
-    is brought. The fetch cursor stays. `tell` is given each run as it stands when it is done with. UsageError: the
+    is brought. The fetch cursor stays. `show` is given each run as it stands when it is done with. UsageError: the
     stretch is empty, or not all of it was claimed before; nothing is claimed then. Else raises what `ingest` does: the
     same call again does the rest.
     """
@@ -40,24 +40,29 @@ def backfill(
         raise errors.UsageError(f"nothing lies between {lo.isoformat()} and {to.isoformat()}")
     for ingestor in ingestors:
         refuse_while_stopped(stack.ledger, ingestor)
-        last = stack.ledger.last_claim(source.name, source.shard(ingestor))
-        if last is None or to > last:
-            claimed = f"claimed {source.name} up to {last.isoformat()}" if last else f"claimed nothing of {source.name}"
-            message = f"{ingestor} has {claimed}: a backfill cannot go to {to.isoformat()}"
-            raise errors.UsageError(message, hint=Command("ingest", f"{source.name} --ingestor {ingestor}"))
+        _require_claimed(stack, source, ingestor, to)
     done: list[Run] = []
     for ingestor in ingestors:
         with hold_lease(stack.ledger, f"ingest {ingestor}"):
-            finish_runs(stack, source, extractor, ingestor, actor, run)
+            finish_runs(stack, source, extractor, ingestor, actor, runner)
             cursor = lo
             while cursor < to:
                 hi = min(to, cursor + source.max_window)
                 with stack.ledger.write() as tx:
-                    claimed_run = tx.windows.claim_backfill(source, ingestor, cursor, hi, actor=actor)
-                done.append(carry(stack, source, extractor, claimed_run, actor, run))
-                tell(done[-1])
+                    claimed = tx.windows.claim_backfill(source, ingestor, cursor, hi, actor=actor)
+                done.append(carry(stack, source, extractor, claimed, actor, runner))
+                show(done[-1])
                 cursor = done[-1].window.hi
     return tuple(done)
+
+
+def _require_claimed(stack: Stack, source: Source, ingestor: str, to: datetime) -> None:
+    """Raise UsageError unless an ingestor has claimed its shard up to a time."""
+    last = stack.ledger.last_claim(source.name, source.shard(ingestor))
+    if last is None or to > last:
+        claimed = f"claimed {source.name} up to {last.isoformat()}" if last else f"claimed nothing of {source.name}"
+        message = f"{ingestor} has {claimed}: a backfill cannot go to {to.isoformat()}"
+        raise errors.UsageError(message, hint=Command("ingest", f"{source.name} --ingestor {ingestor}"))
 
 
 def accept_gap(stack: Stack, run_id: str, *, reason: str, actor: str) -> Run:

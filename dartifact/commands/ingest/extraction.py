@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -35,6 +36,22 @@ class Extractor(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What a run brings up to `hi`: `table` is None when that is nothing.
+
+    Of `fetched` rows `new` are in it, `outdated` ones have changed since; the rest was brought before. `compares` says
+    whether the source's keys were compared: the rows beyond the new ones are what it has deleted then.
+    """
+
+    table: Any
+    hi: datetime
+    fetched: int
+    new: int
+    outdated: int
+    compares: bool
+
+
 def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str) -> Run:
     """Commit the rows of a run's window to its branch, or end it as empty.
 
@@ -47,35 +64,48 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
     commit = lake.head(run.branch)
     can_end_earlier = _can_end_earlier(stack, run)
     if not _is_batch_of(run, commit, can_end_earlier):
-        most = source.max_rows if can_end_earlier else None
-        rows, cut = _fetch(stack, source, extractor, run, most)
-        hi = cut or run.window.hi
-        table, outdated = _drop_known(stack, source, run, rows)
-        brought = table.num_rows if table is not None else 0
-        compares = cut is None and is_snapshot_due(stack, source, run)
-        if compares:
-            table, compares = _add_deleted(stack, source, cast("KeyLister", extractor), run, table, actor)
-        if table is None:
-            return _end_empty(stack, run, hi, actor, compares=compares)
-        table = add_system_columns(table, run_id=run.run_id, seq=run.window.seq, extracted_at=stack.clock())
-        with tempfile.TemporaryDirectory(prefix="batch-", dir=stack.home) as folder:
-            path = Path(folder) / "part-0.parquet"
-            write_parquet(table, path)
-            lake.upload(run.branch, f"{run.folder}part-0.parquet", path)
-        metadata = {
-            "run": run.run_id,
-            "actor": actor,
-            "rows": str(table.num_rows),
-            "repeated": str(len(rows) - brought - outdated),
-            "outdated": str(outdated),
-            **({"deleted": str(table.num_rows - brought)} if compares else {}),
-            "seq": str(run.window.seq),
-            "lo": run.window.lo.isoformat(),
-            "hi": hi.isoformat(),
-        }
-        commit = lake.commit(run.branch, f"bring {table.num_rows} rows of {source.name}", metadata)
-    rows_brought = int(commit.metadata["rows"])
-    changes: dict[str, Any] = {"commit_id": commit.commit_id, "rows": rows_brought, "attempts": 0, "reasons": []}
+        batch = _read_batch(stack, source, extractor, run, source.max_rows if can_end_earlier else None, actor)
+        if batch.table is None:
+            return _end_empty(stack, run, batch.hi, actor, compares=batch.compares)
+        commit = _commit_batch(stack, run, batch, actor)
+    return _end_extraction(stack, run, commit, actor)
+
+
+def _read_batch(stack: Stack, source: Source, extractor: Extractor, run: Run, most: int | None, actor: str) -> _Batch:
+    """Read a window, of `most` rows if given, and leave out what earlier runs brought."""
+    rows, cut = _fetch(stack, source, extractor, run, most)
+    table, outdated = _drop_known(stack, source, run, rows)
+    new = table.num_rows if table is not None else 0
+    compares = cut is None and is_snapshot_due(stack, source, run)
+    gone = _find_gone(stack, source, cast("KeyLister", extractor), run, actor) if compares else None
+    return _Batch(_join(table, gone), cut or run.window.hi, len(rows), new, outdated, gone is not None)
+
+
+def _commit_batch(stack: Stack, run: Run, batch: _Batch, actor: str) -> Commit:
+    window, lake = run.window, stack.lake
+    table = add_system_columns(batch.table, run_id=run.run_id, seq=window.seq, extracted_at=stack.clock())
+    with tempfile.TemporaryDirectory(prefix="batch-", dir=stack.home) as folder:
+        path = Path(folder) / "part-0.parquet"
+        write_parquet(table, path)
+        lake.upload(run.branch, f"{run.folder}part-0.parquet", path)
+    metadata = {
+        "run": run.run_id,
+        "actor": actor,
+        "rows": str(table.num_rows),
+        "repeated": str(batch.fetched - batch.new - batch.outdated),
+        "outdated": str(batch.outdated),
+        **({"deleted": str(table.num_rows - batch.new)} if batch.compares else {}),
+        "seq": str(window.seq),
+        "lo": window.lo.isoformat(),
+        "hi": batch.hi.isoformat(),
+    }
+    return lake.commit(run.branch, f"bring {table.num_rows} rows of {run.source}", metadata)
+
+
+def _end_extraction(stack: Stack, run: Run, commit: Commit, actor: str) -> Run:
+    """Let the ledger follow a committed batch."""
+    rows = int(commit.metadata["rows"])
+    changes: dict[str, Any] = {"commit_id": commit.commit_id, "rows": rows, "attempts": 0, "reasons": []}
     with stack.ledger.write() as tx:
         if tx.runs.get(run.run_id).phase is Phase.EXTRACTING:
             tx.windows.shorten(run.run_id, _end_of(commit, run), actor)
@@ -91,7 +121,7 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
             expect=Phase.EXTRACTING,
             changes=changes,
             commit=commit.commit_id,
-            rows=rows_brought,
+            rows=rows,
         )
 
 
@@ -124,25 +154,27 @@ def _fetch(
         raise errors.SourceMalformed(message, hint="let the source sort them, or take max_rows away") from error
 
 
-def _add_deleted(
-    stack: Stack, source: Source, extractor: KeyLister, run: Run, table: Any, actor: str
-) -> tuple[Any, bool]:
-    """Return the batch with what the source has deleted, and whether that could be asked."""
-    import pyarrow as pa  # noqa: PLC0415
-
+def _find_gone(stack: Stack, source: Source, extractor: KeyLister, run: Run, actor: str) -> Any:
+    """Return the rows that the source has deleted as a table, None when its keys cannot be believed."""
     try:
-        gone = find_deleted(stack, source, extractor.list_keys(), run)
+        return find_deleted(stack, source, extractor.list_keys(), run)
     except errors.SourceMalformed as error:
         # The rows of the window are good all the same; the next run asks again.
         with stack.ledger.write() as tx:
             tx.append(EventType.KEYS_REFUSED, actor, run=run.run_id, source=source.name, reason=error.message)
-        return table, False
-    if not gone.num_rows:
-        return table, True
+        return None
+
+
+def _join(table: Any, gone: Any) -> Any:
+    """Return new and deleted rows as one table, None for neither."""
+    if gone is None or not gone.num_rows:
+        return table
     if table is None:
-        return gone, True
+        return gone
+    import pyarrow as pa  # noqa: PLC0415
+
     columns = [name for name in gone.column_names if name in table.column_names]
-    return pa.concat_tables([table, gone.select(columns)], promote_options="permissive"), True
+    return pa.concat_tables([table, gone.select(columns)], promote_options="permissive")
 
 
 def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str, *, compares: bool) -> Run:
@@ -179,11 +211,11 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
     """
     window = run.window
     earlier = [
-        each
-        for each in stack.ledger.runs_over(run.source, window.shard, window.lo, window.hi)
-        if each.window.seq < window.seq and each.window.seq not in window.repairs and each.commit is not None
+        other
+        for other in stack.ledger.runs_over(run.source, window.shard, window.lo, window.hi)
+        if other.window.seq < window.seq and other.window.seq not in window.repairs and other.commit is not None
     ]
-    urls = [url for each in earlier for url in _locate_batch(stack, each)]
+    urls = [url for other in earlier for url in _locate_batch(stack, other)]
     if not urls or not table.num_rows:
         return table
     with duck.connect() as connection:

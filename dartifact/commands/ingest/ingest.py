@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -14,16 +13,13 @@ from dartifact.commands.leases import hold_lease
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
-from dartifact.domain.checks import Gate, VerdictKind, judge
+from dartifact.domain.checks import Gate, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.sources import Source
 from dartifact.domain.windows import next_window, trust_clock
-
-
-def _say_nothing(line: str) -> None:
-    pass
 
 
 def ingest(
@@ -33,8 +29,8 @@ def ingest(
     ingestor: str,
     *,
     actor: str,
-    run: Runner = run_plainly,
-    say: Callable[[str], None] = _say_nothing,
+    runner: Runner = run_plainly,
+    progress: Progress = keep_quiet,
 ) -> tuple[Run, ...]:
     """Finish what this ingestor left unfinished, then bring the next window; return the runs as they stand.
 
@@ -45,31 +41,29 @@ def ingest(
     """
     refuse_while_stopped(stack.ledger, ingestor)
     with hold_lease(stack.ledger, f"ingest {ingestor}"):
-        finished = finish_runs(stack, source, extractor, ingestor, actor, run)
-        told = run("read the source's clock", extractor.read_clock)
-        claimed = _claim(stack, source, ingestor, told, actor, say)
+        finished = finish_runs(stack, source, extractor, ingestor, actor, runner)
+        told = runner("read the source's clock", extractor.read_clock)
+        claimed = _claim(stack, source, ingestor, told, actor, progress)
         if claimed is None:
             return finished
-        return (*finished, carry(stack, source, extractor, claimed, actor, run))
+        return (*finished, carry(stack, source, extractor, claimed, actor, runner))
 
 
 def finish_runs(
-    stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, step: Runner
+    stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, runner: Runner
 ) -> tuple[Run, ...]:
     """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time."""
     unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
     waiting = [
-        each
-        for each in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
-        if each.gate is Gate.LOCAL and each.held_until and each.held_until > stack.clock()
+        run
+        for run in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
+        if run.gate is Gate.LOCAL and run.held_until and run.held_until > stack.clock()
     ]
-    ordered = sorted((*unfinished, *waiting), key=lambda r: r.window.seq)
-    return tuple(carry(stack, source, extractor, each, actor, step) for each in ordered)
+    ordered = sorted((*unfinished, *waiting), key=lambda run: run.window.seq)
+    return tuple(carry(stack, source, extractor, run, actor, runner) for run in ordered)
 
 
-def _claim(
-    stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, say: Callable[[str], None]
-) -> Run | None:
+def _claim(stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, progress: Progress) -> Run | None:
     """Claim the next window up to what the source's clock told, as far as it is believed."""
     last = stack.ledger.last_claim(source.name, source.shard(ingestor))
     ours = stack.clock()
@@ -78,11 +72,11 @@ def _claim(
     with stack.ledger.write() as tx:
         if told > now:
             seconds = round((told - ours).total_seconds(), 3)
-            say(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
+            progress(f"the clock of {source.name} is {seconds:g} s ahead of ours: read up to {now.isoformat()} only")
             tx.append(EventType.SOURCE_CLOCK_AHEAD, actor, source=source.name, seconds=seconds, trusted=now.isoformat())
         if last is not None and told < last:
             seconds = round((last - told).total_seconds(), 3)
-            say(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
+            progress(f"the clock of {source.name} is {seconds:g} s behind the last claim: nothing is claimed")
             tx.append(EventType.SOURCE_CLOCK_BEHIND, actor, source=source.name, seconds=seconds)
         if claim is None:
             return None
@@ -92,13 +86,13 @@ def _claim(
         return run
 
 
-def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, step: Runner) -> Run:
+def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, runner: Runner) -> Run:
     """Bring one run from wherever it stands to the queue or to the gate that stops it."""
     try:
         if run.phase is Phase.EXTRACTING:
-            run = step(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
+            run = runner(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
         if run.phase in (Phase.CHECKING, Phase.HELD):
-            run = step(f"check {run.run_id}", lambda: check_run(stack, run, actor))
+            run = runner(f"check {run.run_id}", lambda: check_run(stack, run, actor))
     except errors.ChecksErrored as error:
         _give_up_later(stack, run.run_id, actor, error)
         raise
@@ -118,8 +112,7 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
     """Ask the local gate of a run with a commit: it is queued then, failed or held."""
     if run.commit is None:
         raise errors.UsageError(f"run {run.run_id} was held before it had a commit", hint=Command("show", run.run_id))
-    left_out = {each.name for each in stack.source(run.source).ingestors if not each.local_gate}
-    if run.ingestor in left_out | stack.policy.skip_local_gate:
+    if _is_gate_left_out(stack, run):
         with stack.ledger.write() as tx:
             tx.append(EventType.LOCAL_GATE_LEFT_OUT, actor, run=run.run_id)
             return request_merge(tx, run, actor, None)
@@ -136,25 +129,31 @@ def check_run(stack: Stack, run: Run, actor: str) -> Run:
             return run
         if verdict.kind is VerdictKind.PASS:
             return request_merge(tx, run, actor, digest)
-        phase, event = (
-            (Phase.FAILED, EventType.RUN_FAILED)
-            if verdict.kind is VerdictKind.FAIL
-            else (Phase.HELD, EventType.RUN_HELD)
-        )
-        until = stack.clock() + stack.policy.orphan_grace if phase is Phase.HELD else None
-        changes = {"report": digest, "reasons": list(verdict.reasons), "held_until": until}
-        return tx.runs.move(
-            run.run_id,
-            phase,
-            event,
-            actor,
-            expect=run.phase,
-            gate=Gate.LOCAL,
-            changes=changes,
-            reasons=list(verdict.reasons),
-            branch=run.branch,
-            commit=run.commit,
-        )
+        until = None if verdict.kind is VerdictKind.FAIL else stack.clock() + stack.policy.orphan_grace
+        return _stop(tx, run, verdict, digest, until, actor)
+
+
+def _is_gate_left_out(stack: Stack, run: Run) -> bool:
+    left_out = {ingestor.name for ingestor in stack.source(run.source).ingestors if not ingestor.local_gate}
+    return run.ingestor in left_out | stack.policy.skip_local_gate
+
+
+def _stop(tx: Writer, run: Run, verdict: Verdict, digest: str, until: datetime | None, actor: str) -> Run:
+    """Write down that the local gate has stopped a run: held until a time, or failed."""
+    phase, event = (Phase.HELD, EventType.RUN_HELD) if until else (Phase.FAILED, EventType.RUN_FAILED)
+    reasons = list(verdict.reasons)
+    return tx.runs.move(
+        run.run_id,
+        phase,
+        event,
+        actor,
+        expect=run.phase,
+        gate=Gate.LOCAL,
+        changes={"report": digest, "reasons": reasons, "held_until": until},
+        reasons=reasons,
+        branch=run.branch,
+        commit=run.commit,
+    )
 
 
 def request_merge(tx: Writer, run: Run, actor: str, digest: str | None) -> Run:

@@ -8,9 +8,11 @@ from datetime import datetime
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
+from dartifact.domain.decisions import Decision
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
+from dartifact.domain.plans import PromotionState
 
 _AUTHORED = (EventType.RUN_FIXED, EventType.RUN_APPROVED, EventType.CHANGE_OPENED, EventType.ROWS_LEFT_OUT)
 
@@ -45,37 +47,38 @@ def refuse_unapproved(stack: Stack, dartifact: Dartifact) -> None:
         raise errors.PolicyRefused(message, hint=Command("approve", f"{name} --reason WHY"))
 
 
-def approve_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit: str | None = None) -> Dartifact:
+def approve_dartifact(stack: Stack, name: str, decision: Decision) -> Dartifact:
     """Say yes to the promotion of a dartifact; saying it again changes nothing.
 
-    Conflict when it has another build commit than was shown. PolicyRefused: the actor brought, fixed or approved one of
+    Conflict when it has another build commit than was seen. PolicyRefused: the actor brought, fixed or approved one of
     the runs that it would show for the first time.
     """
-    dartifact = _find_waiting(stack, name, reason, "approve", commit)
+    dartifact, actor = _find_waiting(stack, name, decision, "approve"), decision.actor
     if actor in find_authors(stack, dartifact):
         raise errors.PolicyRefused(f"{actor} has changed rows of {name}: somebody else has to approve it")
     with stack.ledger.write() as tx:
-        if all(each.actor != actor for each in find_approvals(stack, dartifact)):
-            tx.append(EventType.DARTIFACT_ENDORSED, actor, dartifact=name, reason=reason, commit=dartifact.commit)
+        if all(approval.actor != actor for approval in find_approvals(stack, dartifact)):
+            tx.append(
+                EventType.DARTIFACT_ENDORSED, actor, dartifact=name, reason=decision.reason, commit=dartifact.commit
+            )
     return dartifact
 
 
-def reject_dartifact(stack: Stack, name: str, *, reason: str, actor: str, commit: str | None = None) -> Dartifact:
-    """Decide that a dartifact is never promoted. Conflict when it has another build commit than was shown."""
-    dartifact = _find_waiting(stack, name, reason, "reject", commit)
-    if stack.ledger.pointer().plan and any(
-        each.plan.dartifact == name for each in stack.ledger.promotions(state="running")
-    ):
+def reject_dartifact(stack: Stack, name: str, decision: Decision) -> Dartifact:
+    """Decide that a dartifact is never promoted. Conflict when it has another build commit than was seen."""
+    dartifact = _find_waiting(stack, name, decision, "reject")
+    running = stack.ledger.promotions(state=PromotionState.RUNNING)
+    if stack.ledger.pointer().plan and any(promotion.plan.dartifact == name for promotion in running):
         raise errors.Conflict(f"{name} is being promoted", hint=Command("abort", "--reason WHY"))
-    reasons = [f"rejected by {actor}: {reason}"]
+    reasons = [f"rejected by {decision.actor}: {decision.reason}"]
     with stack.ledger.write() as tx:
         tx.dartifacts.move(
             name,
             DartifactState.BAD,
             EventType.DARTIFACT_REJECTED,
-            actor,
+            decision.actor,
             changes={"reasons": reasons},
-            reason=reason,
+            reason=decision.reason,
             commit=dartifact.commit,
         )
     return stack.ledger.dartifact(name)
@@ -85,15 +88,15 @@ def find_authors(stack: Stack, dartifact: Dartifact) -> frozenset[str]:
     """Name the people who changed rows of the runs that a dartifact has and production has not."""
     live = stack.ledger.pointer().live
     shown = frozenset(stack.ledger.dartifact(live).runs) if live else frozenset()
-    return stack.ledger.actors(_AUTHORED, [each for each in dartifact.runs if each not in shown])
+    return stack.ledger.actors(_AUTHORED, [run_id for run_id in dartifact.runs if run_id not in shown])
 
 
-def _find_waiting(stack: Stack, name: str, reason: str, verb: str, commit: str | None) -> Dartifact:
+def _find_waiting(stack: Stack, name: str, decision: Decision, verb: str) -> Dartifact:
     stack.require(Role.REVIEWER, f"{verb} a dartifact")
-    require_reason(reason)
+    require_reason(decision.reason)
     dartifact = stack.ledger.dartifact(name)
     if dartifact.state not in WAITING:
         raise errors.UsageError(f"{name} is {dartifact.state}: there is nothing to {verb}", hint=Command("status"))
-    if commit is not None and dartifact.commit != commit:
+    if decision.seen.commit not in (None, dartifact.commit):
         raise errors.Conflict(f"{name} was built again since: look at it again", hint=Command("show", name))
     return dartifact

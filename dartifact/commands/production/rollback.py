@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from dartifact.commands.production.promote import perform
+from dartifact.adapters.ledger.writer import Writer
+from dartifact.commands.production.steps import StepContext, perform
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.commands.repair.reconcile import reconcile, show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.domain import errors, plans
-from dartifact.domain.dartifacts import Blame, Dartifact, DartifactState, find_blamed
+from dartifact.domain.dartifacts import Blame, BlameKind, Cause, Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
-from dartifact.domain.plans import LivePointer, Plan, StepKind
+from dartifact.domain.plans import LivePointer, Plan, PlanKind, PromotionState, StepKind
 from dartifact.domain.runs import Phase
 
+UNKNOWN = Cause(unknown=True)
 _SWAPS = 10
 # What served and may serve again; approved, where `main` came back to its content (`stage`).
 _RETURNS = (DartifactState.SUPERSEDED, DartifactState.APPROVED)
@@ -47,24 +49,24 @@ class Rollback:
     note: str = ""
 
 
-def preview_rollback(stack: Stack, to: str | None = None, blame: tuple[str, ...] = ("unknown",)) -> Rollback:
+def preview_rollback(stack: Stack, to: str | None = None, cause: Cause = UNKNOWN) -> Rollback:
     """Say what `roll_back` with the same arguments would do. Needs the ledger only.
 
-    `blame` holds run ids, or `runs` (all that the dartifact brought back does not have), `code`, `unknown`. Without
-    `to`, the dartifact that served last and is free of the blame comes back. Raises UsageError when there is none.
+    Without `to`, the dartifact that served last and is free of the blame comes back. Raises UsageError when there is
+    none.
     """
-    return _decide(stack, stack.ledger.pointer(), to, blame)
+    return _decide(stack, stack.ledger.pointer(), to, cause)
 
 
 def roll_back(
     stack: Stack,
     to: str | None = None,
-    blame: tuple[str, ...] = ("unknown",),
+    cause: Cause = UNKNOWN,
     *,
     reason: str,
     actor: str,
     leaves: str | None = None,
-    run: Runner = run_plainly,
+    runner: Runner = run_plainly,
 ) -> Rollback:
     """Bring production back to a dartifact that served before; takes no lease and waits for nobody.
 
@@ -80,15 +82,15 @@ def roll_back(
         pointer = stack.ledger.pointer()
         if leaves is not None and pointer.live != leaves:
             raise errors.Conflict(f"{leaves} is not live any more: {pointer.live} is", hint=Command("status"))
-        decided = _decide(stack, pointer, to, blame)
+        decided = _decide(stack, pointer, to, cause)
         try:
             if not decided.warm:
-                _warm_up(stack, pointer, decided, actor, run)
-            swapped = run("swap the live pointer", partial(_swap, stack, decided, reason, actor))
+                _warm_up(stack, pointer, decided, actor, runner)
+            swapped = runner("swap the live pointer", partial(_swap, stack, decided, reason, actor))
         except errors.StalePointer:
             continue  # somebody moved it between the look and the swap: decide again
         try:
-            run("publish production", lambda: show_settled(stack, actor))
+            runner("publish production", lambda: show_settled(stack, actor))
         except errors.ChecksErrored as error:
             return replace(swapped, published=False, note=f"production follows when the lake answers: {error.message}")
         with contextlib.suppress(errors.ChecksErrored):
@@ -97,53 +99,67 @@ def roll_back(
     raise errors.Conflict("the live pointer kept moving", hint=Command("rollback"))
 
 
-def _decide(stack: Stack, pointer: LivePointer, to: str | None, blame: tuple[str, ...]) -> Rollback:
-    if pointer.live is None or pointer.active is None:
-        raise errors.UsageError("nothing is live, so nothing can be rolled back", hint=Command("promote"))
-    live = stack.ledger.dartifact(pointer.live)
-    named = tuple(Blame("run", each) for each in blame if each not in ("runs", "code", "unknown"))
-    for each in named:
-        if each.value not in live.runs:
-            raise errors.UsageError(f"{each.value} is not in production, so it cannot be blamed", hint=Command("runs"))
-    if "code" in blame:
-        named += (Blame("code", live.code_digest),)
-    earlier = stack.ledger.blames()
+def _decide(stack: Stack, pointer: LivePointer, to: str | None, cause: Cause) -> Rollback:
+    live = _find_live(stack, pointer)
+    named, earlier = _blame_named(live, cause), stack.ledger.blames()
     target = _choose_target(stack, live, to, (*named, *earlier))
     out = tuple(sorted(set(live.runs) - set(target.runs)))
-    if "runs" in blame:
-        named += tuple(Blame("run", each) for each in out)
-    guilty = find_blamed(target, (*named, *earlier))
+    blames = (*named, *(Blame(BlameKind.RUN, run_id) for run_id in out)) if cause.every_run else named
+    guilty = find_blamed(target, (*blames, *earlier))
     if guilty:
         raise errors.PolicyRefused(f"dartifact {target.dartifact_id} contains what is blamed: {guilty[0]}")
     plan = plans.plan_rollback(pointer, target.dartifact_id, plan_id=new_operation())
     warm = plan.steps[0].kind is StepKind.SETTLE
-    now, then = live.passport or {}, target.passport or {}
-    marts = {
-        mart: {"rows_now": now.get("marts", {}).get(mart, {}).get("rows"), "rows_then": figures["rows"]}
-        for mart, figures in then.get("marts", {}).items()
-    }
-    blamed = [each.value for each in named if each.kind == "run"]
-    in_main = {each.run_id for each in stack.ledger.runs(names=blamed, phases=(Phase.MERGED, Phase.LIVE))}
     return Rollback(
         plan=plan,
         leaves=live.dartifact_id,
         returns=target.dartifact_id,
         commit=pointer.slots[plan.slot].commit if warm else None,
         warm=warm,
-        data_of=then.get("built_at"),
+        data_of=(target.passport or {}).get("built_at"),
         runs_out=out,
-        reverts=tuple(each for each in blamed if each in in_main),
-        blames=named,
-        freezes="unknown" in blame or not named,
-        marts=marts,
+        reverts=_find_reverts(stack, blames),
+        blames=blames,
+        freezes=cause.unknown or not blames,
+        marts=_compare_marts(live, target),
         note=_note_promotion(stack, pointer),
     )
+
+
+def _find_live(stack: Stack, pointer: LivePointer) -> Dartifact:
+    if pointer.live is None or pointer.active is None:
+        raise errors.UsageError("nothing is live, so nothing can be rolled back", hint=Command("promote"))
+    return stack.ledger.dartifact(pointer.live)
+
+
+def _blame_named(live: Dartifact, cause: Cause) -> tuple[Blame, ...]:
+    """Return the blames that do not depend on what comes back; UsageError for a run that production does not show."""
+    for run_id in cause.runs:
+        if run_id not in live.runs:
+            raise errors.UsageError(f"{run_id} is not in production, so it cannot be blamed", hint=Command("runs"))
+    code = (Blame(BlameKind.CODE, live.code_digest),) if cause.code else ()
+    return (*(Blame(BlameKind.RUN, run_id) for run_id in cause.runs), *code)
+
+
+def _find_reverts(stack: Stack, blames: tuple[Blame, ...]) -> tuple[str, ...]:
+    """Return the blamed runs that are in `main`."""
+    blamed = [blame.value for blame in blames if blame.kind is BlameKind.RUN]
+    in_main = {run.run_id for run in stack.ledger.runs(names=blamed, phases=(Phase.MERGED, Phase.LIVE))}
+    return tuple(run_id for run_id in blamed if run_id in in_main)
+
+
+def _compare_marts(live: Dartifact, target: Dartifact) -> dict[str, Any]:
+    now, then = ((dartifact.passport or {}).get("marts", {}) for dartifact in (live, target))
+    return {
+        mart: {"rows_now": now.get(mart, {}).get("rows"), "rows_then": figures["rows"]}
+        for mart, figures in then.items()
+    }
 
 
 def _note_promotion(stack: Stack, pointer: LivePointer) -> str:
     # A person who sees the new slot fail may mean that one.
     found = find_under_way(stack)
-    if found is None or found.plan.plan_id != pointer.plan or found.plan.kind != "promotion":
+    if found is None or found.plan.plan_id != pointer.plan or found.plan.kind is not PlanKind.PROMOTION:
         return ""
     return f"the promotion of {found.plan.dartifact} ends, too; to end only that: dartifact abort --reason WHY"
 
@@ -169,7 +185,7 @@ def _choose_target(stack: Stack, live: Dartifact, to: str | None, blames: tuple[
     raise errors.UsageError("no dartifact that served before is free of the blame", hint=Command("status"))
 
 
-def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, run: Runner) -> None:
+def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, runner: Runner) -> None:
     """Bring an older dartifact into the idle slot and smoke-test it; a promotion under way gives its slot up first."""
     if pointer.plan is not None:
         new = plans.abandon(pointer, pointer.idle, pointer.plan)
@@ -177,19 +193,16 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
             tx.production.swap_pointer(
                 pointer, new, EventType.SLOT_ABANDONED, actor, slot=pointer.idle, reason="rollback"
             )
-            tx.production.move_promotion(pointer.plan, state="aborted")
+            tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
     for number, step in enumerate(decided.plan.steps, start=1):
         if step.kind is StepKind.SETTLE:
             return
-        run(str(step), partial(perform, stack, decided.plan, step, number, actor))
+        runner(str(step), partial(perform, StepContext(stack, decided.plan, number, actor)))
 
 
 def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
     pointer = stack.ledger.pointer()
-    slot = pointer.slots[decided.plan.slot]
-    is_as_decided = slot.commit == decided.commit if decided.warm else pointer.plan == decided.plan.plan_id
-    if pointer.live != decided.leaves or slot.dartifact != decided.returns or not is_as_decided:
-        raise errors.StalePointer("production changed while the rollback was decided")
+    _require_as_decided(pointer, decided)
     frozen = f"rolled back from {decided.leaves}: {reason}" if decided.freezes else pointer.frozen
     new = plans.roll_back(pointer, decided.plan.slot, frozen=frozen)
     served, before = stack.ledger.dartifact(decided.returns).runs, stack.ledger.dartifact(decided.leaves).runs
@@ -207,23 +220,39 @@ def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:
         if decided.warm:
             tx.production.start_promotion(decided.plan)
             if pointer.plan is not None:
-                tx.production.move_promotion(pointer.plan, state="aborted")
-        tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state="done")
-        tx.dartifacts.move(
-            decided.leaves,
-            DartifactState.BAD,
-            EventType.DARTIFACT_BAD,
-            actor,
-            changes={"reasons": [reason]},
-            reason=reason,
-        )
-        tx.dartifacts.move(decided.returns, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
+                tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
+        tx.production.move_promotion(decided.plan.plan_id, done=len(decided.plan.steps), state=PromotionState.DONE)
+        _exchange(tx, decided, new, reason, actor)
         tx.runs.mark_served(served, before)
-        for blame in decided.blames:
-            tx.dartifacts.add_blame(blame)
-            tx.append(EventType.BLAME_RECORDED, actor, dartifact=decided.leaves, kind=blame.kind, value=blame.value)
-        for run_id in decided.reverts:
-            if tx.runs.get(run_id).phase not in (Phase.MERGED, Phase.LIVE):
-                continue  # it has left `main` since this was decided
-            tx.runs.request_revert(run_id, f"rolled back: {reason}", actor)
+        _record_blame(tx, decided, reason, actor)
     return replace(decided, commit=new.settled)
+
+
+def _require_as_decided(pointer: LivePointer, decided: Rollback) -> None:
+    slot = pointer.slots[decided.plan.slot]
+    is_as_decided = slot.commit == decided.commit if decided.warm else pointer.plan == decided.plan.plan_id
+    if pointer.live != decided.leaves or slot.dartifact != decided.returns or not is_as_decided:
+        raise errors.StalePointer("production changed while the rollback was decided")
+
+
+def _exchange(tx: Writer, decided: Rollback, new: LivePointer, reason: str, actor: str) -> None:
+    """Call the dartifact that leaves bad, and the one that returns live."""
+    tx.dartifacts.move(
+        decided.leaves,
+        DartifactState.BAD,
+        EventType.DARTIFACT_BAD,
+        actor,
+        changes={"reasons": [reason]},
+        reason=reason,
+    )
+    tx.dartifacts.move(decided.returns, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
+
+
+def _record_blame(tx: Writer, decided: Rollback, reason: str, actor: str) -> None:
+    """Record who is guilty, and put the guilty runs that `main` still holds into the queue to be reverted."""
+    for blame in decided.blames:
+        tx.dartifacts.add_blame(blame)
+        tx.append(EventType.BLAME_RECORDED, actor, dartifact=decided.leaves, kind=blame.kind.value, value=blame.value)
+    for run_id in decided.reverts:
+        if tx.runs.get(run_id).phase in (Phase.MERGED, Phase.LIVE):  # else it has left since this was decided
+            tx.runs.request_revert(run_id, f"rolled back: {reason}", actor)

@@ -10,7 +10,7 @@ from dartifact.domain import errors, plans
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
-from dartifact.domain.plans import LivePointer, Plan, Step, StepKind
+from dartifact.domain.plans import LivePointer, Plan, PlanKind, PromotionState, Step, StepKind
 from dartifact.domain.traffic import Soak
 
 _SWAPS = 10
@@ -32,7 +32,7 @@ class UnderWay:
 
 def find_under_way(stack: Stack) -> UnderWay | None:
     """Find the promotion or rollback that is being carried out, or waits in a soak, or was left by a dead process."""
-    found = next(iter(stack.ledger.promotions(state="running", most=1)), None)
+    found = next(iter(stack.ledger.promotions(state=PromotionState.RUNNING, most=1)), None)
     if found is None:
         return None
     under_way = UnderWay(found.plan, min(found.done + 1, len(found.plan.steps)), None)
@@ -62,7 +62,7 @@ def abort(stack: Stack, *, reason: str, actor: str, plan_id: str | None = None) 
         if plan_id not in (None, found.plan.plan_id):
             message = f"another promotion is under way by now: that of {found.plan.dartifact}"
             raise errors.Conflict(message, hint=Command("status"))
-        if found.plan.kind != "promotion":
+        if found.plan.kind is not PlanKind.PROMOTION:
             raise errors.UsageError("what is under way is a rollback, which is not aborted", hint=Command("status"))
         if is_settled(pointer, found.plan):
             raise errors.UsageError(f"dartifact {found.plan.dartifact} is live already", hint=Command("rollback"))
@@ -81,7 +81,7 @@ def _end(stack: Stack, pointer: LivePointer, found: UnderWay, reason: str, actor
         tx.production.swap_pointer(
             pointer, new, EventType.CONSUMERS_SENT_BACK, actor, plan=plan.plan_id, slot=plan.slot, reason=reason
         )
-        tx.production.move_promotion(plan.plan_id, state="aborted")
+        tx.production.move_promotion(plan.plan_id, state=PromotionState.ABORTED)
         tx.append(EventType.PROMOTION_ABORTED, actor, dartifact=plan.dartifact, step=str(found.step), reason=reason)
 
 

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates.integration import check_candidate
-from dartifact.commands.leases import hold_lease
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.queue import candidates
+from dartifact.commands.queue.candidates import Candidate
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
-from dartifact.domain.people import Role, require_reason
 from dartifact.domain.queue import HEAD_FENCE, runs_in
 from dartifact.domain.runs import Phase, Run, folder_owner
 
@@ -49,55 +48,36 @@ def require_tested_head(stack: Stack, actor: str) -> Commit:
             meta_range=head.meta_range,
             tested=tested.commit_id,
         )
-    report, arrived, gone = _check_by_hand(stack, tested, head)
-    verdict = judge(report.results)
+    found = _look_at(stack, tested, head)
+    verdict = judge(found.report.results)
     if verdict.kind is VerdictKind.PASS:
-        _adopt(stack, head, arrived, gone, actor, (report, verdict))
+        _adopt(stack, head, [run.run_id for run in found.arrived], found.gone, actor, (found.report, verdict))
         return head
-    if report.has_errors:
+    if found.report.has_errors:
         raise errors.ChecksErrored(f"the head of main could not be checked: {verdict.reasons[0]}")
-    lost = _list_strange_runs(stack, tested, head)
-    if lost:
-        reasons = list(verdict.reasons)
-        place = {"commit": head.commit_id, "meta_range": head.meta_range, "tested": tested.commit_id}
-        with stack.ledger.write() as tx:
-            tx.append(EventType.MAIN_HELD, actor, **place, reasons=reasons, runs=lost)
-        raise _held(is_main_tested(stack.ledger, head).why)
-    return repair(stack, tested, head, verdict.reasons, actor)
+    lost = list_strange_runs(stack, tested, head)
+    if not lost:
+        return repair(stack, tested, head, verdict.reasons, actor)
+    if found.strays and not found.unknown_runs and (cleaned := _clean(stack, tested, head, found, actor)):
+        return cleaned
+    place = {"commit": head.commit_id, "meta_range": head.meta_range, "tested": tested.commit_id}
+    with stack.ledger.write() as tx:
+        tx.append(EventType.MAIN_HELD, actor, **place, reasons=list(verdict.reasons), runs=lost)
+    raise _held(is_main_tested(stack.ledger, head).why)
 
 
 @dataclass(frozen=True, slots=True)
-class Restoration:
-    """What bringing `main` back to tested content does; `runs` are those whose folders it removes or changes."""
+class _ByHand:
+    """What changed between tested content and a head that nobody tested, and what the gate says of that head.
 
-    head: Commit
-    tested: Commit
-    why: str
-    runs: tuple[str, ...]
-
-
-def plan_restoration(stack: Stack) -> Restoration | None:
-    """Return what `restore` would do; None while `main` is tested. Nothing is written."""
-    head = stack.lake.head(MAIN)
-    state = is_main_tested(stack.ledger, head)
-    if state:
-        return None
-    tested = find_tested(stack)
-    return Restoration(head, tested, state.why, tuple(_list_strange_runs(stack, tested, head)))
-
-
-def restore(stack: Stack, restoration: Restoration, *, reason: str, actor: str) -> Commit:
-    """Bring `main` forward to the content that was tested last, because a person says so; return its new head.
-
-    Conflict when `main` has moved since it was planned; ForeignLedger where ledger and lake do not fit together.
+    `strays` are paths outside of any run's folder, `unknown_runs` folders of runs that the ledger does not know.
     """
-    require_reason(reason)
-    stack.require(Role.OPERATOR, "restore main")
-    with hold_lease(stack.ledger, "integrate"):
-        if stack.lake.head(MAIN).commit_id != restoration.head.commit_id:
-            raise errors.Conflict("main has moved since this was shown", hint="look again")
-        why = [restoration.why, f"restored by {actor}: {reason}"]
-        return repair(stack, restoration.tested, restoration.head, why, actor)
+
+    report: Report
+    arrived: tuple[Run, ...]
+    gone: tuple[str, ...]
+    strays: tuple[str, ...]
+    unknown_runs: tuple[str, ...]
 
 
 def find_tested(stack: Stack) -> Commit:
@@ -109,7 +89,7 @@ def find_tested(stack: Stack) -> Commit:
     )
 
 
-def _list_strange_runs(stack: Stack, tested: Commit, head: Commit) -> list[str]:
+def list_strange_runs(stack: Stack, tested: Commit, head: Commit) -> list[str]:
     """Return the runs, known or not, whose folders a repair would remove or change."""
     changed = [change for change in stack.lake.diff(tested.commit_id, head.commit_id) if change.kind != "removed"]
     owners = (folder_owner(change.path) for change in changed)
@@ -118,16 +98,22 @@ def _list_strange_runs(stack: Stack, tested: Commit, head: Commit) -> list[str]:
 
 def repair(stack: Stack, tested: Commit, head: Commit, reasons: Sequence[str], actor: str) -> Commit:
     """Bring `main` forward to the content of a tested commit; return its new head."""
-    candidate = moves.build_repair(stack, tested, head)
+    candidate = candidates.build_repair(stack, tested, head)
     commit = candidate.commit
     message = f"main is brought forward to the content of {tested.commit_id[:12]}"
     restored = Result("main.restored", "main", Outcome.PASSED, message)
     report = Report(Gate.INTEGRATION, commit.commit_id, commit.meta_range, (restored,))
+    return _bring_forward(stack, tested, candidate, report, reasons, actor)
+
+
+def _bring_forward(
+    stack: Stack, tested: Commit, candidate: Candidate, report: Report, reasons: Sequence[str], actor: str
+) -> Commit:
     with stack.ledger.write() as tx:
         tx.reports.save(report, judge(report.results))
-        named = {"refused": head.commit_id, "tested": tested.commit_id}
+        named = {"refused": candidate.head.commit_id, "tested": tested.commit_id}
         tx.append(EventType.MAIN_REPAIRED, actor, **named, reasons=list(reasons))
-    moves.advance(stack, candidate, report, actor)
+    candidates.advance(stack, candidate, report, actor)
     repaired = stack.lake.head(MAIN)
     _align_runs(stack, repaired, actor)
     return repaired
@@ -152,9 +138,9 @@ def _adopt(
         if tested is not None:
             tx.reports.save(*tested)
         for run_id in arrived:
-            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
         for run_id in gone:
-            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
         tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
 
 
@@ -164,32 +150,45 @@ def _align_runs(stack: Stack, head: Commit, actor: str) -> None:
     merged = {each.run_id for each in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
     with stack.ledger.write() as tx:
         for run_id in sorted(there - merged):
-            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
         for run_id in sorted(merged - there):
-            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+            candidates.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
 
 
-def _check_by_hand(stack: Stack, tested: Commit, head: Commit) -> tuple[Report, tuple[str, ...], tuple[str, ...]]:
-    """Check what changed between a tested commit and a head that nobody tested: (report, runs arrived, runs gone)."""
+def _look_at(stack: Stack, tested: Commit, head: Commit) -> _ByHand:
     changed = [change for change in stack.lake.diff(tested.commit_id, head.commit_id) if change.path != HEAD_FENCE]
-    known = {each.run_id: each for each in stack.ledger.runs()}
-    foreign: list[str] = []
+    known = {run.run_id: run for run in stack.ledger.runs()}
+    strays: list[str] = []
+    unknown: dict[str, str] = {}
     arrived: dict[str, Run] = {}
     gone: set[str] = set()
     for change in changed:
         owner = folder_owner(change.path)
         run = known.get(owner[1]) if owner else None
-        if owner is None or run is None or run.source != owner[0]:
-            foreign.append(change.path)
+        if owner is None:
+            strays.append(change.path)
+        elif run is None or run.source != owner[0]:
+            unknown.setdefault(owner[1], change.path)
         elif change.kind == "removed":
             gone.add(run.run_id)
         else:
             arrived[run.run_id] = run
-    report = check_candidate(stack, head, tuple(arrived.values()))
+    foreign = [*unknown.values(), *strays]
+    runs = tuple(arrived[name] for name in sorted(arrived))
+    report = check_candidate(stack, head, runs)
     if foreign:
-        message = f"main holds what no run brought: {foreign[0]}" + (
-            f" and {len(foreign) - 1} more" if foreign[1:] else ""
-        )
+        more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
+        message = f"main holds what no run brought: {foreign[0]}{more}"
         alien = Result("main.paths", "main", Outcome.FAILED, message, measured=len(foreign), threshold="0")
         report = Report(report.gate, report.commit, report.meta_range, (*report.results, alien))
-    return report, tuple(sorted(arrived)), tuple(sorted(gone - set(arrived)))
+    return _ByHand(report, runs, tuple(sorted(gone - set(arrived))), tuple(strays), tuple(sorted(unknown)))
+
+
+def _clean(stack: Stack, tested: Commit, head: Commit, found: _ByHand, actor: str) -> Commit | None:
+    """Take what is in no run's folder out of `main`; return its new head, None where the rest does not pass."""
+    candidate = candidates.build_cleaning(stack, tested, head, found.strays)
+    report = check_candidate(stack, candidate.commit, found.arrived)
+    if judge(report.results).kind is not VerdictKind.PASS:
+        stack.lake.delete_branch(candidate.branch)
+        return None
+    return _bring_forward(stack, tested, candidate, report, [found.report.results[-1].message], actor)

@@ -15,16 +15,18 @@ from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.values import FoundDartifact, FoundRun
 from dartifact.commands.bond import find_break
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.production.publication import PUBLISHED_FENCE
+from dartifact.commands.queue.candidates import adopt_run
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stack import Stack
-from dartifact.commands.staging.stage import PASSPORT
+from dartifact.commands.staging.assembly import PASSPORT
 from dartifact.domain import errors, plans
 from dartifact.domain.checks import Gate, Outcome, Report, Result, judge
 from dartifact.domain.dartifacts import DartifactState, Passport
+from dartifact.domain.decisions import Decision
 from dartifact.domain.events import EventType
 from dartifact.domain.people import Role, require_reason
-from dartifact.domain.plans import LivePointer, Slot
+from dartifact.domain.plans import LivePointer, PromotionState, Slot
 from dartifact.domain.queue import HEAD_FENCE
 from dartifact.domain.runs import Phase, folder_owner, run_branch
 from dartifact.domain.sources import HAND
@@ -43,10 +45,10 @@ _NEVER_KNOWN = (
 class Adoption:
     """What would be taken in.
 
-    `why` is what does not fit together now, empty where all does; `runs` and `dartifacts` are new to the ledger;
-    `arrived` and `gone` are runs it knows that are in `main`, or are not, against what it says; `pointer` is the live
-    pointer as the lake shows it, None where the ledger's stands; `operations` of the lake are unknown to the ledger;
-    `not_known` is what the lake cannot tell.
+    `why` is what does not fit together now, empty where all does; `runs` and `dartifacts` are new to the ledger, and
+    `production` has shown those in `served`; `arrived` and `gone` are runs it knows that are in `main`, or are not,
+    against what it says; `pointer` is the live pointer as the lake shows it, None where the ledger's stands;
+    `operations` of the lake are unknown to the ledger; `not_known` is what the lake cannot tell.
     """
 
     why: str
@@ -55,6 +57,7 @@ class Adoption:
     arrived: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     dartifacts: tuple[FoundDartifact, ...] = ()
+    served: tuple[str, ...] = ()
     pointer: LivePointer | None = None
     operations: tuple[str, ...] = ()
     not_known: tuple[str, ...] = ()
@@ -83,7 +86,7 @@ def plan_adoption(stack: Stack) -> Adoption:
     there = _list_owners(stack, head)
     runs, unread = _find_runs(stack, there, frozenset(known), frozenset(served))
     merged = {name for name, run in known.items() if run.phase in (Phase.MERGED, Phase.LIVE)}
-    fences = [(MAIN, HEAD_FENCE), *((f"{PRODUCTION}{slot}", moves.PUBLISHED_FENCE) for slot in ("", "-blue", "-green"))]
+    fences = [(MAIN, HEAD_FENCE), *((f"{PRODUCTION}{slot}", PUBLISHED_FENCE) for slot in ("", "-blue", "-green"))]
     operations = [stack.lake.read_json(stack.lake.head(branch).commit_id, path) for branch, path in fences]
     unknown = {fence["operation"] for fence in operations if fence}
     return Adoption(
@@ -93,17 +96,19 @@ def plan_adoption(stack: Stack) -> Adoption:
         tuple(sorted(there.keys() & known.keys() - merged)),
         tuple(sorted(merged - there.keys())),
         found,
+        _list_shown(stack, frozenset(dartifact.dartifact_id for dartifact in found)),
         moved,
         tuple(sorted(name for name in unknown if not stack.ledger.has_operation(name))),
         (*unread, *_NEVER_KNOWN),
     )
 
 
-def adopt(stack: Stack, adoption: Adoption, *, reason: str, actor: str) -> None:
+def adopt(stack: Stack, adoption: Adoption, decision: Decision) -> None:
     """Take in what was planned, in one transaction; promotions are frozen when the live pointer is taken in.
 
     Conflict when `main` has moved since the plan was made.
     """
+    actor, reason = decision.actor, decision.reason
     require_reason(reason)
     stack.require(Role.OPERATOR, "take the lake into the ledger")
     if stack.lake.head(MAIN).commit_id != adoption.head.commit_id:
@@ -121,11 +126,13 @@ def adopt(stack: Stack, adoption: Adoption, *, reason: str, actor: str) -> None:
         for run in adoption.runs:
             tx.windows.take_in(run, actor)
         for run_id in adoption.arrived:
-            moves.adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
+            adopt_run(tx, run_id, Phase.MERGED, actor, head.commit_id)
         for run_id in adoption.gone:
-            moves.adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
+            adopt_run(tx, run_id, Phase.REVERTED, actor, head.commit_id)
         for dartifact in adoption.dartifacts:
             tx.dartifacts.take_in(dartifact, actor)
+        for name in adoption.served:
+            tx.append(EventType.DARTIFACT_LIVE, actor, dartifact=name)
         if head.parents:
             tx.reports.save(report, judge(report.results))
             tx.append(EventType.MAIN_ADOPTED, actor, commit=head.commit_id, meta_range=head.meta_range)
@@ -135,7 +142,7 @@ def adopt(stack: Stack, adoption: Adoption, *, reason: str, actor: str) -> None:
             new = replace(adoption.pointer, generation=adoption.pointer.generation + 1, frozen=frozen)
             tx.production.swap_pointer(own, new, EventType.POINTER_ADOPTED, actor, reason=reason)
             if own.plan is not None:
-                tx.production.move_promotion(own.plan, state="aborted")
+                tx.production.move_promotion(own.plan, state=PromotionState.ABORTED)
             if new.live is not None:
                 tx.dartifacts.show_live(new.live, actor)
                 tx.runs.mark_served(_list_served(adoption, stack, new.live), ())
@@ -223,7 +230,7 @@ def _find_dartifacts(stack: Stack, known: set[str], head: Commit, pointer: LiveP
     """Find the kept dartifacts that the ledger lacks, the oldest first.
 
     One that was built of the head of `main` is green: a person may promote it. All others have served or were passed
-    over, which cannot be told apart; rolling back to them is possible.
+    over; nobody promotes them again by accident.
     """
     found = []
     for branch in stack.lake.list_branches(_KEEP):
@@ -253,15 +260,21 @@ def _find_dartifacts(stack: Stack, known: set[str], head: Commit, pointer: LiveP
     yield from sorted(found, key=lambda each: each.built_at)
 
 
+def _list_shown(stack: Stack, found: frozenset[str]) -> tuple[str, ...]:
+    """Return those that `production` has shown, the last one shown last."""
+    shown = [commit.metadata.get("dartifact", "") for commit in stack.lake.log(PRODUCTION, most=100_000)]
+    return tuple(reversed([name for name in dict.fromkeys(shown) if name in found]))
+
+
 def _read_pointer(stack: Stack) -> LivePointer | None:
     """Return the live pointer that the fences of the slots and of `production` tell; None before any promotion."""
-    shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, moves.PUBLISHED_FENCE)
+    shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, PUBLISHED_FENCE)
     if not shown:
         return None
     slots, generation = {}, int(shown["generation"])
     for name in plans.SLOTS:
         head = stack.lake.head(f"{PRODUCTION}-{name}")
-        fence = stack.lake.read_json(head.commit_id, moves.PUBLISHED_FENCE)
+        fence = stack.lake.read_json(head.commit_id, PUBLISHED_FENCE)
         slots[name] = Slot(fence["dartifact"], head.commit_id) if fence else Slot()
         generation = max(generation, int(fence["generation"]) if fence else 0)
     active = next((name for name, slot in slots.items() if slot.commit == shown["wanted"]), None)

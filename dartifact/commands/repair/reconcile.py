@@ -11,7 +11,8 @@ from dartifact.adapters.ledger.values import Intent
 from dartifact.commands.gates.failing_rows import EVIDENCE
 from dartifact.commands.gates.waivers import expire_waivers
 from dartifact.commands.leases import is_held
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.production.publication import PUBLISHED_FENCE, finish_publication, publish
+from dartifact.commands.queue.candidates import finish_advance
 from dartifact.commands.repair import recovery
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
@@ -33,7 +34,7 @@ def finish_open_intents(stack: Stack, actor: str) -> tuple[str, ...]:
     """
     found = []
     for intent in stack.ledger.open_intents():
-        finish = moves.finish_advance if intent.kind == "advance" else moves.finish_publication
+        finish = finish_advance if intent.kind == "advance" else finish_publication
         if _is_outdated(stack, intent):
             # An older publication must not bring back what production has left; the pointer publishes anew. If its
             # writer is alive and wins, `reconcile` sees production differ from `settled`.
@@ -69,7 +70,7 @@ def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
 def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
     found: list[str] = []
     pointer = stack.ledger.pointer()
-    shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, moves.PUBLISHED_FENCE)
+    shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, PUBLISHED_FENCE)
     is_ahead = bool(shown) and (
         shown["generation"] > pointer.generation
         or (shown["generation"] == pointer.generation and shown["wanted"] != pointer.settled)
@@ -163,7 +164,7 @@ def show_settled(stack: Stack, actor: str) -> bool:
         head = stack.lake.head(PRODUCTION)
         wanted = stack.lake.commit_of(pointer.settled)
         try:
-            commit = moves.publish(
+            commit = publish(
                 stack, PRODUCTION, wanted, dartifact=pointer.live, generation=pointer.generation, actor=actor
             )
         except errors.Conflict:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
-from dartifact.commands.queue import protocol as moves
+from dartifact.commands.production.publication import publish
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Dartifact, DartifactState, find_blamed
 from dartifact.domain.events import EventType
-from dartifact.domain.plans import LivePointer, Slot
+from dartifact.domain.plans import LivePointer, PromotionState, Slot
 
 _SERVED_AT_MOST = 1000
 
@@ -34,51 +34,62 @@ def recover(stack: Stack, pointer: LivePointer, actor: str) -> tuple[str, LivePo
     frozen = f"{pointer.frozen}; {reason}" if pointer.frozen and reason not in pointer.frozen else reason
     found = next(_find_served(stack, pointer), None)
     if found is None:
-        if pointer.frozen != frozen:
-            with stack.ledger.write() as tx:
-                pointer = tx.production.swap_pointer(
-                    pointer, plans.freeze(pointer, frozen), EventType.PRODUCTION_LOST, actor, reasons=[reason]
-                )
+        pointer = _freeze_alone(stack, pointer, frozen, reason, actor)
         return f"{reason}, and no dartifact that served: restore the lake", pointer
     served, commit = found
-    slot = next((name for name in plans.SLOTS if pointer.slots[name] == Slot(served.dartifact_id, commit)), None)
-    if slot is None:
-        slot = pointer.idle
-        commit = moves.publish(
-            stack,
-            f"{PRODUCTION}-{slot}",
-            stack.lake.commit_of(commit),
-            dartifact=served.dartifact_id,
-            generation=pointer.generation,
-            actor=actor,
-        )
+    slot, commit = _place(stack, pointer, served, commit, actor)
     new = plans.recover(pointer, slot, Slot(served.dartifact_id, commit), frozen=frozen)
     reason += f"; {served.dartifact_id} is served"
+    return reason, _serve(stack, pointer, new, served, reason, actor)
+
+
+def _freeze_alone(stack: Stack, pointer: LivePointer, frozen: str, reason: str, actor: str) -> LivePointer:
+    """Freeze promotions and leave production alone; return the pointer as it is then."""
+    if pointer.frozen == frozen:
+        return pointer
     with stack.ledger.write() as tx:
-        new = tx.production.swap_pointer(
+        return tx.production.swap_pointer(
+            pointer, plans.freeze(pointer, frozen), EventType.PRODUCTION_LOST, actor, reasons=[reason]
+        )
+
+
+def _place(stack: Stack, pointer: LivePointer, served: Dartifact, commit: str, actor: str) -> tuple[str, str]:
+    """Return the slot and its commit that show a dartifact, published to the idle one if none does."""
+    name = served.dartifact_id
+    slot = next((slot for slot in plans.SLOTS if pointer.slots[slot] == Slot(name, commit)), None)
+    if slot is not None:
+        return slot, commit
+    branch, wanted = f"{PRODUCTION}-{pointer.idle}", stack.lake.commit_of(commit)
+    generation = pointer.generation
+    return pointer.idle, publish(stack, branch, wanted, dartifact=name, generation=generation, actor=actor)
+
+
+def _serve(
+    stack: Stack, pointer: LivePointer, new: LivePointer, served: Dartifact, reason: str, actor: str
+) -> LivePointer:
+    """Swap in the pointer that serves a dartifact; what was under way ends, what was live and is lost is bad."""
+    name = served.dartifact_id
+    with stack.ledger.write() as tx:
+        swapped = tx.production.swap_pointer(
             pointer,
             new,
             EventType.PRODUCTION_RECOVERED,
             actor,
             leaves=pointer.live,
-            returns=served.dartifact_id,
+            returns=name,
             reasons=[reason],
         )
         if pointer.plan is not None:
-            tx.production.move_promotion(pointer.plan, state="aborted")
-        if served.dartifact_id != pointer.live:
+            tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
+        if name != pointer.live:
             lost = stack.ledger.dartifact(pointer.live or "")
+            changes = {"reasons": [reason]}
             tx.dartifacts.move(
-                lost.dartifact_id,
-                DartifactState.BAD,
-                EventType.DARTIFACT_BAD,
-                actor,
-                changes={"reasons": [reason]},
-                reason=reason,
+                lost.dartifact_id, DartifactState.BAD, EventType.DARTIFACT_BAD, actor, changes=changes, reason=reason
             )
-            tx.dartifacts.move(served.dartifact_id, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=commit)
+            tx.dartifacts.move(name, DartifactState.LIVE, EventType.DARTIFACT_LIVE, actor, commit=new.settled)
             tx.runs.mark_served(served.runs, lost.runs)
-    return reason, new
+    return swapped
 
 
 def _find_served(stack: Stack, pointer: LivePointer) -> Iterator[tuple[Dartifact, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from dartifact.commands.ingest.ingest import check_run
@@ -11,9 +10,11 @@ from dartifact.commands.leases import hold_lease
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
+from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.waivers import is_waivable
 
@@ -22,28 +23,27 @@ _PATIENCE = 60.0
 _POLL = 0.2
 
 
-def approve(
-    stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | None = None, report: str | None = None
-) -> Run:
+def approve(stack: Stack, run_id: str, decision: Decision) -> Run:
     """Accept the failing checks of a stopped run exactly as its report has them, and put it into the merge queue.
 
-    Later gates take them as waived for this commit and so many rows; anything new still stops the run. `commit` and
-    `report` are what the person was shown: Conflict when either has changed. PolicyRefused: a check could not be
-    asked, or failed in a way that would break `main`.
+    Later gates take them as waived for this commit and so many rows; anything new still stops the run. Conflict when
+    its commit or report is not what was seen. PolicyRefused: a check could not be asked, or failed in a way that would
+    break `main`.
     """
     stack.require(Role.REVIEWER, "approve a run")
-    require_reason(reason)
+    require_reason(decision.reason)
     run = find_stopped(stack, run_id, "approve")
-    refuse_other(run, commit, report)
+    refuse_other(run, decision.seen)
     failures = list_failures(stack, run)
-    for each in failures:
-        if not is_waivable(each):
-            raise errors.PolicyRefused(f"this cannot be approved: {each.message}", hint=Command("fix", run_id))
+    for failure in failures:
+        if not is_waivable(failure):
+            raise errors.PolicyRefused(f"this cannot be approved: {failure.message}", hint=Command("fix", run_id))
+    reason, actor = decision.reason, decision.actor
     with stack.ledger.write() as tx:
         now = tx.runs.get(run_id)
-        refuse_other(now, run.commit, run.report)
-        waivers = [tx.waivers.approve_failure(now, each, reason, actor) for each in failures]
-        accepted = [{"check": each.check, "failing_rows": each.failing_rows} for each in failures]
+        refuse_other(now, Seen(run.commit, run.report))
+        waivers = [tx.waivers.approve_failure(now, failure, reason, actor) for failure in failures]
+        accepted = [{"check": failure.check, "failing_rows": failure.failing_rows} for failure in failures]
         changes: dict[str, Any] = {"reasons": [], "held_until": None}
         return tx.runs.move(
             run_id,
@@ -63,49 +63,49 @@ def approve(
 def list_failures(stack: Stack, run: Run) -> tuple[Result, ...]:
     """Return what a run was stopped for; PolicyRefused when a check could not be asked, or none was."""
     report = stack.ledger.report(run.report) if run.report else None
-    own = [each for each in report.results if each.run_id in (None, run.run_id)] if report else []
-    for each in own:
-        if each.outcome is Outcome.ERRORED:
-            message = f"a check could not be asked: {each.message}"
+    own = [result for result in report.results if result.run_id in (None, run.run_id)] if report else []
+    for result in own:
+        if result.outcome is Outcome.ERRORED:
+            message = f"a check could not be asked: {result.message}"
             raise errors.PolicyRefused(message, hint=Command("recheck", run.run_id))
-    failures = tuple(each for each in own if each.outcome is Outcome.FAILED)
+    failures = tuple(result for result in own if result.outcome is Outcome.FAILED)
     if not failures:
         raise errors.PolicyRefused(f"no check of {run.run_id} has failed", hint=Command("recheck", run.run_id))
     return failures
 
 
-def reject(stack: Stack, run_id: str, *, reason: str, actor: str, commit: str | None = None) -> Run:
+def reject(stack: Stack, run_id: str, decision: Decision) -> Run:
     """Decide that a run never lands: its window stays a gap until a backfill, or until the gap is accepted.
 
-    Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was shown.
+    Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was seen.
     """
     stack.require(Role.REVIEWER, "reject a run")
-    require_reason(reason)
+    require_reason(decision.reason)
     run = stack.ledger.run(run_id)
-    refuse_other(run, commit, None)
+    refuse_other(run, Seen(decision.seen.commit))
     if run.phase is Phase.REJECTED:
         return run
     with stack.ledger.write() as tx:
-        changes = {"reasons": [f"rejected by {actor}: {reason}"], "held_until": None}
+        changes = {"reasons": [f"rejected by {decision.actor}: {decision.reason}"], "held_until": None}
         return tx.runs.move(
             run_id,
             Phase.REJECTED,
             EventType.RUN_REJECTED,
-            actor,
+            decision.actor,
             expect=run.phase,
             changes=changes,
-            reason=reason,
+            reason=decision.reason,
             commit=run.commit,
             report=run.report,
         )
 
 
 def recheck(
-    stack: Stack, run_id: str, *, actor: str, wait: Callable[[str], None] = lambda _: None, patience: float = _PATIENCE
+    stack: Stack, run_id: str, *, actor: str, progress: Progress = keep_quiet, patience: float = _PATIENCE
 ) -> Run:
     """Ask the local gate of a stopped run again, of the same commit; return the run: queued, or stopped again.
 
-    `wait` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
+    `progress` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
     """
     stack.require(Role.REVIEWER, "have a run checked again")
     run = stack.ledger.run(run_id)
@@ -121,10 +121,10 @@ def recheck(
                 gate=Gate.LOCAL,
                 commit=run.commit,
             )
-    return check_in_turn(stack, run, actor, wait, patience)
+    return check_in_turn(stack, run, actor, progress, patience)
 
 
-def check_in_turn(stack: Stack, run: Run, actor: str, wait: Callable[[str], None], patience: float = _PATIENCE) -> Run:
+def check_in_turn(stack: Stack, run: Run, actor: str, progress: Progress, patience: float = _PATIENCE) -> Run:
     """Ask the local gate of a run that is `checking`, when its ingestor is not at work."""
     deadline, said = time.monotonic() + patience, False
     while True:
@@ -137,7 +137,7 @@ def check_in_turn(stack: Stack, run: Run, actor: str, wait: Callable[[str], None
             if time.monotonic() > deadline:
                 raise
         if not said:
-            wait(f"{run.ingestor} is at work: waiting for it")
+            progress(f"{run.ingestor} is at work: waiting for it")
             said = True
         time.sleep(_POLL)
 
@@ -153,11 +153,11 @@ def find_stopped(stack: Stack, run_id: str, verb: str) -> Run:
     return run
 
 
-def refuse_other(run: Run, commit: str | None, report: str | None) -> None:
-    """Raise Conflict when a run has not the commit or report, where they are given, that a person was shown."""
-    if commit is not None and run.commit != commit:
-        message = f"{run.run_id} has another commit by now: {(run.commit or 'none')[:12]}, not {commit[:12]}"
+def refuse_other(run: Run, seen: Seen) -> None:
+    """Raise Conflict when a run has not the commit or report that was seen."""
+    if seen.commit is not None and run.commit != seen.commit:
+        message = f"{run.run_id} has another commit by now: {(run.commit or 'none')[:12]}, not {seen.commit[:12]}"
         raise errors.Conflict(message, hint=Command("show", run.run_id))
-    if report is not None and run.report != report:
+    if seen.report is not None and run.report != seen.report:
         message = f"{run.run_id} was checked again since: its report is {(run.report or 'none')[:12]} now"
         raise errors.Conflict(message, hint=Command("show", run.run_id))

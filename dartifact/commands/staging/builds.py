@@ -32,17 +32,17 @@ Content = Mapping[str, Sequence[LakeObject]]
 
 
 def build(
-    stack: Stack, code: Stack, content: Content, folder: Path, *, run: Runner = run_plainly
+    stack: Stack, code: Stack, content: Content, folder: Path, *, runner: Runner = run_plainly
 ) -> tuple[Result, ...]:
     """Build the content in a folder with the project and the dbt of `code`, and check it; return what was found.
 
     The sources are declared by `stack`. Raises ChecksErrored when dbt could not run.
     """
-    run("seed the build", lambda: _seed(stack, content, folder))
-    built = run("dbt build", lambda: code.dbt.build(folder))
+    runner("seed the build", lambda: _seed(stack, content, folder))
+    built = runner("dbt build", lambda: code.dbt.build(folder))
     results = to_results(built)
     if built.green:
-        results += run("integration tests", lambda: _test_marts(code, folder))
+        results += runner("integration tests", lambda: _test_marts(code, folder))
     return waive_results(stack, results)
 
 

@@ -10,7 +10,7 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.transform.project_code import unpack_code
 from dartifact.commands.stack import Stack
-from dartifact.domain.dartifacts import PASSED, Blame, Dartifact
+from dartifact.domain.dartifacts import PASSED, Blame, BlameKind, Dartifact
 from dartifact.domain.events import EventType
 
 CODE_TAR = "_dartifact/code.tar"
@@ -48,18 +48,18 @@ def find_last_good(ledger: Ledger) -> Dartifact | None:
     """Return the newest dartifact that staging passed and whose code is not refused."""
     blames = frozenset(ledger.blames())
     passed = ledger.dartifacts(states=PASSED)
-    return next((each for each in passed if Blame("code", each.code_digest) not in blames), None)
+    return next((each for each in passed if Blame(BlameKind.CODE, each.code_digest) not in blames), None)
 
 
 def find_refusal(ledger: Ledger, digest: str) -> str | None:
     """Say why a code is refused, by staging or by a rollback; None when it is not."""
-    if Blame("code", digest) not in ledger.blames():
+    if Blame(BlameKind.CODE, digest) not in ledger.blames():
         return None
     told = [each for each in ledger.events(type=EventType.CODE_REFUSED, most=1000) if each.payload["code"] == digest]
     blamed = [
         each
         for each in ledger.events(type=EventType.BLAME_RECORDED, most=1000)
-        if (each.payload["kind"], each.payload["value"]) == ("code", digest)
+        if (each.payload["kind"], each.payload["value"]) == (BlameKind.CODE, digest)
     ]
     last = max((*told, *blamed), key=lambda event: event.sequence, default=None)
     return _explain(ledger, last) if last else "it is blamed"

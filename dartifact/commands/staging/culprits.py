@@ -28,7 +28,7 @@ def name_culprit(
     good: LastGood | None,
     commit: str,
     objects: Sequence[LakeObject],
-    run: Runner,
+    runner: Runner,
 ) -> Culprit:
     """Find who turned the objects of a commit red with this code, compared with the last good dartifact."""
     if good is None:
@@ -48,7 +48,9 @@ def name_culprit(
         if found.good_code:
             what += ", its own code"
         content = _compose(before, old_commit, now, commit, changes[: found.changes])
-        answers[found] = run(f"probe build {len(answers) + 1}: {what}", partial(_is_green, stack, with_code, content))
+        answers[found] = runner(
+            f"probe build {len(answers) + 1}: {what}", partial(_is_green, stack, with_code, content)
+        )
     return found
 
 

@@ -21,6 +21,7 @@ from dartifact.adapters.notifier import describe_target
 from dartifact.commands.leases import hold_lease
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
+from dartifact.domain.progress import Progress
 
 BUDGET_SECONDS = 5.0
 TEST_SECONDS = 20.0
@@ -39,6 +40,22 @@ _STOPS = (
     EventType.WAIVER_EXPIRED,
     EventType.APPROVAL_NEEDED,
 )
+# The title of a stop and what to look at, from its details.
+_TITLES = {
+    EventType.MAIN_HELD: ("main is held: {commit:.12} was made by hand and failed its checks; decide", "status"),
+    EventType.MAIN_REPAIRED: ("main was brought back to {tested:.12}: what was put there failed its checks", "status"),
+    EventType.DARTIFACT_RED: ("dartifact {dartifact} is red at the staging gate", "show {dartifact}"),
+    EventType.PROMOTION_ABORTED: (
+        "the way of dartifact {dartifact} to production stopped before «{step}»",
+        "show {dartifact}",
+    ),
+    EventType.TRAFFIC_REFUSED: ("dartifact {refused} failed at the traffic gate on slot {slot}", "show {refused}"),
+    EventType.PRODUCTION_RECOVERED: ("production lost {leaves}; it shows {returns}, promotions are frozen", "status"),
+    EventType.PRODUCTION_LOST: ("production cannot be shown again if it is lost; promotions are frozen", "doctor"),
+    EventType.WAIVER_EXPIRED: ("the waiver of {check} has expired: the check stops runs again", "waivers"),
+    EventType.APPROVAL_NEEDED: ("dartifact {dartifact} waits for {needed} approvals", "show {dartifact}"),
+}
+_ABANDONED = ("slot {slot} was abandoned before it served anybody", "status")
 _EXPLANATION = EventType.DARTIFACT_BAD  # follows a SlotAbandoned of the smoke gate, in the same transaction
 _SINGLY_AT_MOST = 10
 _REASONS_AT_MOST = 10
@@ -76,7 +93,7 @@ class Delivery:
 
 
 @contextmanager
-def told(ledger: Ledger, sender: Sender, urls: Sequence[str], progress: Callable[[str], None]) -> Iterator[None]:
+def told(ledger: Ledger, sender: Sender, urls: Sequence[str], progress: Progress) -> Iterator[None]:
     """Tell every target, after the block, what was stopped in it or before; never fails, and never for long.
 
     What a target did not take is kept in the ledger for the next time.
@@ -174,42 +191,18 @@ def _write(event: Event, explanation: Event | None) -> Message | None:
     """Write the message of one stop; nothing when no gate has stopped it."""
     payload = event.payload
     reasons = payload.get("reasons") or [payload.get("reason", "")]
-    look, branch = "status", ""
-    match event.type:
-        case EventType.RUN_FAILED | EventType.RUN_HELD:
-            if "gate" not in payload:  # given up for want of an answer: no gate was asked
-                return None
-            verb = "failed" if event.type == EventType.RUN_FAILED else "is held"
-            title = f"{event.run_id} {verb} at the {payload['gate']} gate"
-            look, branch = f"show {event.run_id}", payload.get("branch", "")
-        case EventType.MAIN_HELD:
-            title = f"main is held: {payload['commit'][:12]} was made by hand and failed its checks; decide"
-        case EventType.MAIN_REPAIRED:
-            title = f"main was brought back to {payload['tested'][:12]}: what was put there by hand failed its checks"
-        case EventType.DARTIFACT_RED:
-            title = f"dartifact {event.dartifact_id} is red at the staging gate"
-            look = f"show {event.dartifact_id}"
-        case EventType.PROMOTION_ABORTED:
-            title = f"the way of dartifact {event.dartifact_id} to production stopped before «{payload.get('step')}»"
-            look = f"show {event.dartifact_id}"
-        case EventType.TRAFFIC_REFUSED:
-            title = f"dartifact {payload['refused']} failed at the traffic gate on slot {payload['slot']}"
-            look = f"show {payload['refused']}"
-        case EventType.PRODUCTION_RECOVERED:
-            title = f"production lost {payload['leaves']}; it shows {payload['returns']}, promotions are frozen"
-        case EventType.WAIVER_EXPIRED:
-            title = f"the waiver of {payload['check']} has expired: the check stops runs again"
-            look = "waivers"
-        case EventType.APPROVAL_NEEDED:
-            title = f"dartifact {event.dartifact_id} waits for {payload['needed']} approvals"
-            look = f"show {event.dartifact_id}"
-        case EventType.PRODUCTION_LOST:
-            title, look = "production cannot be shown again if it is lost; promotions are frozen", "doctor"
-        case _:
-            title = f"slot {payload.get('slot')} was abandoned before it served anybody"
-            if explanation is not None:
-                title = f"dartifact {explanation.dartifact_id} failed at the smoke gate on slot {payload.get('slot')}"
-                look = f"show {explanation.dartifact_id}"
+    words, place = _TITLES.get(EventType(event.type), _ABANDONED)
+    told = {**dict.fromkeys(("slot", "step")), **payload, "dartifact": event.dartifact_id}
+    title, look, branch = words.format_map(told), place.format_map(told), ""
+    if event.type in (EventType.RUN_FAILED, EventType.RUN_HELD):
+        if "gate" not in payload:  # given up for want of an answer: no gate was asked
+            return None
+        verb = "failed" if event.type == EventType.RUN_FAILED else "is held"
+        title = f"{event.run_id} {verb} at the {payload['gate']} gate"
+        look, branch = f"show {event.run_id}", payload.get("branch", "")
+    elif event.type == EventType.SLOT_ABANDONED and explanation is not None:
+        title = f"dartifact {explanation.dartifact_id} failed at the smoke gate on slot {payload.get('slot')}"
+        look = f"show {explanation.dartifact_id}"
     lines = [f"branch: {branch}"] if branch else []
     known = [reason for reason in reasons if reason]
     lines += [f"- {reason}" for reason in known[:_REASONS_AT_MOST]]

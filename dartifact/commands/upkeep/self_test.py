@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from dartifact.domain.checks import Outcome, Report, VerdictKind, judge
 from dartifact.domain.drift_rules import HISTORY, LEAST_RUNS
 from dartifact.domain.hints import Command
 from dartifact.domain.profiles import Profile, add_counts
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sql_text import literal
 
@@ -37,7 +38,7 @@ def self_test(
     *,
     seed: int = 0,
     magnitude: float = 1.0,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = keep_quiet,
 ) -> SelfTest:
     """Put every known fault into a recent good batch of a dataset, one at a time, and ask the gates about each.
 

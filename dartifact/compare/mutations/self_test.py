@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dartifact.compare.mutations.faults import FAULTS
 from dartifact.compare.mutations.harmless import HARMLESS
 from dartifact.compare.mutations.work import ALL, Dose, Mutation, Table
+from dartifact.domain.progress import Progress
 
 DOSE = 0.1
 """The share of rows in which a fault has to be stopped to count as caught."""
@@ -77,7 +78,7 @@ class SelfTest:
 
 
 def run_trials(
-    table: Table, ask: Ask, *, seed: int, magnitude: float, progress: Callable[[str], None]
+    table: Table, ask: Ask, *, seed: int, magnitude: float, progress: Progress
 ) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
     """Try all faults and all harmless variations; return a trial for each."""
     trials: list[list[Trial]] = []
