@@ -82,7 +82,7 @@ def test_a_repaired_main_is_tested_once_the_repair_is_in(world: World, monkeypat
 
     monkeypatch.setattr(candidates, "advance", look_and_advance)
     world.integrate()
-    assert said == {"MainRepaired": False, "MainAdvanced": True}
+    assert said == {"MainRepaired": False}
     assert known(world)
 
 
