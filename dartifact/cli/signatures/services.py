@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,37 @@ def up(
 
 def down() -> None:
     """Stop what `dartifact up` runs."""
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(help="a folder; files that are in it already are not copied again")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Copy ledger and lake of this machine while everything runs.
+
+    Nothing moves main or production for the moment that it takes to copy the ledger; ingests go on.
+    """
+
+
+def restore(
+    backup: Annotated[Path, typer.Argument(help="what `dartifact backup` wrote: the folder, or one moment in it")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write a backup into an empty home.
+
+    The newest moment, unless one is named. Nothing is written over: move the old ledger and lake away first.
+    """
+
+
+def verify(
+    backup: Annotated[Path | None, typer.Argument(help="a backup to look at instead of ledger and lake")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="read every object of main and production")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Verify that ledger and lake agree, or that a backup is whole.
+
+    Looks at the chain of events, the runs in main, the branches of stopped runs, the dartifacts and production.
+    """
 
 
 def doctor(output: OutputOption = Output.TEXT) -> None:
