@@ -26,6 +26,9 @@ class Slot:
     commit: str | None = None
 
 
+EMPTY = Slot()
+
+
 @dataclass(frozen=True, slots=True)
 class LivePointer:
     """The one truth about production. Branches are projections of it.
@@ -240,11 +243,11 @@ def settle(pointer: LivePointer, slot: str, plan: str) -> LivePointer:
     return _next(pointer, weights=_weights(slot, 100), settled=_require_commit(pointer, slot), plan=None)
 
 
-def abandon(pointer: LivePointer, slot: str, plan: str) -> LivePointer:
-    """Give up a promotion: all consumers back to the active slot, the claimed slot empty."""
+def abandon(pointer: LivePointer, slot: str, plan: str, left: Slot = EMPTY) -> LivePointer:
+    """Give up a plan: all consumers back to the active slot; the claimed slot holds what is `left` in it."""
     _require_plan(pointer, plan)
     weights = _weights(pointer.active, 100) if pointer.active else dict.fromkeys(SLOTS, 0)
-    return _next(pointer, slots={**pointer.slots, slot: Slot()}, weights=weights, plan=None)
+    return _next(pointer, slots={**pointer.slots, slot: left}, weights=weights, plan=None)
 
 
 def abort(pointer: LivePointer, slot: str, plan: str, *, reason: str) -> LivePointer:

@@ -56,8 +56,17 @@ def roll_back(reason: str, to: str | None = None, blame: tuple[str, ...] = ("unk
     """Bring back a dartifact that served before, start `integrate` for the runs that leave `main`."""
     settings = read_settings()
     with open_stack_surely(settings, say) as stack:
+        rollback.require_no_other(stack, to)
+        cause = Cause.parse(blame)
+        shown = rollback.preview_rollback(stack, to, cause)
         done = rollback.roll_back(
-            stack, to, Cause.parse(blame), reason=reason, actor=settings.person, runner=run_as_task
+            stack,
+            shown.returns,
+            cause,
+            reason=reason,
+            actor=settings.person,
+            leaves=shown.leaves,
+            runner=run_as_task,
         )
     leave_artifact(
         f"rollback {done.leaves}",

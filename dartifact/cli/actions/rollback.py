@@ -7,7 +7,7 @@ from dataclasses import replace
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.rollback import format_rollback, format_rollback_preview
-from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.rollback import preview_rollback, require_no_other, roll_back
 from dartifact.commands.queue.integrate import integrate
 from dartifact.commands.stack import Stack
 from dartifact.documents.production import describe_rollback, describe_rolled_back
@@ -21,14 +21,18 @@ from dartifact.wiring import open_stack_surely
 def rollback(to: str, blame: list[str] | None, reason: str, preview: bool, output: Output) -> None:
     """Roll back, or show what that would do."""
     cause = Cause.parse(blame or ("unknown",))
+    # What is live now is what the person means, however long the lake takes to answer.
+    with opened(lake=False, sources=False) as (_, stack):
+        if not preview:
+            require_no_other(stack, to or None)
+        shown = preview_rollback(stack, to or None, cause)
     if preview:
-        with opened(lake=False, sources=False) as (_, stack):
-            shown = preview_rollback(stack, to or None, cause)
         answer(describe_rollback(shown), output, lambda: format_rollback_preview(shown))
         return
     settings = read_settings()
     with open_stack_surely(settings, print_progress) as stack:
-        done = roll_back(stack, to or None, cause, reason=reason or "no reason given", actor=settings.person)
+        why = reason or "no reason given"
+        done = roll_back(stack, shown.returns, cause, reason=why, actor=settings.person, leaves=shown.leaves)
         print_progress(f"{done.returns} is live again; resolve answers {done.commit}")
         reverted = _revert(stack, settings) if done.reverts and done.published else []
     answer(describe_rolled_back(done, reverted), output, lambda: format_rollback(done, tuple(reverted)))

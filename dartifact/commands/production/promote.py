@@ -9,7 +9,7 @@ from dartifact.commands.leases import hold_lease
 from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.steps import Patience, execute
 from dartifact.commands.production.under_way import is_settled
-from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.repair.reconcile import bring_in_line
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import plans
@@ -40,7 +40,7 @@ def promote(
     refuse_while_stopped(stack.ledger)
     waits = Patience(time.monotonic() + patience, progress)
     with hold_lease(stack.ledger, "promote"):
-        reconcile(stack, actor)
+        bring_in_line(stack, actor)
         pointer, begun = _find_begun(stack, actor)
         if begun is not None:
             execute(stack, begun.plan, begun.done, actor, runner, waits)

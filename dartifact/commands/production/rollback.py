@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from dartifact.adapters.ledger.writer import Writer
 from dartifact.commands.production.steps import StepContext, perform
 from dartifact.commands.production.under_way import find_under_way
-from dartifact.commands.repair.reconcile import reconcile, show_settled
+from dartifact.commands.repair.reconcile import show_settled
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.domain import errors, plans
 from dartifact.domain.dartifacts import Blame, BlameKind, Cause, Dartifact, DartifactState, find_blamed
@@ -19,9 +21,11 @@ from dartifact.domain.hints import Command
 from dartifact.domain.people import Role
 from dartifact.domain.plans import LivePointer, Plan, PlanKind, PromotionState, StepKind
 from dartifact.domain.runs import Phase
+from dartifact.domain.texts import first_line
 
 UNKNOWN = Cause(unknown=True)
 _SWAPS = 10
+_A_MOMENT = timedelta(minutes=1)
 # What served and may serve again; approved, where `main` came back to its content (`stage`).
 _RETURNS = (DartifactState.SUPERSEDED, DartifactState.APPROVED)
 
@@ -47,6 +51,19 @@ class Rollback:
     marts: dict[str, Any] = field(default_factory=dict)
     published: bool = False
     note: str = ""
+
+
+def require_no_other(stack: Stack, to: str | None) -> None:
+    """Raise Conflict when production was rolled back a moment ago and nothing is named to go back to.
+
+    Two people who mean the same rollback would go two versions back.
+    """
+    last = next(iter(stack.ledger.events(type=EventType.PRODUCTION_ROLLED_BACK, most=1)), None)
+    if last is None or to is not None or stack.clock() - last.at > _A_MOMENT:
+        return
+    seconds = (stack.clock() - last.at).total_seconds()
+    message = f"{last.actor} rolled production back {seconds:.0f} s ago, from {last.payload['leaves']}"
+    raise errors.Conflict(message, hint="to go further back name what should return: --to DARTIFACT")
 
 
 def preview_rollback(stack: Stack, to: str | None = None, cause: Cause = UNKNOWN) -> Rollback:
@@ -82,7 +99,12 @@ def roll_back(
         pointer = stack.ledger.pointer()
         if leaves is not None and pointer.live != leaves:
             raise errors.Conflict(f"{leaves} is not live any more: {pointer.live} is", hint=Command("status"))
-        decided = _decide(stack, pointer, to, cause)
+        try:
+            decided = _decide(stack, pointer, to, cause)
+        except errors.DartifactError:
+            if stack.ledger.pointer().generation != pointer.generation:
+                continue  # what was read belongs to two moments
+            raise
         try:
             if not decided.warm:
                 _warm_up(stack, pointer, decided, actor, runner)
@@ -93,8 +115,6 @@ def roll_back(
             runner("publish production", lambda: show_settled(stack, actor))
         except errors.ChecksErrored as error:
             return replace(swapped, published=False, note=f"production follows when the lake answers: {error.message}")
-        with contextlib.suppress(errors.ChecksErrored):
-            reconcile(stack, actor)
         return replace(swapped, published=True)
     raise errors.Conflict("the live pointer kept moving", hint=Command("rollback"))
 
@@ -194,10 +214,31 @@ def _warm_up(stack: Stack, pointer: LivePointer, decided: Rollback, actor: str, 
                 pointer, new, EventType.SLOT_ABANDONED, actor, slot=pointer.idle, reason="rollback"
             )
             tx.production.move_promotion(pointer.plan, state=PromotionState.ABORTED)
-    for number, step in enumerate(decided.plan.steps, start=1):
-        if step.kind is StepKind.SETTLE:
-            return
-        runner(str(step), partial(perform, StepContext(stack, decided.plan, number, actor)))
+    with _giving_back(stack, decided.plan, actor):
+        for number, step in enumerate(decided.plan.steps, start=1):
+            if step.kind is StepKind.SETTLE:
+                return
+            runner(str(step), partial(perform, StepContext(stack, decided.plan, number, actor)))
+
+
+@contextlib.contextmanager
+def _giving_back(stack: Stack, plan: Plan, actor: str) -> Iterator[None]:
+    """Give the slot back, with what it held, when the block fails: what was left last stays warm."""
+    held = stack.ledger.pointer().slots[plan.slot]
+    try:
+        yield
+    except BaseException as error:
+        with contextlib.suppress(errors.DartifactError):
+            pointer = stack.ledger.pointer()
+            if pointer.plan == plan.plan_id:
+                new = plans.abandon(pointer, plan.slot, plan.plan_id, held)
+                why = f"the rollback could not go on: {first_line(error)}"
+                with stack.ledger.write() as tx:
+                    tx.production.swap_pointer(
+                        pointer, new, EventType.SLOT_ABANDONED, actor, slot=plan.slot, reason=why
+                    )
+                    tx.production.move_promotion(plan.plan_id, state=PromotionState.ABORTED)
+        raise
 
 
 def _swap(stack: Stack, decided: Rollback, reason: str, actor: str) -> Rollback:

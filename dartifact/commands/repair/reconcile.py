@@ -62,9 +62,14 @@ def _is_outdated(stack: Stack, intent: Intent) -> bool:
 
 
 def reconcile(stack: Stack, actor: str = "policy:reconcile") -> tuple[str, ...]:
-    """Bring the lake in line with the ledger after anything; return what was repaired, in words."""
-    repaired = (*finish_open_intents(stack, actor), *_repair_production(stack, actor))
+    """Bring the lake in line with the ledger after anything, and sweep; return what was done, in words."""
+    repaired = bring_in_line(stack, actor)
     return (*repaired, *expire_waivers(stack, actor), *sweep_branches(stack, actor), *sweep_evidence(stack, actor))
+
+
+def bring_in_line(stack: Stack, actor: str) -> tuple[str, ...]:
+    """Finish or drop what a killed process left, and let `production` show what is settled; no upkeep."""
+    return (*finish_open_intents(stack, actor), *_repair_production(stack, actor))
 
 
 def _repair_production(stack: Stack, actor: str) -> tuple[str, ...]:
