@@ -89,11 +89,13 @@ def roll_back(leaves: str, to: str, blame: str, reason: str) -> Rollback:
 def _start_integrate(key: str) -> None:
     """Start the station that takes runs out of `main`; when Prefect does not answer, its schedule does it later."""
     from dartifact.local.prefect_api import PrefectApi  # noqa: PLC0415
+    from dartifact.local.prefect_auth import read_auth  # noqa: PLC0415
+    from dartifact.settings import read_settings  # noqa: PLC0415
 
     url = find_prefect()
     if not url:
         return
-    api = PrefectApi(url, os.environ.get("PREFECT_API_KEY", ""))
+    api = PrefectApi(url, os.environ.get("PREFECT_API_KEY", ""), auth=read_auth(read_settings().home))
     with contextlib.closing(api), contextlib.suppress(ServerUnavailable):
         api.start(api.deployments()["integrate"]["id"], key)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -24,12 +25,18 @@ FlowRun = dict[str, Any]
 
 
 class PrefectApi:
-    """A Prefect server at its API URL. ServerUnavailable when it does not answer, or refuses."""
+    """A Prefect server at its API URL; `key` is that of Prefect Cloud, `auth` a server's own word `name:secret`.
 
-    def __init__(self, url: str, key: str = "") -> None:
+    ServerUnavailable when it does not answer, or refuses.
+    """
+
+    def __init__(self, url: str, key: str = "", *, auth: str = "") -> None:
         self.url = url
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=15, trust_env=bool(key))
+        name, _, secret = auth.partition(":")
+        self._client = httpx.Client(
+            base_url=url, headers=headers, auth=(name, secret) if auth else None, timeout=15, trust_env=bool(key)
+        )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -142,12 +149,21 @@ class PrefectApi:
             if len(page) < _PAGE:
                 return found
 
+    def _take_token(self) -> None:
+        """Get the token that a server which checks for forged requests asks for with each change."""
+        client = str(uuid4())
+        token = self._send("GET", f"/csrf-token?client={client}")["token"]
+        self._client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client})
+
     def _send(self, method: str, path: str, body: Any = None, *, missing_ok: bool = False) -> Any:
         for pause in (*_PAUSES, None):
             try:
                 answer = self._client.request(method, path, json=body)
             except httpx.HTTPError as error:
                 raise ServerUnavailable(f"the Prefect server at {self.url} does not answer: {error}") from error
+            if answer.status_code == httpx.codes.FORBIDDEN and pause is not None and "CSRF" in answer.text:
+                self._take_token()
+                continue
             if answer.status_code not in _BUSY or pause is None:
                 break
             time.sleep(pause)
@@ -158,7 +174,7 @@ class PrefectApi:
         return answer.json() if answer.content else None
 
 
-def find_pool(up_url: str, pool: str) -> tuple[str, str | None] | None:
+def find_pool(up_url: str, pool: str, *, auth: str = "") -> tuple[str, str | None] | None:
     """Return the API that deployments would go to and the type of the pool there; None when no API is set.
 
     That is the server of `dartifact up` if it runs, else what Prefect's own settings name.
@@ -169,9 +185,10 @@ def find_pool(up_url: str, pool: str) -> tuple[str, str | None] | None:
 
         api = get_current_settings().api
         url, key = api.url or "", api.key.get_secret_value() if api.key else ""
+        auth = api.auth_string.get_secret_value() if api.auth_string else ""
     if not url:
         return None
-    server = PrefectApi(url, key)
+    server = PrefectApi(url, key, auth=auth)
     try:
         return url, server.pool_type(pool)
     except ServerUnavailable:

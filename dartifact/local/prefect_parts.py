@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -17,13 +17,23 @@ from dartifact.domain.errors import ServerUnavailable
 from dartifact.local.lakefs_files import last_lines
 from dartifact.local.lakefs_server import choose_port
 from dartifact.local.prefect_api import POOL, PrefectApi
+from dartifact.local.prefect_auth import load_auth
 from dartifact.local.services import ChildService
 
 POOL_TYPE = "process"
 _ZOMBIES = Path(__file__).with_name("zombies.json")
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 # Of the caller's own Prefect settings these would lead somewhere else than to the server of this machine.
-_FOREIGN = ("PREFECT_API_", "PREFECT_PROFILE", "PREFECT_SERVER_API_", "PREFECT_SERVER_DATABASE_", "PREFECT__")
+_FOREIGN = (
+    "PREFECT_API_",
+    "PREFECT_CLIENT_CSRF_",
+    "PREFECT_PROFILE",
+    "PREFECT_SERVER_API_",
+    "PREFECT_SERVER_CORS_",
+    "PREFECT_SERVER_CSRF_",
+    "PREFECT_SERVER_DATABASE_",
+    "PREFECT__",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class PrefectParts:
     limit: int
     server_port: int
     worker_port: int
+    auth: str = field(repr=False)
     pool: str = POOL
     pool_type: str = POOL_TYPE
 
@@ -56,7 +67,13 @@ class PrefectParts:
         return ChildService(
             "Prefect server",
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port],
-            self._environment() | {"PREFECT_LOGGING_LEVEL": "WARNING"},
+            self._environment()
+            | {
+                "PREFECT_LOGGING_LEVEL": "WARNING",
+                "PREFECT_SERVER_API_AUTH_STRING": self.auth,
+                "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": self.url,
+                "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+            },
             self.home / "prefect",
             self.home / "logs" / "prefect-server.log",
             f"{self.api_url}/health",
@@ -123,6 +140,7 @@ class PrefectParts:
         own = {
             "PREFECT_HOME": str(self.home / "prefect"),
             "PREFECT_API_URL": self.api_url,
+            "PREFECT_API_AUTH_STRING": self.auth,
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             # In memory they would be lost with the server, and the slots they hold taken for ever.
@@ -141,7 +159,7 @@ def make_parts(
     """Choose the ports; they stay the same when a part has to be started again."""
     (home / "prefect").mkdir(parents=True, exist_ok=True)
     (home / "logs").mkdir(parents=True, exist_ok=True)
-    return PrefectParts(home, project, env, is_stopping, limit, choose_port(), choose_port())
+    return PrefectParts(home, project, env, is_stopping, limit, choose_port(), choose_port(), load_auth(home))
 
 
 def flow_run_of(process: psutil.Process) -> str | None:

@@ -95,7 +95,7 @@ class Machines:
         self.parts = make_parts(home, self.settings.project, env, self.launcher.stopping.is_set, limit=LIMIT)
         self.launcher.api_url = self.parts.api_url
         self.launcher.on_end, self.launcher.on_restart = self._clear_up, self._tell_restart
-        self.api = PrefectApi(self.parts.api_url)
+        self.api = PrefectApi(self.parts.api_url, auth=self.parts.auth)
         server = self.parts.server()
         if not self.settings.lake_url:
             self.launcher.start(LakeService(self.settings, self.progress))
@@ -155,7 +155,7 @@ class Machines:
         if app is None or importlib.util.find_spec("streamlit") is None:
             self.progress("the browser UI is not installed: going on without it")
             return
-        env = {**self.parts.env, "PREFECT_API_URL": self.parts.api_url}
+        env = {**self.parts.env, "PREFECT_API_URL": self.parts.api_url, "PREFECT_API_AUTH_STRING": self.parts.auth}
         self.launcher.start(
             make_ui(app, self.settings.project, env, self.parts.home / "logs" / "ui.log", self.launcher.stopping.is_set)
         )

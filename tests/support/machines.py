@@ -22,6 +22,7 @@ from dartifact.domain.plans import PromotionState
 from dartifact.local.guard import find_marked
 from dartifact.local.note import Note, read_note
 from dartifact.local.prefect_api import PrefectApi
+from dartifact.local.prefect_auth import read_auth
 from dartifact.settings import Settings, read_settings
 from tests.support.waiting import wait_until
 
@@ -31,10 +32,9 @@ PATIENCE = 120.0
 _LOOK_EVERY = 0.5
 
 
-def ask_prefect(api_url: str, path: str, body: dict[str, Any]) -> Any:
+def ask_prefect(api: PrefectApi, path: str, body: dict[str, Any]) -> Any:
     """Post to a Prefect server and return what it answers."""
-    answer = httpx.post(f"{api_url}/{path}", json=body, timeout=PATIENCE, trust_env=False)
-    return answer.raise_for_status().json()
+    return api._send("POST", f"/{path}", body)
 
 
 @dataclass
@@ -60,7 +60,9 @@ class Up:
     @property
     def prefect(self) -> PrefectApi:
         """Return its Prefect server."""
-        return PrefectApi(self.note.api_url)
+        api = PrefectApi(self.note.api_url, auth=read_auth(self.home))
+        api._client.timeout = httpx.Timeout(PATIENCE)
+        return api
 
     def printed(self) -> str:
         """Return what it has printed."""
@@ -120,7 +122,7 @@ class Up:
     def find(self, what: str, **filters: Any) -> list[dict[str, Any]]:
         """Return flow runs, task runs or artifacts of the Prefect server."""
         body = {"limit": 200, **({what: filters} if filters else {})}
-        found: list[dict[str, Any]] = ask_prefect(self.note.api_url, f"{what}/filter", body)
+        found: list[dict[str, Any]] = ask_prefect(self.prefect, f"{what}/filter", body)
         return found
 
     def stop(self) -> int:

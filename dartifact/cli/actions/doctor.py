@@ -11,6 +11,7 @@ from dartifact.cli.text.findings import format_findings
 from dartifact.commands.upkeep.doctor import Orchestrator, examine
 from dartifact.local.note import read_note
 from dartifact.local.prefect_api import POOL, find_pool
+from dartifact.local.prefect_auth import read_auth
 from dartifact.project import declared_sources
 from dartifact.settings import read_settings
 from dartifact.wiring import open_access, prepare_home
@@ -23,7 +24,7 @@ def doctor(output: Output) -> None:
 
     def find_orchestrator() -> Orchestrator | None:
         note = read_note(settings.home)
-        found = find_pool(note.api_url if note else "", POOL)
+        found = find_pool(note.api_url if note else "", POOL, auth=read_auth(settings.home))
         return Orchestrator(*found) if found else None
 
     findings = examine(
