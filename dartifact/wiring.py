@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from dartifact.domain.errors import (
 from dartifact.domain.hints import Command
 from dartifact.domain.marks import Reveal
 from dartifact.domain.progress import Progress
-from dartifact.domain.sources import SourceAccess, list_personal
+from dartifact.domain.sources import Source, SourceAccess, list_personal
 from dartifact.project import declared_sources
 from dartifact.settings import Settings
 
@@ -89,13 +89,13 @@ def open_stack(
         yield stack
 
 
-def choose_reveal(settings: Settings) -> Reveal:
+def choose_reveal(settings: Settings, sources: Mapping[str, Source] | None = None) -> Reveal:
     """Return what makes a sentence readable for a place of which nobody knows who reads it: a message, a log, Prefect.
 
     Values stay out of it once one source of the project has personal columns, or it cannot be known.
     """
     try:
-        personal = list_personal(declared_sources(settings.project).values())
+        personal = list_personal((sources or declared_sources(settings.project)).values())
     except DartifactError:
         return marks.hide_values
     return marks.hide_values if personal else marks.show_values
@@ -107,10 +107,10 @@ def telling(settings: Settings, stack: Stack, progress: Progress) -> Iterator[No
     from dartifact.adapters.notifier import Notifier  # noqa: PLC0415
     from dartifact.commands.upkeep.notify import told  # noqa: PLC0415
 
-    find_reveal = functools.cache(choose_reveal)
+    find_reveal = functools.cache(lambda: choose_reveal(settings, stack.sources))
 
     def hide(line: str) -> str:  # only who tells somebody something waits for the flow files
-        return find_reveal(settings)(line)
+        return find_reveal()(line)
 
     urls = [each.get_secret_value() for each in settings.notify_urls]
     with told(stack.ledger, Notifier(hide), urls, progress):

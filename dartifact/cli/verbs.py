@@ -95,7 +95,7 @@ VERBS = (
     _ingest("resume", "stops", "Resume an ingestor, or everything with --all."),
     _build("integrate", "integrate", "Check the merge queue as it will be merged; merge it."),
     _build("stage", "stage", "Build main with dbt, check it, pack it as a dartifact."),
-    _build("adopt", "adopt", "Take what the lake holds into the ledger: lost ledger, main held."),
+    _build("adopt", "adopt", "Take what the lake holds into the ledger."),
     Verb(
         "restore-main",
         Section.BUILD,

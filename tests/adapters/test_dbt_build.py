@@ -25,6 +25,7 @@ from dartifact.adapters.transform.dbt_build import (
 )
 from dartifact.domain.checks import Outcome, VerdictKind, judge
 from dartifact.domain.errors import ChecksErrored
+from dartifact.domain.marks import show_values
 
 ROOT = Path(__file__).parents[2]
 CHECKS = ROOT / "checks" / "integration"
@@ -458,7 +459,7 @@ def test_sql_check_counts_rows_and_errs_when_it_cannot_ask(
     (tmp_path / "mine.sql").write_text(text)
     (result,) = run_sql_checks(good[0], tmp_path)
     assert (result.check, result.outcome) == ("sql.mine", outcome)
-    assert result.message.startswith(message)
+    assert show_values(result.message).startswith(message)
 
 
 def test_missing_folder_of_checks_is_not_taken_for_no_checks(good: tuple[Path, BuildResult], tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_a_wrong_login_is_refused_with_a_hint_and_without_the_secret(
 ) -> None:
     with pytest.raises(SourceMalformed) as caught:
         open_source(sources, access=wrong).read_clock()
-    assert caught.value.message == (
+    assert str(caught.value) == (
         f"{sources.salesforce.url} denied access: got 400 invalid_client: invalid client credentials"
     )
     assert "DARTIFACT_SALESFORCE_CLIENT_SECRET" in str(caught.value.hint)

@@ -506,7 +506,7 @@ def test_a_folder_of_a_run_is_never_taken_out_of_main_without_a_person(world: Wo
     spoiled = merge_by_hand(world, bad)
     good = world.bring("orders", order(3))
     for _ in range(2):
-        with pytest.raises(errors.MainHeld, match=f"brings {bad.run_id}: orders.amount: 1 of 2 rows is not"):
+        with pytest.raises(errors.MainHeld, match=f"brings {bad.run_id}: orders.status: 1 of 2 rows is not"):
             world.integrate()
     assert world.head.commit_id == spoiled
     (event,) = world.events("MainHeld")

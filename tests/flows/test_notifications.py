@@ -24,6 +24,7 @@ from dartifact.adapters.notifier import Notifier
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.upkeep.notify import Delivery, compose, cursor_name, deliver, send_test, start_targets, told
 from dartifact.domain.errors import Aborted, UsageError
+from dartifact.domain.marks import mark
 from dartifact.settings import Settings
 from dartifact.wiring import telling
 from tests.support.sources import CUSTOMERS, bad_order, customer
@@ -410,12 +411,9 @@ def test_the_settings_name_whom_to_tell_and_never_show_it(
     with telling(settings, SimpleNamespace(ledger=ledger, sources=sources), print):  # type: ignore[arg-type]
         fail(ledger, "a")
         with ledger.write() as tx:
-            tx.append("RunFailed", "test", run="b", gate="local", reasons=["customers.email: eve@example.com is new"])
+            tx.append("RunFailed", "test", run="b", gate="local", reasons=[f"customers.email: {mark('eve')} is new"])
     assert taken == titles("a", "b")
-    assert (
-        webhook.bodies[-1]
-        == "- customers.email: its values are personal and hidden from viewers\nlook: dartifact show b"
-    )
+    assert webhook.bodies[-1] == "- customers.email: ••• is new\nlook: dartifact show b"
     with ledger._database.engine.connect() as connection:
         assert "secret-word" not in str(connection.execute(sa.select(t.cursors)).all())
 

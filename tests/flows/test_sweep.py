@@ -11,6 +11,7 @@ from dartifact.cli.text.show import format_record
 from dartifact.commands.gates.failing_rows import evidence_branch
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.queue import candidates
+from dartifact.commands.repair import reconcile as reconciliation
 from dartifact.commands.repair.reconcile import reconcile, sweep_branches
 from dartifact.documents.records import describe_one
 from dartifact.domain.queue import CandidatePlan
@@ -95,7 +96,8 @@ def test_branch_that_an_open_intent_names_is_left_alone(world: World, monkeypatc
         raise Killed
 
     with monkeypatch.context() as context:
-        context.setattr(candidates, "finish_advance", die)
+        for room in (candidates, reconciliation):
+            context.setattr(room, "finish_advance", die)
         with pytest.raises(Killed):
             candidates.advance(world.stack, candidate, green(candidate.commit), "test")
         with pytest.raises(Killed):

@@ -40,7 +40,8 @@ class Ledger:
         self._clock = clock
         self._place = place
         self._database = Database(url)
-        self.refuse_writes(None)
+        self._refusal: errors.DartifactError | None = None
+        self._until_bound = False
 
     def used_from(self, place: str) -> Ledger:
         """Return this ledger, with the same connections, as it is written from another place."""

@@ -77,7 +77,8 @@ def refuse_login(url: str, answer: Response) -> Exception:
 
 def _refuse(url: str, status: int, content: Any) -> Exception:
     code, words = _read_error(content)
-    told = f"{status} {code}: {words}" if code else f"{status} {words}"
+    shown = fit_line(words, 200 if code else 60)
+    told = f"{status} {fit_line(code, 60)}: {shown}" if code else f"{status} {shown}"
     if status == 401:
         return Expired(told)
     if code == "REQUEST_LIMIT_EXCEEDED":
@@ -91,9 +92,9 @@ def _refuse(url: str, status: int, content: Any) -> Exception:
 def _read_error(content: Any) -> tuple[str, str]:
     match content:
         case [{"errorCode": str(code), "message": str(words)}, *_]:
-            return fit_line(code, 60), fit_line(words, 200)
+            return code, words
         case _:
-            return "", fit_line(str(content), 60)
+            return "", str(content)
 
 
 def _reason(error: Exception) -> str:
