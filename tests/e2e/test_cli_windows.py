@@ -25,6 +25,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv("DARTIFACT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DARTIFACT_LEDGER_URL", url)
     with closing(Ledger(url)) as ledger:
+        ledger.bind()
         yield ledger
 
 

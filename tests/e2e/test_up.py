@@ -103,9 +103,10 @@ def check_that_nobody_without_the_word_of_the_home_starts_anything(up: Up) -> No
     api = up.note.api_url
     assert (up.home / "prefect" / "auth").stat().st_mode & 0o077 == 0
     for headers in ({}, {"Origin": "https://evil.example"}, {"Host": "evil.example"}):
-        refused = httpx.post(f"{api}/deployments/filter", json={}, headers=headers, timeout=60, trust_env=False)
-        assert refused.status_code == 401
-        assert "access-control-allow-origin" not in refused.headers
+        told = httpx.get(f"{api}/csrf-token?client=eve", headers=headers, timeout=60, trust_env=False)
+        asked = httpx.post(f"{api}/deployments/filter", json={}, headers=headers, timeout=60, trust_env=False)
+        assert (told.status_code, asked.status_code) == (401, 403)
+        assert "access-control-allow-origin" not in {*told.headers, *asked.headers}
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     preflight = httpx.options(f"{api}/deployments/filter", headers=asked, timeout=60, trust_env=False)
     assert preflight.headers.get("access-control-allow-origin") is None

@@ -293,7 +293,7 @@ def test_a_gate_that_could_not_ask_waits_and_is_asked_again(shop: World, monkeyp
     soak(shop)
     shop.tick(MINUTE)
     down = replace(shop.stack, lake=Lake(LakeAccess("http://127.0.0.1:9", "k", "s"), shop.lake.repository))
-    monkeypatch.setattr(production, "reconcile", lambda *_: ())
+    monkeypatch.setattr(production, "bring_in_line", lambda *_: ())
     with pytest.raises(errors.LakeUnavailable):
         promote(down, actor=ACTOR)
     monkeypatch.undo()

@@ -61,6 +61,8 @@ def require_no_other(stack: Stack, to: str | None) -> None:
     last = next(iter(stack.ledger.events(type=EventType.PRODUCTION_ROLLED_BACK, most=1)), None)
     if last is None or to is not None or stack.clock() - last.at > _A_MOMENT:
         return
+    if last.payload["returns"] != stack.ledger.pointer().live:
+        return  # something newer has gone live since: it is about that one
     seconds = (stack.clock() - last.at).total_seconds()
     message = f"{last.actor} rolled production back {seconds:.0f} s ago, from {last.payload['leaves']}"
     raise errors.Conflict(message, hint="to go further back name what should return: --to DARTIFACT")
