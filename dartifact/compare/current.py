@@ -6,7 +6,7 @@ Pure text. Relations hold the dataset's columns, the system columns and `file_ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dartifact.domain.sql_text import quote
 
@@ -23,15 +23,19 @@ def select_touched(relation: str, batch: str, key: Sequence[str]) -> str:
     return f"SELECT r.* FROM {relation} r SEMI JOIN {batch} b ON {same}"
 
 
-def select_unseen(relation: str, seen: str, columns: Sequence[str], new: Sequence[str] = ()) -> str:
-    """Select the rows of `relation` that are not in `seen`, compared by these columns as text, in the order given.
+def select_unseen(versions: str, seen: str, same: Mapping[str, str], new: Sequence[str] = ()) -> str:
+    """Select the rows of `versions` that are not in `seen`, compared as text, in the order of `row`.
 
-    Text, because one side may keep a column as it was brought, untyped. `new` are columns that `seen` lacks: a row with
-    a value in one of them is another version.
+    `same` names, for each column of `seen`, the column of `versions` that holds it as that file does. `new` are columns
+    of `versions` that `seen` lacks: a row with a value in one of them is another version.
     """
-    same = [f"CAST(r.{name} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{name} AS VARCHAR)" for name in _quote_all(columns)]
-    same += [f"r.{name} IS NULL" for name in _quote_all(new)]
-    return f"SELECT r.* FROM {relation} r WHERE NOT EXISTS (SELECT 1 FROM {seen} s WHERE {' AND '.join(same)})"
+    compared = [
+        f"CAST(r.{quote(own)} AS VARCHAR) IS NOT DISTINCT FROM CAST(s.{quote(name)} AS VARCHAR)"
+        for name, own in same.items()
+    ]
+    compared += [f"r.{name} IS NULL" for name in _quote_all(new)]
+    where = f"NOT EXISTS (SELECT 1 FROM {seen} s WHERE {' AND '.join(compared)})"
+    return f"SELECT r.* FROM {versions} r WHERE {where} ORDER BY r.row"
 
 
 def select_not_outdated(relation: str, known: str, key: Sequence[str], updated_at: str) -> str:

@@ -54,7 +54,7 @@ class EventType(StrEnum):
         "reason commit report waivers checks",
     )
     RUN_REJECTED = "RunRejected", "A person discarded a run.", "reason commit report"
-    RECHECK_REQUESTED = "RecheckRequested", "A person had the checks of a run run again.", "commit"
+    RECHECK_REQUESTED = "RecheckRequested", "A person had the checks of a run run again.", "commit retyped"
     ROWS_LEFT_OUT = (
         "RowsLeftOut",
         "A person split a run: its failing rows stay on its branch.",

@@ -29,8 +29,8 @@ class Phase(StrEnum):
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.EXTRACTING: frozenset({Phase.CHECKING, Phase.EMPTY, Phase.HELD}),
-    Phase.CHECKING: frozenset({Phase.QUEUED, Phase.FAILED, Phase.HELD}),
+    Phase.EXTRACTING: frozenset({Phase.CHECKING, Phase.EMPTY, Phase.HELD, Phase.REJECTED}),
+    Phase.CHECKING: frozenset({Phase.QUEUED, Phase.FAILED, Phase.HELD, Phase.REJECTED}),
     Phase.FAILED: frozenset({Phase.CHECKING, Phase.QUEUED, Phase.REJECTED}),
     Phase.HELD: frozenset({Phase.EXTRACTING, Phase.CHECKING, Phase.QUEUED, Phase.FAILED, Phase.MERGED, Phase.REJECTED}),
     Phase.QUEUED: frozenset({Phase.MERGED, Phase.FAILED, Phase.HELD, Phase.REJECTED}),

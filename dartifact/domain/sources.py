@@ -65,7 +65,8 @@ class Source:
     begins; `zone` is the time zone of time stamps that carry none (without it such stamps are refused). `evolve` says
     what happens when the source's columns change. A source that deletes without a word gets a `key_snapshot`: so often
     its keys are compared with what is current, and what it lacks is deleted. `personal` names columns whose values
-    viewers of the browser UI do not see.
+    viewers of the browser UI do not see. `optional` names columns that the source leaves out of a row in which they
+    have no value; any other column that no row of a batch has is missing.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Source:
     evolve: Evolve = Evolve.FAIL
     key_snapshot: timedelta | None = None
     personal: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [self.name, *(ingestor.name for ingestor in self.ingestors)]

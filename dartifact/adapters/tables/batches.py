@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from dartifact.adapters.tables.column_types import ANY_STAMP, ZONED_STAMP, decimal_size, text_form
+from dartifact.domain.column_names import find_name_fault, find_twins
 from dartifact.domain.errors import SourceMalformed, UsageError
 from dartifact.domain.marks import mark
 from dartifact.domain.sources import SYSTEM_COLUMNS
@@ -24,31 +27,144 @@ _MICROSECOND = timedelta(microseconds=1)
 _OLDEST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _NEWEST = (datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _MOST_DIGITS = 400
+_DELETED = "_deleted"
+DECLARED, STRANGE = "dartifact.declared", "dartifact.strange"
+"""Under these keys a file keeps its `Notes`."""
+_OF_JSON = {type(None), bool, int, float, Decimal, str, list, dict}
 
 
-def build_batch(rows: Sequence[dict[str, object]], columns: Iterable[tuple[str, str]], *, zone: str | None) -> pa.Table:
-    """Turn JSON rows into a table: the contract's columns, then unknown keys as varchar, then `_deleted`.
+def build_batch(
+    rows: Sequence[Mapping[str, object]],
+    columns: Iterable[tuple[str, str]],
+    *,
+    zone: str | None,
+    optional: Collection[str] | None = None,
+) -> pa.Table:
+    """Turn rows into a table: the contract's columns, then unknown keys as varchar, then `_deleted`.
 
-    Numbers with a point have to come as Decimal (`json.loads(…, parse_float=Decimal)`). A column in which one value
-    cannot be typed stays whole as varchar, texts as they were brought and everything else as its JSON text. Stamps
-    become UTC microseconds; without an offset they are read in `zone`, and cannot be typed where there is none.
-    SourceMalformed: a row brings a name kept for the system, or a `_deleted` that is no truth value.
+    Values are those of JSON, or Python's own (date, datetime, time, Decimal, UUID). Numbers with a point have to come
+    as Decimal (`json.loads(…, parse_float=Decimal)`). A column in which one value cannot be typed stays whole as
+    varchar, texts as they were brought and everything else as its JSON text. Stamps become UTC microseconds; without an
+    offset they are read in `zone`, and cannot be typed where there is none. Keys of `find_strange_names` are left out.
+    With `optional` a column that no living row has is left out, unless it is one of these; else it is null throughout.
+    SourceMalformed: a value has no text, bytes say, or a `_deleted` is no truth value.
     """
     import pyarrow as pa  # noqa: PLC0415
 
     if zone is not None:
         _zone(zone)
     declared = dict(columns)
-    names = set().union(*rows) if rows else set()
-    if reserved := names & set(SYSTEM_COLUMNS) - {"_deleted"}:
-        raise SourceMalformed(f"the rows contain {', '.join(sorted(reserved))}: this name is reserved")
+    names = _list_names(rows) - find_strange_names(rows, declared).keys()
+    absent = set() if optional is None else declared.keys() - {*optional, *_list_names(rows, living=True)}
     arrays: dict[str, Any] = {}
     for name, data_type in declared.items():
-        arrays[name] = _column([row.get(name) for row in rows], data_type, zone)
-    for name in sorted(names - declared.keys() - {"_deleted"}):
-        arrays[_text(name)] = _texts([row.get(name) for row in rows])
-    arrays["_deleted"] = pa.array([_flag(row.get("_deleted")) for row in rows], pa.bool_())
+        if name not in absent:
+            arrays[name] = _column(_take(rows, name), data_type, zone)
+    for name in sorted(names - declared.keys() - {_DELETED}):
+        arrays[name] = _texts(_take(rows, name))
+    arrays[_DELETED] = pa.array([_flag(row.get(_DELETED)) for row in rows], pa.bool_())
     return pa.table(arrays)
+
+
+def find_strange_names(rows: Sequence[Mapping[str, object]], declared: Iterable[str]) -> dict[str, str]:
+    """Return the keys of rows that no column can be kept under, as the source spells them, each with the reason."""
+    known = list(declared)
+    brought = sorted(_list_names(rows) - {_DELETED, *known}, key=str)
+    strange = {name: fault for name in brought if (fault := find_name_fault(name))}
+    twins = find_twins([*known, *(name for name in brought if name not in strange)])
+    return strange | {name: f"differs from {first} only in case" for name, first in twins.items()}
+
+
+def build_versions(
+    rows: Sequence[Mapping[str, object]], columns: Iterable[tuple[str, str]], *, zone: str | None
+) -> pa.Table:
+    """Turn rows into what tells versions apart: `row`, and for each name `typed name` and `brought name`.
+
+    Each value stands in its own type, null where it has no place in it, and as the text that it was brought as: a file
+    holds one of the two, whatever became of the column that it was in.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    declared = dict(columns)
+    names = sorted(declared.keys() | (_list_names(rows) - find_strange_names(rows, declared).keys() - {_DELETED}))
+    arrays: dict[str, Any] = {"row": pa.array(range(len(rows)), pa.int64())}
+    for name in names:
+        values = _take(rows, name)
+        data_type = declared.get(name, "varchar")
+        brought = _texts(values)
+        arrays[f"typed {name}"] = brought if data_type == "varchar" else _type_each(values, data_type, zone)
+        arrays[f"brought {name}"] = brought
+    arrays[f"typed {_DELETED}"] = pa.array([_flag(row.get(_DELETED)) for row in rows], pa.bool_())
+    arrays[f"brought {_DELETED}"] = arrays[f"typed {_DELETED}"]
+    return pa.table(arrays)
+
+
+def retype(table: pa.Table, columns: Iterable[tuple[str, str]], *, zone: str | None) -> tuple[pa.Table, list[str]]:
+    """Return a table with the columns in their types that were kept as texts, or in another type, and their names.
+
+    A column that still has no place in its type stays as it is.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    changed = []
+    for name, data_type in columns:
+        if name not in table.column_names or _is_of(table.schema.field(name).type, data_type):
+            continue
+        texts = table.column(name).cast(pa.string()).to_pylist()
+        typed = _texts(texts) if data_type == "varchar" else _typed(texts, data_type, zone)
+        if typed is not None:
+            table = table.set_column(table.column_names.index(name), name, typed)
+            changed.append(name)
+    return table, changed
+
+
+def _is_of(kind: pa.DataType, data_type: str) -> bool:
+    import pyarrow as pa  # noqa: PLC0415
+
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return is_text if data_type == "varchar" else bool(kind == arrow_type(data_type))
+
+
+def _list_names(rows: Iterable[Mapping[str, object]], *, living: bool = False) -> set[str]:
+    shapes = {tuple(row) for row in rows if not (living and _flag(row.get(_DELETED)))}
+    return {str(name) for shape in shapes for name in shape}
+
+
+def _take(rows: Sequence[Mapping[str, object]], name: str) -> list[Any]:
+    """Return the values of one key, those of Python as JSON spells them."""
+    values = [row.get(name) for row in rows]
+    if set(map(type, values)) <= _OF_JSON:
+        return values
+    return [_spell(value, name) for value in values]
+
+
+def _spell(value: Any, name: str) -> Any:
+    match value:
+        case None | bool() | int() | float() | Decimal() | str() | list() | dict():
+            return value
+        case datetime() | date() | time():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case tuple():
+            return list(value)
+        case _:
+            kind = type(value).__name__
+            raise SourceMalformed(f"{name} holds {kind}: only values of JSON, dates, times and UUIDs can be kept")
+
+
+def _type_each(values: list[Any], data_type: str, zone: str | None) -> pa.Array:
+    """Type every value that has a place in the type, null for the others: halves that hold one are parted again."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    typed = _typed(values, data_type, zone)
+    if typed is not None:
+        return typed
+    if len(values) == 1:
+        return pa.nulls(1, arrow_type(data_type))
+    half = len(values) // 2
+    parts = (_type_each(part, data_type, zone) for part in (values[:half], values[half:]))
+    return pa.concat_arrays([part.combine_chunks() if isinstance(part, pa.ChunkedArray) else part for part in parts])
 
 
 def add_system_columns(table: pa.Table, *, run_id: str, seq: int, extracted_at: datetime) -> pa.Table:
@@ -68,10 +184,21 @@ def add_system_columns(table: pa.Table, *, run_id: str, seq: int, extracted_at: 
     return table.append_column("_deleted", deleted)
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a batch's file says of itself: the columns that its contract declared, and names it could not keep."""
+
+    declared: tuple[str, ...] = ()
+    strange: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_parquet(table: pa.Table, path: Path, notes: Notes | None = None) -> None:
     """Write a table as Parquet (zstd); equal tables give equal bytes, however they are chunked."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    if notes is not None:
+        told = {DECLARED: json.dumps(notes.declared), STRANGE: json.dumps(dict(notes.strange))}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **told})
     pq.write_table(table.combine_chunks(), path, compression="zstd")
 
 

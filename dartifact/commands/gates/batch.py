@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import duckdb
@@ -10,6 +11,7 @@ import duckdb
 from dartifact.adapters.contracts.soda import check_contract
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
+from dartifact.adapters.tables.batches import Notes
 from dartifact.commands.gates.known_failures import tell_known
 from dartifact.commands.stack import Stack
 from dartifact.domain.checks import Outcome, Report, Result
@@ -49,4 +51,25 @@ def check_own_rows(stack: Stack, connection: duckdb.DuckDBPyConnection, run: Run
     evolve = stack.source(run.source).evolve
     contract = stack.contract(run.source)
     results = check_contract(connection, contract, "batch", run_id=run.run_id, evolve=evolve)
+    urls = stack.lake.locate(commit.commit_id, stack.lake.list_objects(commit.commit_id, run.folder))
+    notes = duck.read_notes(connection, urls, stack.lake.access)
+    if notes is not None:
+        results = (*_report_strange(run, notes), *(_forgive_later(result, notes) for result in results))
     return tell_known(stack, connection, run, commit, results)
+
+
+def _report_strange(run: Run, notes: Notes) -> Iterator[Result]:
+    """Fail for each name that the rows had and no column can be kept under."""
+    for number, (name, why) in enumerate(sorted(notes.strange.items()), start=1):
+        message = f"{run.source}: the rows have a key {name!r}, which {why}: it cannot be kept"
+        check = f"{run.source}.schema.strange.{number}"
+        yield Result(check, run.source, Outcome.FAILED, message, run_id=run.run_id)
+
+
+def _forgive_later(result: Result, notes: Notes) -> Result:
+    """Only warn of a column that the contract has got since the rows were brought."""
+    missing = f"{result.dataset}.schema.missing."
+    if not result.check.startswith(missing) or result.check.removeprefix(missing) in notes.declared:
+        return result
+    message = f"{result.dataset}.{result.column}: the contract has this column since these rows were brought"
+    return replace(result, outcome=Outcome.WARNED, message=message, holds=False)

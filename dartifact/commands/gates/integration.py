@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import duckdb
 
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
+from dartifact.commands.faults import confine
 from dartifact.commands.gates.batch import check_own_rows, repeat_errored
 from dartifact.commands.gates.key_checks import check_keys
 from dartifact.commands.gates.waivers import waive_results
@@ -45,7 +47,14 @@ def _check_once(stack: Stack, commit: Commit, runs: Sequence[Run]) -> Report:
 
 
 def _check_run(stack: Stack, connection: duckdb.DuckDBPyConnection, commit: Commit, run: Run) -> tuple[Result, ...]:
-    """Check the rows of one run by themselves; its keys only if its contract holds."""
+    """Check the rows of one run by themselves; its keys only if its contract holds.
+
+    What breaks on these rows, or on this run's contract, is an errored result of this run, and of nobody else.
+    """
+    return confine(stack, (run,), "the integration gate", lambda: _ask_run(stack, connection, commit, run))
+
+
+def _ask_run(stack: Stack, connection: duckdb.DuckDBPyConnection, commit: Commit, run: Run) -> tuple[Result, ...]:
     own = waive_results(stack, check_own_rows(stack, connection, run, commit), [run])
     if has_failed(own):
         return own
@@ -54,24 +63,29 @@ def _check_run(stack: Stack, connection: duckdb.DuckDBPyConnection, commit: Comm
 
 def _check_tables(stack: Stack, tables: _Tables, runs: Sequence[Run]) -> list[Result]:
     """Check what runs do to the current tables: newer rows replaced by older ones, references to what is missing."""
-    results = [_check_order(tables, stack.source(run.source), run) for run in runs]
+    what = "the integration gate"
+    results: list[Result] = []
+    for run in runs:
+        results += confine(stack, (run,), what, partial(_check_order, tables, stack.source(run.source), run))
     changed = {run.source for run in runs}
     for source in stack.sources.values():
         for reference in source.references:
             if {source.name, reference.dataset} & changed:
-                found = _check_reference(stack, tables, source, reference, runs)
-                results.extend(waive_results(stack, found, runs))
+                children = tuple(run for run in runs if run.source == source.name)
+                blamed = children or tuple(run for run in runs if run.source == reference.dataset)
+                ask = partial(_check_reference, stack, tables, source, reference, runs)
+                results += waive_results(stack, confine(stack, blamed, what, ask), runs)
     return results
 
 
-def _check_order(tables: _Tables, source: Source, run: Run) -> Result:
+def _check_order(tables: _Tables, source: Source, run: Run) -> tuple[Result, ...]:
     """Warn of rows that replace a newer version of their key: the source told them late, or its clock went back."""
     tables.view(source)
     records = f"records_{source.name}"
     own = f"(SELECT * FROM {records} WHERE _run_id = {literal(run.run_id)})"
     query = current.select_overtaking(own, records, source.key, source.updated_at)
     count = _count(tables.connection, query)
-    return Result(
+    found = Result(
         check=f"{source.name}.{source.updated_at}.order",
         dataset=source.name,
         outcome=Outcome.WARNED if count else Outcome.PASSED,
@@ -80,6 +94,7 @@ def _check_order(tables: _Tables, source: Source, run: Run) -> Result:
         column=source.updated_at,
         measured=count,
     )
+    return (found,)
 
 
 class _Tables:

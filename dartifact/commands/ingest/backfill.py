@@ -44,7 +44,7 @@ def backfill(
     done: list[Run] = []
     for ingestor in ingestors:
         with hold_lease(stack.ledger, f"ingest {ingestor}"):
-            finish_runs(stack, source, extractor, ingestor, actor, runner)
+            _, problems = finish_runs(stack, source, extractor, ingestor, actor, runner)
             cursor = lo
             while cursor < to:
                 hi = min(to, cursor + source.max_window)
@@ -53,6 +53,8 @@ def backfill(
                 done.append(carry(stack, source, extractor, claimed, actor, runner))
                 show(done[-1])
                 cursor = done[-1].window.hi
+            if problems:
+                raise problems[0]
     return tuple(done)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,15 @@ from typing import Any, Protocol, cast
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import add_system_columns, build_batch, read_stamp, write_parquet
+from dartifact.adapters.tables.batches import (
+    Notes,
+    add_system_columns,
+    build_batch,
+    build_versions,
+    find_strange_names,
+    read_stamp,
+    write_parquet,
+)
 from dartifact.commands.ingest.known_rows import KeyLister, find_deleted, is_snapshot_due, locate_known
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_not_outdated, select_unseen
@@ -41,7 +49,8 @@ class _Batch:
     """What a run brings up to `hi`: `table` is None when that is nothing.
 
     Of `fetched` rows `new` are in it, `outdated` ones have changed since; the rest was brought before. `compares` says
-    whether the source's keys were compared: the rows beyond the new ones are what it has deleted then.
+    whether the source's keys were compared: the rows beyond the new ones are what it has deleted then. `strange` are
+    names in the new rows that no column can be kept under.
     """
 
     table: Any
@@ -50,6 +59,7 @@ class _Batch:
     new: int
     outdated: int
     compares: bool
+    strange: Mapping[str, str]
 
 
 def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str) -> Run:
@@ -74,11 +84,11 @@ def extract(stack: Stack, source: Source, extractor: Extractor, run: Run, actor:
 def _read_batch(stack: Stack, source: Source, extractor: Extractor, run: Run, most: int | None, actor: str) -> _Batch:
     """Read a window, of `most` rows if given, and leave out what earlier runs brought."""
     rows, cut = _fetch(stack, source, extractor, run, most)
-    table, outdated = _drop_known(stack, source, run, rows)
+    table, outdated, strange = _drop_known(stack, source, run, rows)
     new = table.num_rows if table is not None else 0
     compares = cut is None and is_snapshot_due(stack, source, run)
     gone = _find_gone(stack, source, cast("KeyLister", extractor), run, actor) if compares else None
-    return _Batch(_join(table, gone), cut or run.window.hi, len(rows), new, outdated, gone is not None)
+    return _Batch(_join(table, gone), cut or run.window.hi, len(rows), new, outdated, gone is not None, strange)
 
 
 def _commit_batch(stack: Stack, run: Run, batch: _Batch, actor: str) -> Commit:
@@ -86,7 +96,7 @@ def _commit_batch(stack: Stack, run: Run, batch: _Batch, actor: str) -> Commit:
     table = add_system_columns(batch.table, run_id=run.run_id, seq=window.seq, extracted_at=stack.clock())
     with tempfile.TemporaryDirectory(prefix="batch-", dir=stack.home) as folder:
         path = Path(folder) / "part-0.parquet"
-        write_parquet(table, path)
+        write_parquet(table, path, Notes(tuple(dict(stack.contract(run.source).columns)), batch.strange))
         lake.upload(run.branch, f"{run.folder}part-0.parquet", path)
     metadata = {
         "run": run.run_id,
@@ -190,20 +200,24 @@ def _end_empty(stack: Stack, run: Run, hi: datetime, actor: str, *, compares: bo
     return run
 
 
-def _drop_known(stack: Stack, source: Source, run: Run, rows: list[dict[str, Any]]) -> tuple[Any, int]:
-    """Return what is new of the rows as a table, None for nothing, and how many were outdated."""
-    if not rows:
-        return None, 0
-    table = build_batch(rows, stack.contract(source.name).columns, zone=source.zone)
+def _drop_known(stack: Stack, source: Source, run: Run, rows: list[dict[str, Any]]) -> tuple[Any, int, dict[str, str]]:
+    """Return what is new of the rows as a table, None for nothing, how many were outdated, and their strange names.
+
+    What was brought before goes first, before anything is typed: what is wrong with it is not this run's fault.
+    """
+    new = _drop_repeated(stack, source, run, rows)
+    if not new:
+        return None, 0, {}
+    columns = stack.contract(source.name).columns
+    table = build_batch(new, columns, zone=source.zone, optional=source.optional)
     brought = table.num_rows
     if run.window.backfill:
         table = _drop_outdated(stack, source, table)
-    outdated = brought - table.num_rows
-    table = _drop_repeated(stack, run, table)
-    return (table if table.num_rows else None), outdated
+    strange = find_strange_names(new, dict(columns))
+    return (table if table.num_rows else None), brought - table.num_rows, strange
 
 
-def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
+def _drop_repeated(stack: Stack, source: Source, run: Run, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Drop the rows that the overlap reads again: a version belongs to the run that brought it first.
 
     Whatever became of that run: rows of a failed or reverted one must not come back through the next one's overlap.
@@ -216,15 +230,24 @@ def _drop_repeated(stack: Stack, run: Run, table: Any) -> Any:
         if other.window.seq < window.seq and other.window.seq not in window.repairs and other.commit is not None
     ]
     urls = [url for other in earlier for url in _locate_batch(stack, other)]
-    if not urls or not table.num_rows:
-        return table
+    if not urls or not rows:
+        return rows
+    columns = dict(stack.contract(source.name).columns)
+    versions = build_versions(rows, columns.items(), zone=source.zone)
     with duck.connect() as connection:
-        duck.create_view(connection, "seen", urls, stack.lake.access)
-        connection.register("batch", table)
-        known = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE seen)").fetchall()}
-        old = [name for name in table.column_names if name in known]
-        new = [name for name in table.column_names if name not in known]
-        return connection.execute(select_unseen("batch", "seen", old, new)).to_arrow_table()
+        for alike, types in duck.group_by_columns(connection, urls, stack.lake.access):
+            duck.create_view(connection, "seen", alike, stack.lake.access)
+            connection.register("versions", versions)
+            names = [name.removeprefix("brought ") for name in versions.column_names if name.startswith("brought ")]
+            # a file keeps a column in its type, or as it was brought
+            same = {
+                name: f"{'brought' if types[name] == 'VARCHAR' else 'typed'} {name}" for name in names if name in types
+            }
+            new = [f"brought {name}" for name in names if name not in types]
+            unseen = connection.execute(select_unseen("versions", "seen", same, new)).to_arrow_table()
+            connection.unregister("versions")
+            versions = unseen
+    return [rows[number] for number in versions.column("row").to_pylist()]
 
 
 def _drop_outdated(stack: Stack, source: Source, table: Any) -> Any:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from dartifact.adapters.ledger.writer import Writer
+from dartifact.commands.faults import NOT_OF_A_RUN, OUTSIDE, describe_fault
 from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.local import check_batch
 from dartifact.commands.ingest.extraction import Extractor, extract
@@ -35,32 +36,53 @@ def ingest(
     """Finish what this ingestor left unfinished, then bring the next window; return the runs as they stand.
 
     Empty when the source's clock has not moved. A run that a gate stopped is returned, not raised: it stays on its
-    branch. What the last window left to the next ones is its `backlog`. Raises SourceUnavailable, SourceMalformed,
-    LakeUnavailable, OutcomeUnknown when it could not be finished: the same call again goes on where this one stopped.
-    Locked when the ingestor is at work elsewhere, Stopped when a person does not want it to be.
+    branch. What the last window left to the next ones is its `backlog`. A run that could not be finished keeps no later
+    one waiting: its error is raised when all else is done, and the same call again goes on where it stopped. Where the
+    source, the lake or the ledger does not answer, nothing more is tried. Locked when the ingestor is at work
+    elsewhere, Stopped when a person does not want it to be; UsageError, before anything is claimed, when the source and
+    its contract do not fit together.
     """
     refuse_while_stopped(stack.ledger, ingestor)
     with hold_lease(stack.ledger, f"ingest {ingestor}"):
-        finished = finish_runs(stack, source, extractor, ingestor, actor, runner)
-        told = runner("read the source's clock", extractor.read_clock)
+        finished, problems = finish_runs(stack, source, extractor, ingestor, actor, runner)
+        told = _read_clock(stack, source, extractor, runner)
         claimed = _claim(stack, source, ingestor, told, actor, progress)
-        if claimed is None:
-            return finished
-        return (*finished, carry(stack, source, extractor, claimed, actor, runner))
+        brought = () if claimed is None else (carry(stack, source, extractor, claimed, actor, runner),)
+        if problems:
+            raise problems[0]
+        return (*finished, *brought)
+
+
+def _read_clock(stack: Stack, source: Source, extractor: Extractor, runner: Runner) -> datetime:
+    try:
+        return runner("read the source's clock", extractor.read_clock)
+    except Exception as error:
+        raise describe_fault(stack, source.name, "reading the source's clock", error) from error
 
 
 def finish_runs(
     stack: Stack, source: Source, extractor: Extractor, ingestor: str, actor: str, runner: Runner
-) -> tuple[Run, ...]:
-    """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time."""
+) -> tuple[tuple[Run, ...], tuple[errors.DartifactError, ...]]:
+    """Go on with the runs that this ingestor left unfinished, and ask again of those that wait for a grace time.
+
+    Returns them as they stand and what kept some of them from being finished; raises what keeps all of them.
+    """
     unfinished = stack.ledger.runs(phases=UNFINISHED, ingestor=ingestor)
     waiting = [
         run
         for run in stack.ledger.runs(phases=(Phase.HELD,), ingestor=ingestor)
         if run.gate is Gate.LOCAL and run.held_until and run.held_until > stack.clock()
     ]
-    ordered = sorted((*unfinished, *waiting), key=lambda run: run.window.seq)
-    return tuple(carry(stack, source, extractor, run, actor, runner) for run in ordered)
+    finished: list[Run] = []
+    problems: list[errors.DartifactError] = []
+    for run in sorted((*unfinished, *waiting), key=lambda run: run.window.seq):
+        try:
+            finished.append(carry(stack, source, extractor, run, actor, runner))
+        except (*OUTSIDE, *NOT_OF_A_RUN):
+            raise
+        except errors.DartifactError as problem:
+            problems.append(problem)
+    return tuple(finished), tuple(problems)
 
 
 def _claim(stack: Stack, source: Source, ingestor: str, told: datetime, actor: str, progress: Progress) -> Run | None:
@@ -87,22 +109,32 @@ def _claim(stack: Stack, source: Source, ingestor: str, told: datetime, actor: s
 
 
 def carry(stack: Stack, source: Source, extractor: Extractor, run: Run, actor: str, runner: Runner) -> Run:
-    """Bring one run from wherever it stands to the queue or to the gate that stops it."""
+    """Bring one run from wherever it stands to the queue or to the gate that stops it.
+
+    Whatever goes wrong is counted against this run, which is held after as many attempts as the policy says.
+    """
+    what = "extraction" if run.phase is Phase.EXTRACTING else "the local gate"
     try:
         if run.phase is Phase.EXTRACTING:
             run = runner(f"extract {run.run_id}", lambda: extract(stack, source, extractor, run, actor))
+            what = "the local gate"
         if run.phase in (Phase.CHECKING, Phase.HELD):
             run = runner(f"check {run.run_id}", lambda: check_run(stack, run, actor))
-    except errors.ChecksErrored as error:
-        _give_up_later(stack, run.run_id, actor, error)
+    except NOT_OF_A_RUN:
         raise
+    except Exception as error:
+        fault = describe_fault(stack, run.run_id, what, error)
+        _give_up_later(stack, run.run_id, actor, fault)
+        raise fault from error
     return run
 
 
-def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.ChecksErrored) -> None:
+def _give_up_later(stack: Stack, run_id: str, actor: str, error: errors.DartifactError) -> None:
     with stack.ledger.write() as tx:
         attempts = tx.runs.note_attempt(run_id, actor, error.message)
-        if attempts >= stack.policy.attempts and tx.runs.get(run_id).phase is Phase.EXTRACTING:
+        phase = tx.runs.get(run_id).phase
+        is_stuck = phase is Phase.EXTRACTING or (phase is Phase.CHECKING and not isinstance(error, OUTSIDE))
+        if attempts >= stack.policy.attempts and is_stuck:
             # The window is a gap now and the next run flows past; a person, or a backfill, closes it.
             reasons = [f"gave up after {attempts} attempts: {error.message}"]
             tx.runs.move(run_id, Phase.HELD, EventType.RUN_HELD, actor, changes={"reasons": reasons}, reasons=reasons)

@@ -112,7 +112,10 @@ def _brings_all_it_holds(stack: Stack, run: Run, head: Commit) -> bool:
     False for a run that somebody once merged by hand: it is an ancestor of `main` for ever, whatever became of its
     rows, and a merge brings only what is new since. Such a folder is copied.
     """
-    changes = stack.lake.diff(head.commit_id, _tested(run), since_merge_base=True)
+    try:
+        changes = stack.lake.diff(head.commit_id, _tested(run), since_merge_base=True)
+    except errors.NotFound as error:
+        raise RunRefused(run.run_id, (f"its commit {_tested(run)[:12]}, which the lake lacks",)) from error
     # Stricter than for a candidate: a run does not write the fence either.
     if foreign := tuple(change.path for change in changes if not change.path.startswith(run.folder)):
         raise RunRefused(run.run_id, foreign)

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from dartifact.commands.ingest.ingest import check_run
-from dartifact.commands.leases import hold_lease
+from dartifact.commands.leases import hold_lease, is_held
+from dartifact.commands.review.retype import retype_rows
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Result
@@ -15,7 +16,7 @@ from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 from dartifact.domain.people import Role, require_reason
 from dartifact.domain.progress import Progress, keep_quiet
-from dartifact.domain.runs import Phase, Run
+from dartifact.domain.runs import UNFINISHED, Phase, Run
 from dartifact.domain.waivers import is_waivable
 
 STOPPED = (Phase.FAILED, Phase.HELD)
@@ -77,7 +78,8 @@ def list_failures(stack: Stack, run: Run) -> tuple[Result, ...]:
 def reject(stack: Stack, run_id: str, decision: Decision) -> Run:
     """Decide that a run never lands: its window stays a gap until a backfill, or until the gap is accepted.
 
-    Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was seen.
+    Its branch stays, and its failing rows for a while. Conflict when it has another commit by now than was seen, Locked
+    while its ingestor is at work on it.
     """
     stack.require(Role.REVIEWER, "reject a run")
     require_reason(decision.reason)
@@ -85,6 +87,8 @@ def reject(stack: Stack, run_id: str, decision: Decision) -> Run:
     refuse_other(run, Seen(decision.seen.commit))
     if run.phase is Phase.REJECTED:
         return run
+    if run.phase in UNFINISHED and is_held(stack.ledger, f"ingest {run.ingestor}"):
+        raise errors.Locked(f"{run.ingestor} is at work on {run_id}", hint="reject it when it is stopped")
     with stack.ledger.write() as tx:
         changes = {"reasons": [f"rejected by {decision.actor}: {decision.reason}"], "held_until": None}
         return tx.runs.move(
@@ -103,7 +107,9 @@ def reject(stack: Stack, run_id: str, decision: Decision) -> Run:
 def recheck(
     stack: Stack, run_id: str, *, actor: str, progress: Progress = keep_quiet, patience: float = _PATIENCE
 ) -> Run:
-    """Ask the local gate of a stopped run again, of the same commit; return the run: queued, or stopped again.
+    """Ask the local gate of a stopped run again; return the run: queued, or stopped again.
+
+    It asks of the same rows; columns that an older contract has typed otherwise are typed anew from what was brought.
 
     `progress` is told when its ingestor is at work; Locked when that takes longer than `patience` seconds.
     """
@@ -111,6 +117,7 @@ def recheck(
     run = stack.ledger.run(run_id)
     if run.phase is not Phase.CHECKING:  # else a recheck or fix was killed on its way: go on with it
         run = find_stopped(stack, run_id, "recheck")
+        commit, retyped = retype_rows(stack, run, actor)
         with stack.ledger.write() as tx:
             run = tx.runs.move(
                 run_id,
@@ -119,7 +126,9 @@ def recheck(
                 actor,
                 expect=run.phase,
                 gate=Gate.LOCAL,
-                commit=run.commit,
+                changes={"commit_id": commit},
+                commit=commit,
+                retyped=list(retyped),
             )
     return check_in_turn(stack, run, actor, progress, patience)
 
