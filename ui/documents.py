@@ -62,11 +62,12 @@ class Approval(TypedDict):
 
 
 class ApprovalsDocument(TypedDict):
-    """Who has approved a dartifact, who may not, and how many approvals the policy asks for."""
+    """Who has approved a dartifact, who may not, how many approvals it needs, and what readers would lose by it."""
 
     given: list[Approval]
     authors: list[str]
     needed: int
+    losses: list[str]
 
 
 class UnapprovedDocument(TypedDict):

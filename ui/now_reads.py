@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dartifact.commands.production.approvals import find_approvals
+from dartifact.commands.production.approvals import count_needed, find_approvals
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.stops import LINE
 from dartifact.domain.dartifacts import WAITING
@@ -44,12 +44,14 @@ def read_now() -> NowDocument:
 def _list_unapproved() -> list[UnapprovedDocument]:
     """Return the dartifacts that wait for approvals, the newest first, with how many each has."""
     stack = open_ledger_stack()
-    needed, live = stack.policy.approvals, stack.ledger.pointer().live
-    waiting = stack.ledger.dartifacts(states=WAITING) if needed else ()
-    counted = [
-        (found.dartifact_id, len(find_approvals(stack, found))) for found in waiting if found.dartifact_id != live
+    live = stack.ledger.pointer().live
+    waiting = [found for found in stack.ledger.dartifacts(states=WAITING) if found.dartifact_id != live]
+    counted = [(found, len(find_approvals(stack, found)), count_needed(stack, found)) for found in waiting]
+    return [
+        {"dartifact": found.dartifact_id, "given": given, "needed": needed}
+        for found, given, needed in counted
+        if given < needed
     ]
-    return [{"dartifact": name, "given": given, "needed": needed} for name, given in counted if given < needed]
 
 
 def _list_strip(ingestor: str) -> list[StripRun]:

@@ -8,7 +8,8 @@ from typing import Literal
 
 import streamlit as st
 
-from dartifact.commands.production.approvals import find_approvals, find_authors
+from dartifact.commands.gates.losses import find_losses
+from dartifact.commands.production.approvals import count_needed, find_approvals, find_authors
 from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
@@ -229,7 +230,7 @@ def read_trends(run: ShownRun) -> dict[str, list[float]]:
 
 
 def read_approvals(dartifact: str) -> ApprovalsDocument:
-    """Return who has approved a dartifact, who may not, and how many approvals the policy asks for."""
+    """Return who has approved a dartifact, who may not, how many approvals it needs, and what readers would lose."""
     stack = open_ledger_stack()
     found = stack.ledger.dartifact(dartifact)
     return {
@@ -238,7 +239,8 @@ def read_approvals(dartifact: str) -> ApprovalsDocument:
             for approval in find_approvals(stack, found)
         ],
         "authors": sorted(find_authors(stack, found)),
-        "needed": stack.policy.approvals,
+        "needed": count_needed(stack, found),
+        "losses": [str(loss) for loss in find_losses(stack, found)],
     }
 
 

@@ -136,6 +136,8 @@ def show_decision(dartifact: DartifactDocument) -> None:
     name, found = dartifact["dartifact"], reads.read_approvals(dartifact["dartifact"])
     commit = recall_shown(f"dartifact {name}", dartifact["commit"])
     waits = dartifact["state"] in ("green", "approved")
+    if waits and found["losses"]:
+        st.warning(plain(f"Compared with production it {', '.join(found['losses'])}."))
     if found["given"] or (waits and found["needed"]):
         st.markdown(f"**{len(found['given'])} of {found['needed']} approvals**")
         st.markdown("\n".join(f"- {plain(each['who'])}: {plain(each['why'])}" for each in found["given"]))

@@ -24,6 +24,8 @@ from dartifact.domain.sql_text import literal, quote
 _DATABASE = "build.duckdb"
 _GREEN = (Outcome.PASSED, Outcome.WARNED)
 
+_MARTS = "select table_name from information_schema.tables where table_schema = 'marts' order by all"
+
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
@@ -179,6 +181,12 @@ class DbtBuilder:
             return self._worker
 
 
+def list_marts(build_dir: Path) -> tuple[str, ...]:
+    """Name the tables of the schema `marts`."""
+    with _open(build_dir) as connection:
+        return tuple(name for (name,) in connection.execute(_MARTS).fetchall())
+
+
 def export_marts(build_dir: Path, out_dir: Path) -> dict[str, Path]:
     """Copy each table of the schema `marts` to `<name>.parquet`; equal content gives equal bytes.
 
@@ -188,8 +196,7 @@ def export_marts(build_dir: Path, out_dir: Path) -> dict[str, Path]:
     files = {}
     with _open(build_dir) as connection:
         connection.execute("set threads = 1")  # nothing in the file is left to which thread comes first
-        tables = "select table_name from information_schema.tables where table_schema = 'marts' order by all"
-        for (name,) in connection.execute(tables).fetchall():
+        for (name,) in connection.execute(_MARTS).fetchall():
             files[name] = out_dir / f"{name}.parquet"
             rows = f"select * from marts.{quote(name)} order by all"
             connection.execute(f"copy ({rows}) to {literal(str(files[name]))} (format parquet, compression zstd)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,19 +18,39 @@ from dartifact.domain.texts import first_line
 from dartifact.domain.traffic import Consumer, ReportedError, judge_readers
 
 
-def smoke_test(stack: Stack, commit: str, against: str | None) -> Report:
-    """Test a slot's commit: its marts, contracts, probe queries, row counts against the commit that is served now."""
-    return _report(stack, Gate.SMOKE, commit, _ask_marts(stack, Gate.SMOKE, commit, against, probes=True))
+def smoke_test(stack: Stack, commit: str, against: str | None, accepted: Collection[str] = ()) -> Report:
+    """Test a slot's commit: its marts, contracts, probe queries, row counts against the commit that is served now.
+
+    Of the marts in `accepted` a person, or the project, has said that they may go or shrink.
+    """
+    results = _ask_marts(stack, Gate.SMOKE, commit, against, probes=True)
+    return _report(stack, Gate.SMOKE, commit, _accept(results, Gate.SMOKE, accepted))
 
 
 def ask_traffic(
-    stack: Stack, commit: str, against: str | None, exposed: tuple[Consumer, ...], reported: tuple[ReportedError, ...]
+    stack: Stack,
+    commit: str,
+    against: str | None,
+    exposed: tuple[Consumer, ...],
+    reported: tuple[ReportedError, ...],
+    accepted: Collection[str] = (),
 ) -> Report:
     """Test a slot that is read: errors of its exposed consumers and row counts; with no consumer, all of the probes."""
     results = judge_readers(exposed, reported)
     if not any(result.outcome is Outcome.FAILED for result in results):
         results += _ask_marts(stack, Gate.TRAFFIC, commit, against, probes=not exposed)
-    return _report(stack, Gate.TRAFFIC, commit, results)
+    return _report(stack, Gate.TRAFFIC, commit, _accept(results, Gate.TRAFFIC, accepted))
+
+
+def _accept(results: tuple[Result, ...], gate: Gate, accepted: Collection[str]) -> tuple[Result, ...]:
+    """Only warn of what readers lose because somebody has decided so."""
+    checks = {f"{gate}.{mart}.rows" for mart in accepted}
+    return tuple(
+        replace(result, outcome=Outcome.WARNED, message=f"{result.message}, as was decided")
+        if result.check in checks and result.outcome is Outcome.FAILED
+        else result
+        for result in results
+    )
 
 
 def _report(stack: Stack, gate: Gate, commit: str, results: tuple[Result, ...]) -> Report:

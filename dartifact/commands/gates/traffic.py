@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dartifact.commands.gates.losses import list_accepted
 from dartifact.commands.gates.slots import find_shown, refuse_promotion
 from dartifact.commands.gates.smoke import ask_traffic
 from dartifact.commands.stack import Stack
@@ -123,7 +124,8 @@ def close_soak(stack: Stack, plan: Plan, step: Step, number: int, actor: str) ->
 def _ask(stack: Stack, plan: Plan, step: Step, pointer: LivePointer, commit: str) -> Report:
     """Ask the traffic gate's questions of a slot's commit."""
     exposed = stack.ledger.consumers(plan=plan.plan_id, slot=step.slot)
-    return ask_traffic(stack, commit, pointer.settled, exposed, _reported(stack, plan, commit))
+    accepted = list_accepted(stack, plan)
+    return ask_traffic(stack, commit, pointer.settled, exposed, _reported(stack, plan, commit), accepted)
 
 
 def _reported(stack: Stack, plan: Plan, commit: str) -> tuple[ReportedError, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dartifact.commands.gates.losses import find_losses
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import WAITING, Dartifact, DartifactState
@@ -38,13 +39,20 @@ def find_approvals(stack: Stack, dartifact: Dartifact) -> tuple[Approval, ...]:
     return tuple(found.values())
 
 
+def count_needed(stack: Stack, dartifact: Dartifact) -> int:
+    """Return how many approvals a dartifact needs: what the policy says, and one where readers would lose something."""
+    return max(stack.policy.approvals, 1 if find_losses(stack, dartifact) else 0)
+
+
 def refuse_unapproved(stack: Stack, dartifact: Dartifact) -> None:
-    """Raise PolicyRefused while a dartifact has fewer approvals than the policy asks for."""
-    needed = stack.policy.approvals
+    """Raise PolicyRefused while a dartifact has fewer approvals than it needs."""
+    needed = count_needed(stack, dartifact)
     if needed and (given := len(find_approvals(stack, dartifact))) < needed:
         name = dartifact.dartifact_id
+        losses = ", ".join(str(loss) for loss in find_losses(stack, dartifact))
         message = f"dartifact {name} has {given} of the {needed} approvals that it needs"
-        raise errors.PolicyRefused(message, hint=Command("approve", f"{name} --reason WHY"))
+        hint = Command("approve", f"{name} --reason WHY")
+        raise errors.PolicyRefused(f"{message}: it {losses}" if losses else message, hint=hint)
 
 
 def approve_dartifact(stack: Stack, name: str, decision: Decision) -> Dartifact:

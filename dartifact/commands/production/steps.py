@@ -10,6 +10,7 @@ from typing import assert_never
 from dartifact.adapters.lakefs.lake import PRODUCTION
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.commands.gates import traffic
+from dartifact.commands.gates.losses import list_accepted
 from dartifact.commands.gates.slots import find_shown, refuse_promotion
 from dartifact.commands.gates.smoke import smoke_test
 from dartifact.commands.production.choice import choose_promotion
@@ -197,7 +198,7 @@ def _find_build(stack: Stack, plan: Plan) -> Commit:
 def _smoke(context: StepContext) -> None:
     stack, plan, step = context.stack, context.plan, context.step
     pointer, commit = find_shown(stack, plan, step)
-    report = smoke_test(stack, commit, pointer.settled)
+    report = smoke_test(stack, commit, pointer.settled, list_accepted(stack, plan))
     verdict = judge(report.results)
     if report.has_errors:
         raise errors.ChecksErrored(f"the smoke test could not ask: {verdict.reasons[0]}", hint=Command("promote"))

@@ -18,6 +18,8 @@ from dartifact.adapters.lakefs.lake import STAGING
 from dartifact.adapters.lakefs.values import Commit, LakeObject
 from dartifact.adapters.transform.dbt_build import export_marts
 from dartifact.adapters.transform.project_code import digest_code, pack_code
+from dartifact.commands.gates.losses import find_losses
+from dartifact.commands.production.approvals import count_needed
 from dartifact.commands.stack import Runner, Stack, new_operation, run_plainly
 from dartifact.commands.staging.builds import build
 from dartifact.commands.staging.codes import CODE_TAR, LastGood
@@ -126,8 +128,11 @@ def _record_green(stack: Stack, name: str, commit: Commit, report: Report, actor
             commit=commit.commit_id,
             report=report.digest,
         )
-        if stack.policy.approvals:
-            tx.append(EventType.APPROVAL_NEEDED, actor, dartifact=name, needed=stack.policy.approvals)
+    dartifact = stack.ledger.dartifact(name)
+    if needed := count_needed(stack, dartifact):
+        losses = [f"it {loss}" for loss in find_losses(stack, dartifact)]
+        with stack.ledger.write() as tx:
+            tx.append(EventType.APPROVAL_NEEDED, actor, dartifact=name, needed=needed, reasons=losses)
 
 
 def _record_red(stack: Stack, name: str, inputs: Inputs, report: Report, culprit: Culprit, actor: str) -> None:

@@ -10,11 +10,11 @@ from dartifact.adapters.contracts.contracts import Contract
 from dartifact.adapters.contracts.soda import check_contract
 from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
-from dartifact.adapters.transform.dbt_build import run_sql_checks, to_results
+from dartifact.adapters.transform.dbt_build import list_marts, run_sql_checks, to_results
 from dartifact.commands.gates.waivers import waive_results
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.compare.current import select_current
-from dartifact.domain.checks import Result
+from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.sources import Source
 from dartifact.domain.sql_text import quote
 
@@ -41,7 +41,10 @@ def build(
     runner("seed the build", lambda: _seed(stack, content, folder))
     built = runner("dbt build", lambda: code.dbt.build(folder))
     results = to_results(built)
-    if built.green:
+    if built.green and not list_marts(folder):
+        message = "the project builds no mart: no model is in the schema marts"
+        results += (Result("staging.marts", "marts", Outcome.FAILED, message),)
+    elif built.green:
         results += runner("integration tests", lambda: _test_marts(code, folder))
     return waive_results(stack, results)
 
