@@ -66,6 +66,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise  # a library's own error that only bears this type: a bug keeps its traceback
+        _print_fault(errors.describe_machine(error))
+        sys.exit(1)
     if code == _INTERRUPTED:  # typer returns it for Ctrl-C, too
         print("interrupted; nothing is lost, run the same command again", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from dartifact.domain.hints import Command, Hint
 from dartifact.domain.marks import show_values
 
@@ -107,6 +109,26 @@ class NoChanges(DartifactError):
 
 class Aborted(DartifactError):
     """The operation stopped half-way and what it had done was taken back. The message says why."""
+
+
+class MachineFault(DartifactError):
+    """The machine refused: its disk is full, a folder may not be written. Do what the message names, then run again."""
+
+    retryable = True
+
+
+def describe_machine(error: OSError) -> MachineFault:
+    """Return what the system refused in one line: `No space left on device: /data/ledger.db`."""
+    hints = {
+        errno.ENOSPC: "free disk space, or set DARTIFACT_HOME",
+        errno.EDQUOT: "free disk space, or set DARTIFACT_HOME",
+        errno.EROFS: "make it writable, or set DARTIFACT_HOME",
+        errno.EACCES: "make it writable for this user, or set DARTIFACT_HOME",
+        errno.EPERM: "make it writable for this user, or set DARTIFACT_HOME",
+        errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    }
+    where = f": {error.filename}" if error.filename else ""
+    return MachineFault(f"{error.strerror or error}{where}", hint=hints.get(error.errno or 0, ""))
 
 
 class ServerUnavailable(DartifactError):

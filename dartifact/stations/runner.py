@@ -66,10 +66,18 @@ def ends_in_words(work: Callable[P, Ended]) -> Callable[P, Ended]:
     fault of this run: the schedule comes again.
     """
 
+    def translated(*args: P.args, **kwargs: P.kwargs) -> Ended:
+        try:
+            return work(*args, **kwargs)
+        except OSError as error:
+            if error.errno is None:
+                raise  # a library's own error that only bears this type: a bug keeps its traceback
+            raise errors.describe_machine(error) from error
+
     @functools.wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> Ended:
         try:
-            return work(*args, **kwargs)
+            return translated(*args, **kwargs)
         except errors.ChecksFailed as error:
             return Failed(name=CHECKS_FAILED, message=_put(error, hint=False))
         except errors.Conflict as error:

@@ -228,16 +228,16 @@ def test_a_promotion_killed_at_any_step_is_finished_by_the_next(
     assert shop.stack.ledger.open_intents() == ()
 
 
-def test_a_red_smoke_test_leaves_production_alone_and_makes_the_dartifact_bad(
-    shop: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_red_smoke_test_leaves_production_alone_and_makes_the_dartifact_bad(shop: World, tmp_path: Path) -> None:
     deliver(shop, 10)
     before = resolve(shop.stack)
     shop.place("orders", order(2))
     dartifact = stage(shop.stack, actor="test")
-    shop.with_policy(smoke_least_share=99.0)  # the new mart would have to be 99 times as long
+    probes = tmp_path / "project" / "checks" / "probes"
+    probes.mkdir(parents=True)
+    (probes / "dashboard.sql").write_text("select nothing from marts.customer_statistics")
     with pytest.raises(errors.Aborted, match="smoke test"):
-        promote(shop.stack, actor="test")
+        promote(replace(shop.stack, project=tmp_path / "project"), actor="test")
     after = resolve(shop.stack)
     assert (after.commit, after.slot) == (before.commit, before.slot)
     assert shop.stack.ledger.dartifact(dartifact.dartifact_id).state is DartifactState.BAD

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dartifact.commands.stack import Stack
 from dartifact.domain.dartifacts import Dartifact, Passport
+from dartifact.domain.events import EventType
 from dartifact.domain.plans import Plan, PlanKind
 
 _DECLARED = ("checks", "removed.txt")
@@ -51,7 +52,10 @@ def list_accepted(stack: Stack, plan: Plan) -> frozenset[str]:
         return frozenset()
     if plan.kind is PlanKind.ROLLBACK:
         return frozenset(_count_rows(stack.ledger.dartifact(live).passport))
-    return frozenset(loss.mart for loss in find_losses(stack, dartifact)) | _list_declared(stack)
+    endorsed = stack.ledger.events(dartifact_id=dartifact.dartifact_id, type=EventType.DARTIFACT_ENDORSED)
+    is_approved = any(event.payload["commit"] == dartifact.commit for event in endorsed)
+    losses = find_losses(stack, dartifact) if is_approved else ()
+    return frozenset(loss.mart for loss in losses) | _list_declared(stack)
 
 
 def _is_loss(loss: Loss, least_share: float, declared: frozenset[str]) -> bool:
