@@ -66,7 +66,7 @@ class Source:
     what happens when the source's columns change. A source that deletes without a word gets a `key_snapshot`: so often
     its keys are compared with what is current, and what it lacks is deleted. `personal` names columns whose values
     viewers of the browser UI do not see. `optional` names columns that the source leaves out of a row in which they
-    have no value; any other column that no row of a batch has is missing.
+    have no value; any other column that no row of a batch has is missing. One window has to be read within `deadline`.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Source:
     key_snapshot: timedelta | None = None
     personal: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    deadline: timedelta = timedelta(minutes=30)
 
     def __post_init__(self) -> None:
         names = [self.name, *(ingestor.name for ingestor in self.ingestors)]

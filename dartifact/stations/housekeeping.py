@@ -11,7 +11,7 @@ from dartifact.stations.runner import Ended, ends_in_words, say
 from dartifact.wiring import open_stack, telling
 
 
-@flow(name="reconcile", log_prints=True)
+@flow(name="reconcile", log_prints=True, timeout_seconds=1800)
 @ends_in_words
 def reconcile() -> Ended:
     """Bring the lake in line with the ledger, and tell people what the stations have stopped."""

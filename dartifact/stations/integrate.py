@@ -21,7 +21,7 @@ from dartifact.stations.runner import (
 from dartifact.wiring import open_stack
 
 
-@flow(name="integrate", log_prints=True)
+@flow(name="integrate", log_prints=True, timeout_seconds=7200)
 @ends_in_words
 def integrate() -> Ended:
     """Bring what waits in the merge queue into `main`, start `stage` when it moved."""

@@ -18,7 +18,7 @@ from dartifact.wiring import open_stack, open_stack_surely
 _PATIENCE = 20
 
 
-@flow(name="promote", log_prints=True)
+@flow(name="promote", log_prints=True, timeout_seconds=7200)
 @ends_in_words
 def promote(dartifact: str | None = None) -> Ended:
     """Bring the newest green dartifact, or the named one, live."""
@@ -50,7 +50,7 @@ def promote(dartifact: str | None = None) -> Ended:
     return Completed(message=f"{plan.dartifact} is live on {plan.slot}")
 
 
-@flow(name="rollback", log_prints=True)
+@flow(name="rollback", log_prints=True, timeout_seconds=1800)
 @ends_in_words
 def roll_back(reason: str, to: str | None = None, blame: tuple[str, ...] = ("unknown",)) -> Ended:
     """Bring back a dartifact that served before, start `integrate` for the runs that leave `main`."""

@@ -42,6 +42,7 @@ Ended = State[None]
 
 CHECKS_FAILED = "Checks failed"
 _SHOWN_CHECKS = 20
+_GATE_SECONDS = 1800.0  # what an ingest may take beside reading its window
 _UNENDED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
 _SOON = timedelta(seconds=10)  # a run due by then is as good as one started now
 _ENDING = timedelta(seconds=3)  # how long a flow run takes from its last look to its last state
@@ -135,7 +136,9 @@ def ingest_flow(source: Source, extract: Callable[[SourceAccess], Extractor]) ->
     """
     first = source.ingestors[0].name
 
-    @flow(name=f"ingest {source.name}", flow_run_name=f"{source.name}-{{ingestor}}", log_prints=True)
+    name, ends = f"ingest {source.name}", source.deadline.total_seconds() + _GATE_SECONDS
+
+    @flow(name=name, flow_run_name=f"{source.name}-{{ingestor}}", log_prints=True, timeout_seconds=ends)
     @ends_in_words
     def ingest_source(ingestor: str = first) -> Ended:
         return run_ingest(source, extract, ingestor)

@@ -17,7 +17,7 @@ from dartifact.wiring import open_stack
 _ENDS = (EventType.DARTIFACT_GREEN, EventType.DARTIFACT_RED)
 
 
-@flow(name="stage", log_prints=True)
+@flow(name="stage", log_prints=True, timeout_seconds=14_400)
 @ends_in_words
 def stage() -> Ended:
     """Build and test the head of `main`; start `promote` for what is green, `integrate` to take a culprit out."""

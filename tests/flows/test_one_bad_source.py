@@ -292,3 +292,25 @@ def test_a_run_whose_commit_the_lake_lacks_blocks_nobody(world: World) -> None:
     done = world.integrate()
     assert (done.failed, done.merged) == ([lost.run_id], [good.run_id])
     assert "which the lake lacks" in world.run(lost).reasons[0]
+
+
+# Limits
+
+
+def test_a_source_that_never_ends_is_given_up_and_the_next_window_is_brought(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "_MOST_PAGES", 3)
+    world.sources["customers"].page_size = 1
+    run = try_to_bring(world, "customers", *(customer(number) for number in range(5)))
+    assert "sends more than 3 pages of one window" in run.reasons[0]
+    monkeypatch.undo()
+    world.sources["customers"].page_size = 100
+    assert {run.phase for run in world.ingest("customers")} == {Phase.QUEUED}
+
+
+def test_a_window_that_takes_longer_than_the_sources_deadline_is_given_up(world: World) -> None:
+    source = world.stack.source("customers")
+    world.stack.sources["customers"] = replace(source, deadline=timedelta(0))  # type: ignore[index]
+    with pytest.raises(errors.SourceUnavailable, match="customers took more than 0 minutes for one window, 1 pages"):
+        world.bring("customers", customer(1))

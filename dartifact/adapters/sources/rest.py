@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from dartifact.adapters.sources.rest_calls import Answer, Caller, Limits, open_caller
+from dartifact.adapters.sources.rest_calls import DEADLINE, MAX_BODY, Answer, Caller, Limits, open_caller
 from dartifact.adapters.sources.rest_paging import (
     CursorPaging,
     LinkPaging,
@@ -33,7 +33,8 @@ class RestSource:
     `paging` says how it cuts rows into pages. `timeout` is how many seconds may pass without a byte. Refused or broken
     connections, 429 and 503 are asked again up to `attempts` times in all, after `pause` seconds and then twice as
     many each time, or after what `Retry-After` says; a source that wants more than `MAX_WAIT` seconds is unavailable.
-    A timeout is not asked again. `deadline` caps the seconds of one whole window, `max_body` the bytes of one page.
+    A timeout is not asked again. `deadline` caps the seconds of one whole window, `max_body` the decoded bytes of one
+    page; None for no limit.
     `keys_path` answers, in the same pages, the key columns of every record there is: for a source that tells no
     deletions. `token` is asked before each request for the bearer token to send with it; links never take it to
     another host.
@@ -51,8 +52,8 @@ class RestSource:
         page_size: int = 2000,
         attempts: int = 3,
         pause: float = 0.5,
-        deadline: float | None = None,
-        max_body: int | None = None,
+        deadline: float | None = DEADLINE,
+        max_body: int | None = MAX_BODY,
     ) -> None:
         try:
             self._base = httpx.URL(base_url)

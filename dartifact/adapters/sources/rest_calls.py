@@ -21,6 +21,10 @@ from dartifact.domain.texts import fit_line
 
 CONNECT_TIMEOUT = 5.0
 MAX_WAIT = 30.0
+DEADLINE = 1800.0
+"""Seconds that one window may take where a source says nothing else: its next windows wait for it."""
+MAX_BODY = 64_000_000
+"""Decoded bytes of one page where a source says nothing else: a page is held in memory."""
 _PASSING = frozenset({429, 503})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ from dartifact.domain.events import EventType
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Source
 from dartifact.domain.windows import OutOfOrder, take_rows
+
+_MOST_PAGES = 100_000
 
 
 class Extractor(Protocol):
@@ -154,7 +157,7 @@ def _fetch(
 ) -> tuple[list[dict[str, Any]], datetime | None]:
     window = run.window
     before = None if window.backfill else stack.ledger.last_claim(run.source, window.shard, before=window.seq)
-    pages = extractor.fetch(window.lo, window.hi, shard=window.shard, shards=len(source.ingestors))
+    pages = _watch(source, extractor.fetch(window.lo, window.hi, shard=window.shard, shards=len(source.ingestors)))
     try:
         return take_rows(
             pages, most, before or window.lo, lambda row: read_stamp(row.get(source.updated_at), source.zone)
@@ -162,6 +165,19 @@ def _fetch(
     except OutOfOrder as error:
         message = f"{source.name} has max_rows and does not tell its rows in the order of {source.updated_at}: {error}"
         raise errors.SourceMalformed(message, hint="let the source sort them, or take max_rows away") from error
+
+
+def _watch(source: Source, pages: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield pages as long as they come to an end; an extractor's own limits apply within each."""
+    started = time.monotonic()
+    for number, page in enumerate(pages, start=1):
+        if number > _MOST_PAGES:
+            raise errors.SourceMalformed(f"{source.name} sends more than {_MOST_PAGES:,} pages of one window")
+        if time.monotonic() - started > source.deadline.total_seconds():
+            minutes = source.deadline.total_seconds() / 60
+            message = f"{source.name} took more than {minutes:g} minutes for one window, {number:,} pages"
+            raise errors.SourceUnavailable(message, hint="a shorter max_window, max_rows, or a longer deadline")
+        yield page
 
 
 def _find_gone(stack: Stack, source: Source, extractor: KeyLister, run: Run, actor: str) -> Any:
