@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from dartifact.adapters.contracts import answers as check_answers
+from dartifact.adapters.contracts import measures, soda_log
 from dartifact.adapters.contracts import soda as soda_checks
 from dartifact.adapters.contracts.soda import check_contract, load_contract, parse_contract
 from dartifact.adapters.tables.batches import add_system_columns, build_batch
@@ -72,7 +72,7 @@ def test_missing_values_fail_with_the_rows_that_lack_them(con: duckdb.DuckDBPyCo
         "things.price.missing",
         "things",
         Outcome.FAILED,
-        "things.price: 2 of 3 rows have no value (allowed: 0)",
+        "things.price: 2 of 3 rows are null (allowed: 0)",
         column="price",
         measured=2.0,
         threshold="0",
@@ -87,7 +87,7 @@ def test_missing_values_within_the_threshold_pass_and_are_still_found(con: duckd
     column = "{missing: {threshold: {metric: percent, must_be_less_than_or_equal: 10}}}"
     result = ask(con, column=column)["things.price.missing"]
     assert result.outcome is Outcome.PASSED
-    assert result.message == "things.price: 10 % of 10 rows (1) have no value (allowed: at most 10 %)"
+    assert result.message == "things.price: 10 % of 10 rows (1) are null (allowed: at most 10 %)"
     assert (result.measured, result.threshold) == (10.0, "at most 10 %")
     assert rows_found(con, result) == {4}
 
@@ -141,7 +141,10 @@ def test_duplicates_of_one_column_are_all_rows_that_share_a_value(con: duckdb.Du
     fill(con, (8, "h", None))
     result = ask(con, column="{duplicate: }")["things.price.duplicate"]
     assert result.outcome is Outcome.FAILED
-    assert result.message == ("things.price: 3 of 8 rows repeat the price of another row (5 rows involved; allowed: 0)")
+    assert result.message == (
+        "things.price: 3 of 6 rows repeat the price of an earlier row "
+        "(5 rows involved; 2 rows with no price not counted; allowed: 0)"
+    )
     assert result.measured == 3.0
     assert rows_found(con, result) == {1, 2, 3, 4, 5}
 
@@ -150,7 +153,8 @@ def test_duplicates_of_several_columns_take_null_for_a_value(con: duckdb.DuckDBP
     fill(con, (1, "it's", 5), (2, "it's", 5), (3, None, 5), (4, None, 5), (5, "it's", 6), (6, None, None))
     result = ask(con, checks="{duplicate: {columns: [name, price]}}")["things.duplicate.name_price"]
     assert (
-        result.message == "things: 2 of 6 rows repeat the name and price of another row (4 rows involved; allowed: 0)"
+        result.message == "things: 2 of 5 rows repeat the name and price of an earlier row "
+        "(4 rows involved; 1 row with neither name nor price not counted; allowed: 0)"
     )
     assert rows_found(con, result) == {1, 2, 3, 4}
 
@@ -171,7 +175,7 @@ def test_unique_values_pass_without_a_condition(con: duckdb.DuckDBPyConnection) 
 def test_too_many_duplicates_are_counted_but_not_listed(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_answers, "MOST_KEYS", 1)
+    monkeypatch.setattr(measures, "MOST_KEYS", 1)
     fill(con, (1, "a", 5), (2, "b", 5), (3, "c", 7), (4, "d", 7))
     result = ask(con, column="{duplicate: }")["things.price.duplicate"]
     assert (result.outcome, result.failing_rows, result.condition) == (Outcome.FAILED, 4, None)
@@ -487,7 +491,7 @@ def test_other_threads_keep_their_log_records_while_soda_runs(
     con: duckdb.DuckDBPyConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(con, (1, "a", 5))
-    with soda_checks._quiet():
+    with soda_log.quiet():
         logging.getLogger().warning("dropped: this thread is Soda's")
         other = threading.Thread(target=lambda: logging.getLogger().warning("kept"))
         other.start()

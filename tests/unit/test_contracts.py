@@ -170,7 +170,7 @@ def test_typo_is_refused_with_file_key_and_nearest_known_key(text: str, place: s
         (GOOD.replace(", checks: [{missing: }]", ""), "checks nothing"),
         (GOOD + "checks: []\n", "should be non-empty"),
         (GOOD.replace(" data_type: bigint,", ""), "columns.id.data_type: missing: known here: bigint"),
-        (GOOD.replace("bigint", "string"), "unknown type 'string': known here: bigint, boolean, date, decimal(p,s)"),
+        (GOOD.replace("bigint", "string"), "unknown type 'string': did you mean 'varchar'?"),
         (GOOD.replace("bigint", "'decimal(2,3)'"), "unknown type 'decimal(2,3)'"),
         (GOOD.replace("name: id", "name: _seq"), "this name is reserved"),
         (GOOD + "  - {name: ID, data_type: bigint}\n", "two columns have this name"),
