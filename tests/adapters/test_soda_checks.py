@@ -341,7 +341,7 @@ def test_filter_reaches_every_kind_of_check(con: duckdb.DuckDBPyConnection, wher
 def test_filter_reaches_the_age(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("CREATE TABLE events AS SELECT now() - INTERVAL 5 HOUR AS at UNION ALL SELECT now()")
     for place in ("contract", "check"):
-        where = 'filter: "at" < now() - INTERVAL 1 HOUR'
+        where = "filter: '\"at\" < now() - INTERVAL 1 HOUR'"
         text = "dataset: lake/main/events\ncolumns: [{name: at, data_type: timestamp with time zone}]\nchecks:\n"
         text += "  - freshness:\n      column: at\n      threshold: {must_be_less_than: 2}\n"
         text += f"      {where}\n" if place == "check" else f"{where}\n"

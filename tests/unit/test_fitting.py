@@ -1,14 +1,18 @@
 """Whether sources fit their contracts, and that all of it is told at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dartifact.adapters.contracts.contracts import Contract, parse_contract
+from dartifact.adapters.lakefs.calls import LakeAccess
+from dartifact.commands.upkeep.doctor import examine
 from dartifact.commands.upkeep.fitting import find_misfits, require_fitting
 from dartifact.commands.upkeep.validate import validate_checks
-from dartifact.domain.errors import UsageError
+from dartifact.domain.errors import LakeUnavailable, UsageError
 from dartifact.domain.sources import Ingestor, Reference, Source
 from dartifact.new_project import write_project
 from dartifact.project import declared_sources, load_each_source
@@ -118,3 +122,40 @@ def test_no_fault_of_a_project_hides_another(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         check_project(project)
     assert all(found in caught.value.message for _, found in told)
+
+
+@contextmanager
+def no_lake() -> Iterator[LakeAccess]:
+    raise LakeUnavailable("there is no lake")
+    yield
+
+
+def test_doctor_tells_all_of_it(tmp_path: Path) -> None:
+    project = tmp_path / "weather"
+    write_project(project, example=False, ui=False)
+    for name in ("broken", "unfit"):
+        (project / "checks" / f"{name}.yml").write_text(TEXT.format(name=name, type="bigint"))
+        (project / "flows" / f"{name}.py").write_text(FLOW.replace("{name!r}", repr(name)))
+    (project / "flows" / "broken.py").write_text("import nowhere\n")
+    (project / "checks" / "bad.yml").write_text("dataset: lake/main/bad\ncolumns: [{name: id, data_type: int}]\n")
+    findings = examine(
+        project=project,
+        home=tmp_path,
+        ledger_url=f"sqlite:///{tmp_path / 'ledger.db'}",
+        repository="weather",
+        open_access=no_lake,
+        load_sources=lambda: load_each_source(project),
+    )
+    told = [(each.what, each.found) for each in findings if not each.ok and each.what not in ("disk", "ledger")]
+    assert told == [
+        ("contract checks/bad.yml", "columns.id.data_type: unknown type 'int': did you mean 'bigint'?"),
+        ("contract checks/bad.yml", "the contract checks nothing: give it at least one check"),
+        (
+            "sources",
+            "checks/bad.yml has no source file flows/bad.py; flows/broken.py cannot be loaded: line 1: "
+            "ModuleNotFoundError: No module named 'nowhere'; "
+            "unfit: updated_at 'updated_at' is not a column of checks/unfit.yml; "
+            "unfit: personal 'phone' is not a column of checks/unfit.yml",
+        ),
+        ("lake", "there is no lake"),
+    ]
