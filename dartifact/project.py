@@ -81,10 +81,15 @@ def declared_sources(project: Path) -> Mapping[str, Source]:
     return {name: load_source(name, project).SOURCE for name in list_source_names(project)}
 
 
-def load_each_source(project: Path) -> Mapping[str, Source | UsageError]:
-    """Return all sources by name, one that cannot be loaded as the error that says why: it hides no other."""
+def load_each_source(project: Path, *, written_only: bool = False) -> Mapping[str, Source | UsageError]:
+    """Return all sources by name, one that cannot be loaded as the error that says why: it hides no other.
+
+    With `written_only` those whose file is not there yet are left out: a contract may be written first.
+    """
     found: dict[str, Source | UsageError] = {}
     for name in _list_contracts(project):
+        if written_only and not (project / "flows" / f"{name}.py").is_file():
+            continue
         try:
             require_name(name)
             found[name] = load_source(name, project).SOURCE

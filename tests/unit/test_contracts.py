@@ -281,6 +281,13 @@ checks:
     assert all(fault in caught.value.message for fault in told)
 
 
+def test_key_with_a_typo_is_one_fault() -> None:
+    with pytest.raises(FileRefused) as caught:
+        parse_contract(GOOD.replace("dataset", "datasett"), PATH)
+    [fault] = caught.value.faults
+    assert fault.text == "datasett: unknown key 'datasett': did you mean 'dataset'?"
+
+
 @pytest.mark.parametrize(
     "name", ["_run_id", "_SEQ", "_Deleted", "_extracted_at", "FILE_ROW_NUMBER", "filename", "_row", "_reason"]
 )

@@ -119,6 +119,7 @@ def test_no_fault_of_a_project_hides_another(tmp_path: Path) -> None:
         ("flows/unfit.py", "unfit: updated_at 'updated_at' is not a column of checks/unfit.yml"),
         ("flows/unfit.py", "unfit: personal 'phone' is not a column of checks/unfit.yml"),
     ]
+    assert set(load_each_source(project, written_only=True)) == {"bad", "broken", "unfit", "Odd"}
     with pytest.raises(UsageError) as caught:
         check_project(project)
     assert all(found in caught.value.message for _, found in told)

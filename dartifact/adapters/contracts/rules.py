@@ -61,7 +61,10 @@ def find_filter_faults(kind: str, body: Mapping[str, Any]) -> Iterator[str]:
     """Find the parts of a check that the filter of a contract does not reach: SQL that names its rows itself."""
     for key in QUERIES:
         if key in body:
-            yield f".{key}: the `filter` of the contract does not reach a query; write the condition into the query too"
+            yield (
+                f".{key}: the `filter` of the contract does not reach a query; write the condition into the query, "
+                "and give the other checks a `filter` each instead"
+            )
             return
 
 

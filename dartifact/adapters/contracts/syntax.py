@@ -191,6 +191,8 @@ def _find_invalid(document: dict[str, Any], schema: dict[str, Any], unknown: lis
         above = tuple(found.absolute_path)
         if found.validator in (*_CHOICES, "additionalProperties") and any(at[: len(above)] == above for at in unknown):
             continue  # what an unknown key makes of the mappings around it has been said
+        if found.validator == "required" and any(_means(at, above, found.message) for at in unknown):
+            continue
         error = best_match([found])
         message = error.message
         if error.validator in _CHOICES:  # these quote half the schema
@@ -198,3 +200,9 @@ def _find_invalid(document: dict[str, Any], schema: dict[str, Any], unknown: lis
         steps = tuple(error.absolute_path)
         message = re.sub(r"Decimal\('([^']*)'\)", r"\1", message)
         yield SyntaxFault(steps, f"{name_place(document, steps) or 'the contract'}: {message}")
+
+
+def _means(unknown: Steps, above: Steps, message: str) -> bool:
+    """Tell whether an unknown key is the one that a mapping lacks, with a typo."""
+    missing = message.split("'")[1]
+    return unknown[:-1] == above and bool(get_close_matches(str(unknown[-1]), [missing], n=1, cutoff=0.7))

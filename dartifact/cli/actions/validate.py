@@ -15,7 +15,7 @@ from dartifact.settings import read_settings
 def validate(output: Output) -> None:
     """Validate the files of checks/, and the sources beside their contracts."""
     project = read_settings().project
-    files = validate_checks(project, load_each_source(project))
+    files = validate_checks(project, load_each_source(project, written_only=True))
     lines = [(file.ok, file.file, file.found, file.hint) for file in files]
     answer([file.to_json() for file in files], output, lambda: format_findings(lines))
     if not all(file.ok for file in files):

@@ -60,7 +60,7 @@ def look_at_sources(project: Path, sources: Mapping[str, Source | UsageError]) -
 
     Contracts that are refused are left out: that is told of their files.
     """
-    contracts = _load_contracts(project, sources)
+    contracts = _load_contracts(project)
     for name, source in sources.items():
         file = f"flows/{name}.py"
         if isinstance(source, UsageError):
@@ -69,8 +69,8 @@ def look_at_sources(project: Path, sources: Mapping[str, Source | UsageError]) -
         contract = contracts.get(name)
         if contract is None:
             continue
-        # what a refused contract would have said of a reference to it is not known
-        known = contracts if len(contracts) == len(sources) else None
+        # a reference may lead to a contract that was refused
+        known = contracts if len(contracts) == len(_contract_files(project)) else None
         faults = find_misfits(source, contract, known)
         for fault in faults:
             yield CheckFile(file, False, fault, f"correct {file} or checks/{name}.yml")
@@ -78,11 +78,15 @@ def look_at_sources(project: Path, sources: Mapping[str, Source | UsageError]) -
             yield CheckFile(file, True, f"source {name} fits its contract")
 
 
-def _load_contracts(project: Path, names: Mapping[str, Any]) -> dict[str, Contract]:
+def _contract_files(project: Path) -> list[Path]:
+    return [path for path in sorted((project / "checks").glob("*.yml")) if not path.name.endswith(_DRIFT)]
+
+
+def _load_contracts(project: Path) -> dict[str, Contract]:
     contracts = {}
-    for name in names:
+    for path in _contract_files(project):
         try:
-            contracts[name] = load_contract(project / "checks" / f"{name}.yml")
+            contracts[path.stem] = load_contract(path)
         except UsageError:
             continue
     return contracts
