@@ -25,15 +25,19 @@ _TAKEN = {
 
 def list_source_names(project: Path) -> tuple[str, ...]:
     """Return the names of the sources: those of the contracts of batches. UsageError for a name that cannot be."""
+    names = _list_contracts(project)
+    for name in names:
+        require_name(name)
+    return names
+
+
+def _list_contracts(project: Path) -> tuple[str, ...]:
     folder = project / "checks"
     if not folder.is_dir():
         raise UsageError(
             f"{project} is no project: it has no folder checks/", hint=(Command("init"), ", or --project DIR")
         )
-    names = tuple(sorted(path.stem for path in folder.glob("*.yml") if not path.stem.endswith(".drift")))
-    for name in names:
-        require_name(name)
-    return names
+    return tuple(sorted(path.stem for path in folder.glob("*.yml") if not path.stem.endswith(".drift")))
 
 
 def require_name(name: str) -> None:
@@ -52,7 +56,7 @@ def load_source(name: str, project: Path) -> ModuleType:
 
     UsageError: there is no such source, its file cannot be loaded, or it declares something else than its name says.
     """
-    known = list_source_names(project)
+    known = _list_contracts(project)
     if name not in known:
         raise UsageError(f"there is no source {name}; known: {', '.join(known) or 'none'}", hint="see checks/")
     path = (project / "flows" / f"{name}.py").resolve()
@@ -75,6 +79,23 @@ def load_source(name: str, project: Path) -> ModuleType:
 def declared_sources(project: Path) -> Mapping[str, Source]:
     """Return all declared sources by name."""
     return {name: load_source(name, project).SOURCE for name in list_source_names(project)}
+
+
+def load_each_source(project: Path, *, written_only: bool = False) -> Mapping[str, Source | UsageError]:
+    """Return all sources by name, one that cannot be loaded as the error that says why: it hides no other.
+
+    With `written_only` those whose file is not there yet are left out: a contract may be written first.
+    """
+    found: dict[str, Source | UsageError] = {}
+    for name in _list_contracts(project):
+        if written_only and not (project / "flows" / f"{name}.py").is_file():
+            continue
+        try:
+            require_name(name)
+            found[name] = load_source(name, project).SOURCE
+        except UsageError as error:
+            found[name] = error
+    return found
 
 
 def _load_file(path: Path) -> ModuleType:

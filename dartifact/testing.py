@@ -16,7 +16,7 @@ from dartifact.commands.staging.builds import seed_nothing
 from dartifact.commands.upkeep.validate import validate_checks
 from dartifact.domain.checks import Outcome
 from dartifact.domain.errors import UsageError
-from dartifact.project import declared_sources
+from dartifact.project import declared_sources, load_each_source
 from dartifact.settings import read_settings
 
 _BUILT = ("project", "model", "seed", "snapshot", "operation")
@@ -26,11 +26,11 @@ _PATIENCE = 300.0
 def check_project(project: Path | None = None) -> None:
     """Raise UsageError with every fault of a project, the nearest one by default; it needs no lake and no ledger.
 
-    Contracts and drift rules are valid, the source files load, each ingestor has a deployment whose flow can be
-    imported, and dbt builds the models from sources without rows.
+    Contracts and drift rules are valid, the source files load and fit their contracts, each ingestor has a deployment
+    whose flow can be imported, and dbt builds the models from sources without rows.
     """
     root = project or read_settings().project
-    faults = [f"{found.file}: {found.found}" for found in validate_checks(root) if not found.ok]
+    faults = [f"{found.file}: {found.found}" for found in validate_checks(root, load_each_source(root)) if not found.ok]
     if not faults:
         faults = [*_check_deployments(root), *_check_models(root)]
     if faults:

@@ -7,18 +7,19 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from dartifact.adapters.contracts import answers as check_answers
+from dartifact.adapters.contracts import measures, soda_log
 from dartifact.adapters.contracts import soda as soda_checks
 from dartifact.adapters.contracts.soda import check_contract, load_contract, parse_contract
 from dartifact.adapters.tables.batches import add_system_columns, build_batch
 from dartifact.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
-from dartifact.domain.marks import show_values
+from dartifact.domain.marks import mark, show_values
 
 ROOT = Path(__file__).parents[2]
 PATH = Path("checks/things.yml")
@@ -72,7 +73,7 @@ def test_missing_values_fail_with_the_rows_that_lack_them(con: duckdb.DuckDBPyCo
         "things.price.missing",
         "things",
         Outcome.FAILED,
-        "things.price: 2 of 3 rows have no value (allowed: 0)",
+        "things.price: 2 of 3 rows are null (allowed: 0)",
         column="price",
         measured=2.0,
         threshold="0",
@@ -87,7 +88,7 @@ def test_missing_values_within_the_threshold_pass_and_are_still_found(con: duckd
     column = "{missing: {threshold: {metric: percent, must_be_less_than_or_equal: 10}}}"
     result = ask(con, column=column)["things.price.missing"]
     assert result.outcome is Outcome.PASSED
-    assert result.message == "things.price: 10 % of 10 rows (1) have no value (allowed: at most 10 %)"
+    assert result.message == "things.price: 10 % of 10 rows (1) are null (allowed: at most 10 %)"
     assert (result.measured, result.threshold) == (10.0, "at most 10 %")
     assert rows_found(con, result) == {4}
 
@@ -141,7 +142,10 @@ def test_duplicates_of_one_column_are_all_rows_that_share_a_value(con: duckdb.Du
     fill(con, (8, "h", None))
     result = ask(con, column="{duplicate: }")["things.price.duplicate"]
     assert result.outcome is Outcome.FAILED
-    assert result.message == ("things.price: 3 of 8 rows repeat the price of another row (5 rows involved; allowed: 0)")
+    assert result.message == (
+        "things.price: 3 of 6 rows repeat the price of an earlier row "
+        "(5 rows involved; 2 rows with no price not counted; allowed: 0)"
+    )
     assert result.measured == 3.0
     assert rows_found(con, result) == {1, 2, 3, 4, 5}
 
@@ -150,7 +154,8 @@ def test_duplicates_of_several_columns_take_null_for_a_value(con: duckdb.DuckDBP
     fill(con, (1, "it's", 5), (2, "it's", 5), (3, None, 5), (4, None, 5), (5, "it's", 6), (6, None, None))
     result = ask(con, checks="{duplicate: {columns: [name, price]}}")["things.duplicate.name_price"]
     assert (
-        result.message == "things: 2 of 6 rows repeat the name and price of another row (4 rows involved; allowed: 0)"
+        result.message == "things: 2 of 5 rows repeat the name and price of an earlier row "
+        "(4 rows involved; 1 row with neither name nor price not counted; allowed: 0)"
     )
     assert rows_found(con, result) == {1, 2, 3, 4}
 
@@ -171,7 +176,7 @@ def test_unique_values_pass_without_a_condition(con: duckdb.DuckDBPyConnection) 
 def test_too_many_duplicates_are_counted_but_not_listed(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_answers, "MOST_KEYS", 1)
+    monkeypatch.setattr(measures, "MOST_KEYS", 1)
     fill(con, (1, "a", 5), (2, "b", 5), (3, "c", 7), (4, "d", 7))
     result = ask(con, column="{duplicate: }")["things.price.duplicate"]
     assert (result.outcome, result.failing_rows, result.condition) == (Outcome.FAILED, 4, None)
@@ -224,6 +229,267 @@ def test_freshness_states_the_age(con: duckdb.DuckDBPyConnection) -> None:
     [_, result] = check_contract(con, parse_contract(text, Path("events.yml")), "events")
     assert result.outcome is Outcome.FAILED
     assert result.message == "events.at: the newest value is 5 days old (required: less than 3 days)"
+
+
+def ask_events(con: duckdb.DuckDBPyConnection, threshold: str, kind: str = "TIMESTAMPTZ") -> Result:
+    data_type = "date" if kind == "DATE" else "timestamp with time zone"
+    text = f"dataset: lake/main/events\ncolumns: [{{name: at, data_type: {data_type}}}]\n"
+    text += f"checks: [{{freshness: {{column: at, threshold: {{{threshold}}}}}}}]\n"
+    [_, result] = check_contract(con, parse_contract(text, Path("events.yml")), "events")
+    return result
+
+
+def test_one_row_from_the_future_does_not_make_a_stale_table_fresh(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("CREATE TABLE events AS SELECT now() - INTERVAL 5 HOUR AS at UNION ALL SELECT now() + INTERVAL 3 HOUR")
+    result = ask_events(con, "must_be_less_than: 2")
+    assert (result.outcome, result.measured, result.failing_rows) == (Outcome.FAILED, 5.0, 1)
+    assert result.message.startswith(
+        "events.at: the newest value up to now is 5 hours old (required: less than 2 hours); "
+        "1 of 2 rows is ahead of now, by up to "
+    )
+    ahead = float(result.message.split()[-2])
+    assert 2.9 < ahead <= 3
+    [[found]] = con.execute(f"SELECT count(*) FROM events WHERE {result.condition}").fetchall()
+    assert found == 1
+
+
+def test_rows_from_the_future_fail_a_fresh_table_and_warn_where_only_that_is_asked(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    con.execute("CREATE TABLE events AS SELECT now() AS at UNION ALL SELECT now() + INTERVAL 1 DAY")
+    assert ask_events(con, "must_be_less_than: 2").outcome is Outcome.FAILED
+    assert ask_events(con, "must_be_less_than: 2, level: warn").outcome is Outcome.WARNED
+    con.execute('DELETE FROM events WHERE "at" <= now()')
+    result = ask_events(con, "must_be_less_than: 2")
+    assert (result.outcome, result.measured) == (Outcome.FAILED, None)
+    assert result.message.startswith(
+        "events.at: there is no value up to now in 1 row (required: less than 2 hours); 1 of 1 row is ahead of now"
+    )
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(4, Outcome.WARNED), (6, Outcome.FAILED)])
+def test_clock_of_a_source_is_believed_five_minutes_ahead(
+    con: duckdb.DuckDBPyConnection, minutes: int, outcome: Outcome
+) -> None:
+    con.execute(f"CREATE TABLE events AS SELECT now() + INTERVAL {minutes} MINUTE AS at")
+    result = ask_events(con, "must_be_less_than: 2, unit: minute")
+    assert (result.outcome, result.failing_rows) == (outcome, 1)
+    con.execute("INSERT INTO events SELECT now() - INTERVAL 1 HOUR")
+    result = ask_events(con, "must_be_less_than: 2, unit: minute")
+    assert (result.outcome, result.measured) == (Outcome.FAILED, 60.0)
+
+
+@pytest.mark.parametrize(("days", "outcome"), [(0, Outcome.PASSED), (2, Outcome.FAILED)])
+def test_day_of_today_is_not_ahead(con: duckdb.DuckDBPyConnection, days: int, outcome: Outcome) -> None:
+    con.execute(f"CREATE TABLE events AS SELECT current_date + {days} AS at")
+    result = ask_events(con, "must_be_less_than: 2, unit: day", "DATE")
+    assert (result.outcome, result.failing_rows) == (outcome, 1 if days else 0)
+
+
+def test_age_of_nulls_is_none(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("CREATE TABLE events AS SELECT NULL::TIMESTAMPTZ AS at UNION ALL SELECT NULL")
+    result = ask_events(con, "must_be_less_than: 2")
+    assert (result.outcome, result.measured, result.condition) == (Outcome.FAILED, None, None)
+    assert result.message == "events.at: all of 2 rows are null: no age (required: less than 2 hours)"
+    assert ask_events(con, "must_be_less_than: 2, level: warn").outcome is Outcome.WARNED
+
+
+EACH_KIND = """
+dataset: lake/main/things
+columns:
+  - {{name: id, data_type: bigint}}
+  - name: name
+    data_type: varchar
+    checks:
+      - missing: {own}
+      - invalid: {{valid_values: [a, b] {more}}}
+      - duplicate: {own}
+  - name: price
+    data_type: "decimal(12,2)"
+    checks:
+      - aggregate: {{function: sum, threshold: {{must_be: 1}} {more}}}
+checks:
+  - row_count: {{threshold: {{must_be: 1}} {more}}}
+  - duplicate: {{columns: [name, price] {more}}}
+{free}
+"""
+FREE = """
+  - failed_rows: {name: cheap, expression: price < 8 or price > 90}
+  - metric: {name: spread, expression: max(price) - min(price), threshold: {must_be: 1}}
+"""
+
+
+@pytest.mark.parametrize("where", ["price > 5 or id = 1", "name = 'b'", "price < 9", "name IS NULL or id > 4"])
+@pytest.mark.parametrize("on_checks", [False, True])
+def test_filter_reaches_every_kind_of_check(con: duckdb.DuckDBPyConnection, where: str, on_checks: bool) -> None:
+    fill(con, (1, "a", 1), (2, "b", 7), (3, "b", 7), (4, None, 9), (5, "c", 100), (6, "b", None), (7, "a", 1))
+    con.execute(f"CREATE VIEW filtered AS SELECT * FROM things WHERE {where}")
+    plain = EACH_KIND.format(own="", more="", free="" if on_checks else FREE)
+    if on_checks:
+        text = EACH_KIND.format(own=f"{{filter: {where}}}", more=f", filter: {where}", free="")
+    else:
+        text = plain + f"filter: {where}\n"
+    expected = {each.check: each for each in check_contract(con, parse_contract(plain, PATH), "filtered")}
+    found = {each.check: each for each in check_contract(con, parse_contract(text, PATH), "things")}
+    assert len(found) == 7 if on_checks else 9
+    for name, result in expected.items():
+        assert (found[name].message, found[name].measured) == (result.message, result.measured)
+        if result.condition:
+            assert rows_found(con, found[name]) == rows_found(con, result, "filtered")
+
+
+def test_filter_reaches_the_age(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("CREATE TABLE events AS SELECT now() - INTERVAL 5 HOUR AS at UNION ALL SELECT now()")
+    for place in ("contract", "check"):
+        where = "filter: '\"at\" < now() - INTERVAL 1 HOUR'"
+        text = "dataset: lake/main/events\ncolumns: [{name: at, data_type: timestamp with time zone}]\nchecks:\n"
+        text += "  - freshness:\n      column: at\n      threshold: {must_be_less_than: 2}\n"
+        text += f"      {where}\n" if place == "check" else f"{where}\n"
+        [_, result] = check_contract(con, parse_contract(text, Path("events.yml")), "events")
+        assert (result.outcome, result.measured) == (Outcome.FAILED, 5.0), place
+
+
+def test_percent_of_duplicates_is_of_the_rows_that_have_a_key(con: duckdb.DuckDBPyConnection) -> None:
+    fill(con, (1, "x", 1), (2, "x", 1), (3, "y", 1), (4, "z", 2), (5, None, None), (6, None, None))
+    threshold = "threshold: {metric: percent, must_be_less_than: 10}"
+    results = ask(
+        con, column=f"{{duplicate: {{{threshold}}}}}", checks=f"{{duplicate: {{columns: [name, price], {threshold}}}}}"
+    )
+    several, one = results["things.duplicate.name_price"], results["things.price.duplicate"]
+    assert several.message == (
+        "things: 25 % of 4 rows (1) repeat the name and price of an earlier row "
+        "(2 rows involved; 2 rows with neither name nor price not counted; allowed: less than 10 %)"
+    )
+    assert one.message == (
+        "things.price: 50 % of 4 rows (2) repeat the price of an earlier row "
+        "(3 rows involved; 2 rows with no price not counted; allowed: less than 10 %)"
+    )
+    assert (several.measured, one.measured) == (25.0, 50.0)
+    assert rows_found(con, several) == {1, 2}
+
+
+def test_keys_of_nothing_but_nulls_repeat_nothing_in_one_column_as_in_several(con: duckdb.DuckDBPyConnection) -> None:
+    fill(con, (1, None, None), (2, None, None), (3, None, None))
+    results = ask(con, column="{duplicate: }", checks="{duplicate: {columns: [name, price]}}")
+    for name in ("things.price.duplicate", "things.duplicate.name_price"):
+        assert (results[name].outcome, results[name].measured, results[name].condition) == (Outcome.PASSED, 0.0, None)
+        assert "0 of 0 rows repeat" in results[name].message
+        assert "3 rows with n" in results[name].message
+
+
+def test_keys_are_compared_column_by_column(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("CREATE TABLE pairs AS SELECT * FROM (VALUES ('a''||''b', 'c'), ('a', 'b''||''c')) t(x, y)")
+    text = "dataset: lake/main/pairs\ncolumns: [{name: x, data_type: varchar}, {name: y, data_type: varchar}]\n"
+    contract = parse_contract(text + "checks: [{duplicate: {columns: [x, y]}}]\n", Path("pairs.yml"))
+    assert check_contract(con, contract, "pairs")[1].outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("data_type", "rule", "value", "outcome", "words"),
+    [
+        ("decimal(38,2)", "valid_max: 12345678901234567.89", "12345678901234567.90", "failed", "12345678901234567.89"),
+        ("decimal(38,2)", "valid_max: 12345678901234567.89", "12345678901234567.89", "passed", "12345678901234567.89"),
+        ("decimal(38,2)", "valid_min: -12345678901234567.89", "-12345678901234567.90", "failed", "below -123456789"),
+        ("decimal(38,2)", "valid_max: 12345678901234567.899", "12345678901234567.89", "passed", "4567.899"),
+        ("decimal(38,2)", "valid_max: 12345678901234567.899", "12345678901234567.90", "failed", "4567.899"),
+        ("decimal(38,2)", "valid_min: 0.001", "0.00", "failed", "below 0.001"),
+        ("decimal(38,2)", "valid_min: 0.001", "0.01", "passed", "below 0.001"),
+        (
+            "decimal(38,20)",
+            "valid_max: 0.00000000000000000001",
+            "0.00000000000000000002",
+            "failed",
+            "0.00000000000000000001",
+        ),
+        ("decimal(38,0)", "valid_max: 1.0e+20", "100000000000000000001", "failed", "above 100000000000000000000"),
+        ("bigint", "valid_max: 9007199254740992", "9007199254740993", "failed", "above 9007199254740992"),
+        ("bigint", "valid_max: 9007199254740993.5", "9007199254740993", "passed", "9007199254740993.5"),
+        ("decimal(38,2)", "valid_values: [12345678901234567.89]", "12345678901234567.90", "failed", "4567.89"),
+        ("decimal(38,2)", "invalid_values: [12345678901234567.89]", "12345678901234567.90", "passed", "4567.89"),
+        ("double", "valid_max: 0.1", "0.1", "passed", "above 0.1"),
+    ],
+)
+def test_bounds_are_as_exact_as_they_are_written(
+    con: duckdb.DuckDBPyConnection, data_type: str, rule: str, value: str, outcome: str, words: str
+) -> None:
+    con.execute(f"CREATE TABLE sums AS SELECT '{value}'::{data_type} AS x")
+    text = (
+        f"dataset: lake/main/sums\ncolumns: [{{name: x, data_type: '{data_type}', checks: [{{invalid: {{{rule}}}}}]}}]"
+    )
+    [_, result] = check_contract(con, parse_contract(text, Path("sums.yml")), "sums")
+    assert result.outcome.value == outcome, result.message
+    assert words in result.message
+
+
+@pytest.mark.parametrize(("value", "outcome"), [("12345678901234567.89", "passed"), ("12345678901234567.90", "failed")])
+def test_limits_of_sums_are_as_exact_as_they_are_written(
+    con: duckdb.DuckDBPyConnection, value: str, outcome: str
+) -> None:
+    con.execute(f"CREATE TABLE sums AS SELECT '{value}'::DECIMAL(38,2) AS x")
+    limit = "threshold: {must_be_less_than_or_equal: 12345678901234567.89}"
+    checks = f"checks: [{{aggregate: {{function: sum, {limit}}}}}]"
+    text = f"dataset: lake/main/sums\ncolumns: [{{name: x, data_type: 'decimal(38,2)', {checks}}}]\n"
+    text += f"checks: [{{metric: {{name: top, expression: max(x), {limit}}}}}]\n"
+    results = check_contract(con, parse_contract(text, Path("sums.yml")), "sums")[1:]
+    assert [result.outcome.value for result in results] == [outcome, outcome]
+    shown = "12,345,678,901,234,567.9" if outcome == "failed" else "12,345,678,901,234,567.89"
+    for result in results:
+        assert f"is {shown} (required: at most 12,345,678,901,234,567.89)" in show_values(result.message)
+        assert isinstance(result.measured, float)
+
+
+def test_small_share_is_not_told_as_none(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("INSERT INTO things SELECT i, 'a', CASE WHEN i > 1 THEN 5 END FROM range(1, 3000001) t(i)")
+    result = ask(con, column="{missing: {threshold: {metric: percent, must_be: 0}}}")["things.price.missing"]
+    assert result.message == "things.price: 0.00003 % of 3,000,000 rows (1) are null (allowed: 0 %)"
+
+
+def test_null_and_empty_text_are_told_apart(con: duckdb.DuckDBPyConnection) -> None:
+    fill(con, (1, None, 5), (2, "", 5), (3, " ", 5), (4, "n/a", 5))
+    rules = (
+        ("missing: ", {1}, "1 of 4 rows is null (allowed: 0)"),
+        ("missing: {missing_values: ['']}", {1, 2}, "2 of 4 rows are null or empty text (allowed: 0)"),
+        (
+            "missing: {missing_values: ['', ' ', n/a], missing_format: {name: blank, regex: '^ *$'}}",
+            {1, 2, 3, 4},
+            "4 of 4 rows are null, empty text, ' ', n/a or blank (allowed: 0)",
+        ),
+        ("invalid: {valid_values: ['', n/a]}", {3}, "1 of 4 rows is not empty text or n/a (allowed: 0)"),
+        ("invalid: {invalid_values: ['']}", {2}, "1 of 4 rows is empty text (allowed: 0)"),
+        ("invalid: {valid_min_length: 1}", {2}, "1 of 4 rows is shorter than 1 characters (allowed: 0)"),
+    )
+    for rule, rows, words in rules:
+        text = HEAD + COLUMNS.replace("name: name,", f"name: name, checks: [{{{rule}}}],")
+        [_, result] = check_contract(con, parse_contract(text, PATH), "things")
+        assert words in result.message
+        assert rows_found(con, result) == rows
+
+
+@pytest.mark.parametrize(
+    ("data_type", "value", "words"),
+    [
+        ("timestamp with time zone", "9999-12-31T23:59:59-05:00", "are, in UTC, not between the years 1 and 9999"),
+        ("timestamp with time zone", "0001-01-01T00:00:00+05:00", "are, in UTC, not between the years 1 and 9999"),
+        ("timestamp with time zone", "2024-01-01T10:00:00+25:00", "carry an offset that no time zone has"),
+        ("timestamp with time zone", "2024-01-01T10:00:00-1060", "carry an offset that no time zone has"),
+        ("date", "0000-01-01", "are before the year 1"),
+        ("double", "1e309", "are not double"),
+        ("double", Decimal("-1E+309"), "are not double"),
+        ("double", "1e-400", "are not double"),
+        ("bigint", "", "are not bigint"),
+    ],
+)
+def test_value_at_the_edge_is_named(con: duckdb.DuckDBPyConnection, data_type: str, value: Any, words: str) -> None:
+    text = f"dataset: lake/main/edges\ncolumns: [{{name: x, data_type: {data_type}}}]\nchecks: [{{row_count: }}]\n"
+    contract = parse_contract(text, Path("edges.yml"))
+    con.register("edges", build_batch([{"x": value}, {"x": None}], contract.columns, zone=None))
+    result = check_contract(con, contract, "edges")[0]
+    shown = repr(str(value)) if value else "empty text"
+    assert show_values(result.message) == f"edges.x: 1 of 1 values {words}, e.g. {shown}"
+    assert mark(shown) in result.message
+    assert (result.outcome, result.failing_rows) == (Outcome.FAILED, 1)
+    [[found]] = con.execute(f"SELECT count(*) FROM edges WHERE {result.condition}").fetchall()
+    assert found == 1
 
 
 def test_filter_of_the_contract_is_part_of_the_conditions(con: duckdb.DuckDBPyConnection) -> None:
@@ -487,7 +753,7 @@ def test_other_threads_keep_their_log_records_while_soda_runs(
     con: duckdb.DuckDBPyConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(con, (1, "a", 5))
-    with soda_checks._quiet():
+    with soda_log.quiet():
         logging.getLogger().warning("dropped: this thread is Soda's")
         other = threading.Thread(target=lambda: logging.getLogger().warning("kept"))
         other.start()

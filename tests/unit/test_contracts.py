@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dartifact.adapters.contracts.contracts import checks_of, filter_of, load_contract, parse_contract
+from dartifact.adapters.contracts.faults import FileRefused
 from dartifact.adapters.tables.column_types import normalise_type
 from dartifact.domain.errors import UsageError
 
@@ -170,7 +171,7 @@ def test_typo_is_refused_with_file_key_and_nearest_known_key(text: str, place: s
         (GOOD.replace(", checks: [{missing: }]", ""), "checks nothing"),
         (GOOD + "checks: []\n", "should be non-empty"),
         (GOOD.replace(" data_type: bigint,", ""), "columns.id.data_type: missing: known here: bigint"),
-        (GOOD.replace("bigint", "string"), "unknown type 'string': known here: bigint, boolean, date, decimal(p,s)"),
+        (GOOD.replace("bigint", "string"), "unknown type 'string': did you mean 'varchar'?"),
         (GOOD.replace("bigint", "'decimal(2,3)'"), "unknown type 'decimal(2,3)'"),
         (GOOD.replace("name: id", "name: _seq"), "this name is reserved"),
         (GOOD + "  - {name: ID, data_type: bigint}\n", "two columns have this name"),
@@ -218,6 +219,130 @@ def test_contract_that_would_not_be_honoured_is_refused(text: str, words: str) -
         parse_contract(text, PATH)
     assert caught.value.message.startswith("checks/things.yml: ")
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "{failed_rows: {name: q, query: select * from things where id = 1}}",
+        "{failed_rows: {name: q, keys_query: select id from things, key_column_mapping: {id: id}}}",
+        "{metric: {name: q, query: select 1, threshold: {must_be: 1}}}",
+    ],
+)
+def test_filter_of_a_contract_is_refused_with_each_check_that_it_does_not_reach(check: str) -> None:
+    parse_contract(with_check(check), PATH)
+    reached = "\n  - failed_rows: {name: reached, expression: id = 1}\n"
+    with pytest.raises(FileRefused) as caught:
+        parse_contract(with_check(check + reached) + "filter: id > 3\n", PATH)
+    [fault] = caught.value.faults
+    assert "things." in fault.text
+    assert "query: the `filter` of the contract does not reach a query" in fault.text
+
+
+def test_all_faults_of_a_contract_are_told_at_once() -> None:
+    text = """
+dataset: lake/main/other
+filter: id > 3
+colums: []
+columns:
+  - {name: id, data_type: int, checks: [{mising: }, {invalid: {valid_min: '1'}}]}
+  - {name: _SEQ, data_type: text}
+  - {name: "", data_type: date}
+  - {name: ID, data_type: timestamp}
+  - {name: price, data_type: "numeric(10, 2)", checks: [{missing: {threshold: {must_be: x}}}]}
+checks:
+  - row_count:
+  - row_count:
+  - failed_rows: {name: q, query: select 1}
+  - duplicate: {columns: [id, nope]}
+"""
+    with pytest.raises(FileRefused) as caught:
+        parse_contract(text, PATH)
+    told = [fault.text for fault in caught.value.faults]
+    for words in (
+        "colums: unknown key 'colums': did you mean 'columns'?",
+        "columns.id.checks.mising: unknown key 'mising': did you mean 'missing'?",
+        "dataset: 'lake/main/other' has to be 'lake/main/things', after the file's name",
+        "columns.id.data_type: unknown type 'int': did you mean 'bigint'?",
+        "columns._SEQ: this name is reserved",
+        "columns._SEQ.data_type: unknown type 'text': did you mean 'varchar'?",
+        "columns.'': this name is empty",
+        "columns.ID: two columns have this name, as id",
+        "columns.ID.data_type: unknown type 'timestamp': did you mean 'timestamp with time zone'?",
+        "columns.price.data_type: unknown type 'numeric(10, 2)': did you mean 'decimal(10,2)'?",
+        "things.id.invalid.valid_min: '1' has to be a number; for the rest use `failed_rows`",
+        "things.price.missing.threshold.must_be: 'x' has to be a number",
+        "things.row_count: two checks have this name: give one a `qualifier`",
+        "things.duplicate.id_nope: the contract has no column 'nope'",
+    ):
+        assert words in told
+    assert any("things.failed_rows.q.query: the `filter`" in fault for fault in told)
+    assert len(told) == 15, told
+    assert all(fault in caught.value.message for fault in told)
+
+
+def test_key_with_a_typo_is_one_fault() -> None:
+    with pytest.raises(FileRefused) as caught:
+        parse_contract(GOOD.replace("dataset", "datasett"), PATH)
+    [fault] = caught.value.faults
+    assert fault.text == "datasett: unknown key 'datasett': did you mean 'dataset'?"
+
+
+@pytest.mark.parametrize(
+    "name", ["_run_id", "_SEQ", "_Deleted", "_extracted_at", "FILE_ROW_NUMBER", "filename", "_row", "_reason"]
+)
+def test_reserved_column_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"columns\.{name}: this name is reserved"):
+        parse_contract(GOOD + f"  - {{name: {name}, data_type: bigint}}\n", PATH)
+
+
+def test_column_with_nul_is_refused() -> None:
+    with pytest.raises(UsageError, match="this name holds a NUL character"):
+        parse_contract(GOOD + '  - {name: "a\\0b", data_type: bigint}\n', PATH)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("text", "varchar"),
+        ("VARCHAR(255)", "varchar"),
+        ("int", "bigint"),
+        ("int4", "integer"),
+        ("timestamp", "timestamp with time zone"),
+        ("timestamptz", "timestamp with time zone"),
+        ("float", "double"),
+        ("double precision", "double"),
+        ("bool", "boolean"),
+        ("numeric", "decimal(p,s)"),
+        ("NUMBER(12,2)", "decimal(12,2)"),
+    ],
+)
+def test_type_of_another_database_is_told_in_ours(written: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_contract(GOOD.replace("bigint", f"'{written}'"), PATH)
+    assert f"did you mean '{meant}'?" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data_type", "rule", "words"),
+    [
+        ("decimal(12,2)", "valid_values: [12.345]", "12.345 is no decimal(12,2)"),
+        ("bigint", "valid_values: [a]", "'a' is text, the column is bigint"),
+        ("varchar", "invalid_values: [1.10]", "1.10 is a number, the column is varchar: put it in quotes"),
+        ("decimal(38,30)", "valid_max: 12345678901", "has too many digits to be compared with decimal(38,30)"),
+        ("double", "valid_max: .inf", "has to be a number"),
+    ],
+)
+def test_number_that_would_not_be_compared_as_written_is_refused(data_type: str, rule: str, words: str) -> None:
+    text = f"{HEAD}columns:\n  - {{name: x, data_type: '{data_type}', checks: [{{invalid: {{{rule}}}}}]}}\n"
+    with pytest.raises(UsageError) as caught:
+        parse_contract(text, PATH)
+    assert words in caught.value.message
+
+
+def test_age_of_what_is_no_time_is_refused() -> None:
+    with pytest.raises(UsageError, match="the age of id cannot be told: it is bigint"):
+        parse_contract(with_check("{freshness: {column: id, threshold: {must_be_less_than: 1}}}"), PATH)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

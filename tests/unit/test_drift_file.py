@@ -8,6 +8,7 @@ import pytest
 
 from dartifact.adapters.contracts.contracts import load_contract
 from dartifact.adapters.contracts.drift_file import load_drift_rules
+from dartifact.adapters.contracts.faults import FileRefused
 from dartifact.domain.drift_rules import COLUMN_RULES, DriftRules, Level
 from dartifact.domain.errors import UsageError
 from tests.conftest import PROJECT
@@ -62,3 +63,18 @@ def test_a_file_that_would_not_be_honoured_is_refused(
 def test_committed_files_are_honoured(path: Path) -> None:
     contract = load_contract(path.with_name(path.name.replace(".drift", "")))
     assert load_drift_rules(path, [name for name, _ in contract.columns]).columns
+
+
+def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileRefused) as caught:
+        write(
+            tmp_path,
+            "histroy: 3\nleast_rows: 0\nbatch: {volume: {level: stop}}\ncolumns: {amuont: {}, status: {nuls: {}}}",
+        )
+    assert [fault.text.split(" ")[0] for fault in caught.value.faults] == [
+        "the",
+        "least_rows",
+        "batch.volume.level",
+        "columns",
+        "columns.status",
+    ]

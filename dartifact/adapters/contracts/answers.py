@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from decimal import Decimal
 
 from dartifact.adapters.contracts.contracts import Check
 from dartifact.adapters.contracts.words import judge_number, sentence, subject, threshold_words
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.marks import mark
-from dartifact.domain.sql_text import literal, quote
-
-if TYPE_CHECKING:
-    import duckdb
+from dartifact.domain.sql_text import literal
 
 MOST_KEYS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was measured for one check; `condition` is over the live rows, None where there is none."""
+    """What was measured for one check; `condition` is over the live rows, None where there is none.
+
+    `message` is the sentence of a check that was measured here, empty for one that Soda has answered.
+    """
 
     outcome: Outcome
-    measured: float | None
+    measured: float | Decimal | None
     numbers: Mapping[str, float]
     condition: str | None = None
+    message: str = ""
 
 
 def answered(dataset: str, check: Check, answer: Answer, *, also: tuple[str, ...]) -> Result:
@@ -41,9 +42,9 @@ def answered(dataset: str, check: Check, answer: Answer, *, also: tuple[str, ...
         check.id,
         dataset,
         answer.outcome,
-        sentence(dataset, check, answer.measured, failing, rows),
+        answer.message or sentence(dataset, check, answer.measured, failing, rows),
         column=check.column,
-        measured=answer.measured,
+        measured=None if answer.measured is None else float(answer.measured),
         threshold=threshold_words(check),
         failing_rows=failing,
         condition=condition,
@@ -73,33 +74,6 @@ def nothing_there(dataset: str, check: Check, reason: str) -> Result:
         return skipped(dataset, check, reason)
     answer = Answer(judge_number(check, 0), 0.0, {"check_rows_tested": 0})
     return answered(dataset, check, answer, also=())
-
-
-def find_duplicates(
-    con: duckdb.DuckDBPyConnection, relation: str, check: Check, also: tuple[str, ...]
-) -> tuple[int, str | None]:
-    """Return how many rows share their key with another row, and a condition that names these keys.
-
-    The keys stand in the condition as literals: a subquery would have to know the name of the relation it is used on.
-    Beyond MOST_KEYS keys there is no condition, only the number.
-    """
-    names = [check.column] if check.column else list(check.body["columns"])
-    columns = ", ".join(quote(name) for name in names)
-    # under a single column Soda counts values, under several it counts rows, NULL being a value like any other
-    own = [f"{columns} IS NOT NULL"] if check.column else []
-    if text := check.body.get("filter"):
-        own.append(str(text))
-    where = " AND ".join(f"({part})" for part in (*own, *also)) or "TRUE"
-    texts = ", ".join(f"{quote(name)}::VARCHAR" for name in names)
-    found = con.execute(
-        f"SELECT count(*), {texts} FROM {relation} WHERE {where} GROUP BY {columns} HAVING count(*) > 1 ORDER BY ALL"
-    ).fetchall()
-    rows = sum(row[0] for row in found)
-    if not found or len(found) > MOST_KEYS or any("\0" in (value or "") for row in found for value in row[1:]):
-        return rows, None
-    keys = ", ".join(spell_tuple(row[1:]) for row in found)
-    left = columns if len(names) == 1 else f"({columns})"
-    return rows, " AND ".join([f"{left} IN ({keys})", *(f"({part})" for part in own)])
 
 
 def spell_tuple(values: tuple[str | None, ...]) -> str:

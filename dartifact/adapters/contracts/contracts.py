@@ -1,41 +1,28 @@
 """Data contracts: what a dataset promises, read strictly.
 
 Soda takes unknown keys, half-written thresholds and two checks in one item, and then passes. A contract that says
-anything which would not be honoured is refused here, by name. Soda itself is not imported: its JSON schema is read as
-a file, because the command line starts with this.
+anything which would not be honoured is refused here, with all of its faults by name.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from dartifact.adapters.contracts.rules import refuse_check
+from dartifact.adapters.contracts.faults import Fault, refused
+from dartifact.adapters.contracts.rules import find_check_faults, find_filter_faults
+from dartifact.adapters.contracts.syntax import Steps, advise, find_syntax_faults, name_place, read_yaml
+from dartifact.adapters.contracts.type_names import suggest_type
 from dartifact.adapters.tables.column_types import KNOWN_TYPES, normalise_type
 from dartifact.domain.checks import CheckPolicy
+from dartifact.domain.column_names import find_name_fault, find_twins
 from dartifact.domain.errors import UsageError
-from dartifact.domain.sources import SYSTEM_COLUMNS
 
 DATA_SOURCE = "lake"
 SCHEMA = "main"
-_SCHEMA_FILE = Path("contracts", "soda_data_contract_json_schema_1_0_0.json")
-_NOT_HONOURED = {
-    "scopes": "a contract speaks of one batch as a whole; give the check a `filter`",
-    "scope": "a contract speaks of one batch as a whole; give the check a `filter`",
-    "variables": "write the value itself",
-    "soda_runner": "checks run at the gates, not on a schedule",
-    "soda_agent": "checks run at the gates, not on a schedule",
-    "optional": "each column of a contract is required",
-    "character_maximum_length": "use `valid_max_length` in an `invalid` check",
-    "schema": "the schema is always checked, strictly; leave this check out",
-    "valid_reference_data": "declare a reference at the source: it can wait for a key that comes late",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +63,7 @@ def has_word(text: str, word: str) -> bool:
 
 
 def load_contract(path: Path) -> Contract:
-    """Read a contract file; UsageError names file, key and the nearest known key."""
+    """Read a contract file; FileRefused names the file and all of its faults, with the nearest known words."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -86,30 +73,24 @@ def load_contract(path: Path) -> Contract:
 
 def parse_contract(text: str, path: Path) -> Contract:
     """Read a contract's text; the path's stem is the dataset it has to be about."""
-    document = _read_yaml(text, path)
-    _refuse_unknown_keys(document, path)
-    _refuse_against_schema(document, path)
-    dataset = f"{DATA_SOURCE}/{SCHEMA}/{path.stem}"
-    if document["dataset"] != dataset:
-        raise UsageError(f"{path}: dataset: {document['dataset']!r} has to be {dataset!r}, after the file's name")
-    columns = tuple(_typed_columns(document, path))
-    contract = Contract(path.stem, text, columns, path)
-    checks = _checks(document, path)
-    if not checks:
-        raise UsageError(f"{path}: the contract checks nothing: give it at least one check")
-    names = tuple(name for name, _ in columns)
-    seen: set[str] = set()
-    for check in checks:
-        refuse_check(check.kind, check.body, names, f"{path}: {check.id}")
-        if check.id in seen:
-            raise UsageError(f"{path}: {check.id}: two checks have this name: give one a `qualifier`")
-        seen.add(check.id)
-    return contract
+    try:
+        document, spelled = read_yaml(text)
+    except UsageError as error:
+        raise refused(path, [Fault(error.message)]) from error
+    syntax = (*spelled, *find_syntax_faults(document))
+    faults = [fault.text for fault in syntax]
+    wrong = [fault.steps for fault in syntax if fault.steps]
+    faults += _find_faults(document, path.stem, wrong)
+    if faults:
+        raise refused(path, [Fault(fault) for fault in faults])
+    columns = tuple((column["name"], normalise_type(str(column["data_type"])) or "") for column in document["columns"])
+    return Contract(path.stem, text, columns, path)
 
 
 def checks_of(contract: Contract) -> tuple[Check, ...]:
     """Return the checks in the order they stand in the contract."""
-    return _checks(_read_yaml(contract.text, contract.path), contract.path)
+    document, _ = read_yaml(contract.text)
+    return tuple(check for _, check in _checks(document, contract.dataset))
 
 
 def key_of(contract: Contract) -> tuple[str, ...]:
@@ -122,156 +103,94 @@ def key_of(contract: Contract) -> tuple[str, ...]:
 
 def filter_of(contract: Contract) -> str | None:
     """Return the SQL condition of the rows the contract is about, None for all rows."""
-    text = _read_yaml(contract.text, contract.path).get("filter")
+    text = read_yaml(contract.text)[0].get("filter")
     return str(text) if text else None
 
 
-def _read_yaml(text: str, path: Path) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        _refuse_twins(yaml.compose(text, Loader=loader), path)
-        document = yaml.load(text, Loader=loader)  # noqa: S506  (both are safe loaders)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise UsageError(f"{path}: a contract is a mapping with `dataset`, `columns` and `checks`")
-    if "${" in text:
-        raise UsageError(f"{path}: `${{` is not supported: {_NOT_HONOURED['variables']}")
-    return document
-
-
-def _refuse_twins(node: Any, path: Path) -> None:
-    """Refuse a key that stands twice in one mapping: YAML keeps the last one and drops the other silently."""
-    if node is None or isinstance(node.value, str):
-        return
+def _find_faults(document: dict[str, Any], dataset: str, wrong: list[Steps]) -> Iterator[str]:
+    """Find what the schema does not ask; what stands at a `wrong` place is left alone, its fault has been told."""
+    expected = f"{DATA_SOURCE}/{SCHEMA}/{dataset}"
+    if document.get("dataset", expected) != expected:
+        yield f"dataset: {document['dataset']!r} has to be {expected!r}, after the file's name"
+    if document.get("columns") == []:
+        yield "columns: name at least one"
+    columns = list(_each(document.get("columns")))
+    types: dict[str, str] = {}
+    yield from _find_column_faults(columns, types)
+    items = list(_items(document))
+    if not items and not wrong:
+        yield "the contract checks nothing: give it at least one check"
+    for steps, _, item in items:
+        if len(item) != 1 and not _is_in(steps, wrong):
+            place = name_place(document, steps[:2]) if steps[0] == "columns" else "checks"
+            keys = ", ".join(map(str, item)) or "none"
+            yield f"{place}: exactly one check per list item is needed, found: {keys}"
     seen: set[str] = set()
-    for item in node.value:
-        if not isinstance(item, tuple):
-            _refuse_twins(item, path)
+    for steps, check in _checks(document, dataset):
+        if _is_in(steps, wrong):
             continue
-        key, value = item
-        if str(key.value) in seen:
-            raise UsageError(f"{path}: line {key.start_mark.line + 1}: the key {key.value!r} appears twice")
-        seen.add(str(key.value))
-        _refuse_twins(value, path)
+        for fault in find_check_faults(check.kind, check.column, check.body, types):
+            yield f"{check.id}{fault}"
+        named = (*check.body.get("columns", ()), *([check.body["column"]] if "column" in check.body else []))
+        known = [column.get("name") for _, column in columns]
+        yield from (f"{check.id}: the contract has no column {name!r}" for name in named if name not in known)
+        if document.get("filter"):
+            for fault in find_filter_faults(check.kind, check.body):
+                yield f"{check.id}{fault}"
+        if check.id in seen:
+            yield f"{check.id}: two checks have this name: give one a `qualifier`"
+        seen.add(check.id)
 
 
-def _soda_schema() -> dict[str, Any]:
-    spec = importlib.util.find_spec("soda_core")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        schema = json.loads((Path(folder) / _SCHEMA_FILE).read_text(encoding="utf-8"))
-        assert isinstance(schema, dict)
-        return schema
-    raise UsageError("the package soda-core is not installed", hint="uv sync")
-
-
-def _refuse_unknown_keys(document: dict[str, Any], path: Path) -> None:
-    schema = _soda_schema()
-    for where, key, known in _unknown_keys(document, [schema], schema, ()):
-        place = ".".join((*where, key))
-        if key in known:
-            raise UsageError(f"{path}: {place}: {key!r} is not supported: {_NOT_HONOURED[key]}")
-        raise UsageError(f"{path}: {place}: unknown key {key!r}: {_advice(key, known)}")
-
-
-def _advice(word: str, known: Iterable[str]) -> str:
-    choice = sorted(set(known) - _NOT_HONOURED.keys())
-    near = get_close_matches(word, choice, n=1, cutoff=0.7)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(choice)}"
-
-
-def _unknown_keys(
-    value: Any, nodes: list[Any], root: dict[str, Any], where: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], str, tuple[str, ...]]]:
-    """Yield (place, key, known keys) of keys no branch of the schema names, and of those we do not honour.
-
-    Branches (allOf, anyOf, oneOf) are taken together: whether the keys go together is the validator's question.
-    """
-    leaves = [leaf for node in nodes for leaf in _branches(node, root)]
-    if isinstance(value, dict):
-        known: dict[str, list[Any]] = {}
-        for leaf in leaves:
-            for key, child in leaf.get("properties", {}).items():
-                known.setdefault(key, []).append(child)
-        others = [leaf["additionalProperties"] for leaf in leaves if isinstance(leaf.get("additionalProperties"), dict)]
-        for key, child in value.items():
-            key = str(key)  # noqa: PLW2901
-            if (key not in known and not others and known) or (key in known and key in _NOT_HONOURED):
-                yield where, key, tuple(known)
-            else:
-                yield from _unknown_keys(child, known.get(key, others), root, (*where, key))
-    elif isinstance(value, list):
-        items = [leaf["items"] for leaf in leaves if "items" in leaf]
-        for item in value:
-            name = item.get("name") if isinstance(item, dict) else None
-            yield from _unknown_keys(item, items, root, (*where, name) if isinstance(name, str) else where)
-
-
-def _branches(node: Any, root: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if not isinstance(node, dict):
-        return
-    yield node
-    if "$ref" in node:
-        yield from _branches(root["$defs"][node["$ref"].rsplit("/", 1)[-1]], root)
-    for word in ("allOf", "anyOf", "oneOf"):
-        for branch in node.get(word, ()):
-            yield from _branches(branch, root)
-
-
-def _refuse_against_schema(document: dict[str, Any], path: Path) -> None:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
-    from jsonschema.exceptions import best_match  # noqa: PLC0415
-
-    error = best_match(Draft202012Validator(_soda_schema()).iter_errors(document))
-    if error is None:
-        return
-    place: list[str] = []
-    value: Any = document
-    for step in error.absolute_path:
-        value = value[step]
-        name = value.get("name") if isinstance(value, dict) else None
-        if isinstance(step, str) or isinstance(name, str):
-            place.append(step if isinstance(step, str) else str(name))
-    message = error.message
-    if error.validator in ("anyOf", "oneOf", "allOf", "not"):  # these quote half the schema
-        message = f"this is not a valid combination: {error.instance!r:.100}"
-    raise UsageError(f"{path}: {'.'.join(place) or 'the contract'}: {message}")
-
-
-def _typed_columns(document: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
-    if not document["columns"]:
-        raise UsageError(f"{path}: columns: name at least one")
-    for column in document["columns"]:
-        name, text = column["name"], column.get("data_type")
-        if name.lower() in seen:
-            raise UsageError(f"{path}: columns.{name}: two columns have this name")
-        if name.lower() in SYSTEM_COLUMNS:
-            raise UsageError(f"{path}: columns.{name}: this name is reserved")
-        seen.add(name.lower())
+def _find_column_faults(columns: list[tuple[int, dict[str, Any]]], types: dict[str, str]) -> Iterator[str]:
+    """Find columns that cannot be kept; fill in the types of the others."""
+    names = [column["name"] for _, column in columns if isinstance(column.get("name"), str)]
+    twins, seen = find_twins(names), set[str]()
+    for _, column in columns:
+        name, text = column.get("name"), column.get("data_type")
+        if not isinstance(name, str):
+            continue
+        place = f"columns.{name if name.strip() and name.isprintable() else repr(name)}"
+        if fault := find_name_fault(name):
+            yield f"{place}: this name {fault}"
+        if name in twins or name in seen:
+            yield f"{place}: two columns have this name{f', as {twins[name]}' if name in twins else ''}"
+        seen.add(name)
         data_type = normalise_type(str(text)) if text else None
-        if data_type is None:
-            what = f"unknown type {text!r}" if text else "missing"
-            raise UsageError(f"{path}: columns.{name}.data_type: {what}: {_advice(str(text), KNOWN_TYPES)}")
-        yield name, data_type
+        if data_type:
+            types[name] = data_type
+        else:
+            likely = suggest_type(str(text)) if text else ""
+            advice = f"did you mean {likely!r}?" if likely else advise(str(text), KNOWN_TYPES)
+            yield f"{place}.data_type: {f'unknown type {text!r}' if text else 'missing'}: {advice}"
 
 
-def _checks(document: dict[str, Any], path: Path) -> tuple[Check, ...]:
-    found: list[tuple[str | None, dict[str, Any]]]
-    found = [(column["name"], item) for column in document["columns"] for item in column.get("checks", ())]
-    found += [(None, item) for item in document.get("checks", ())]
-    checks = []
-    for column, item in found:
-        if len(item) != 1:
-            keys = ", ".join(item) or "none"
-            raise UsageError(f"{path}: {column or 'checks'}: exactly one check per list item is needed, found: {keys}")
-        [(kind, body)] = item.items()
-        body = body or {}
-        parts = [path.stem, column, kind, _suffix(kind, column, body)]
-        checks.append(Check(".".join(part for part in parts if part), kind, column, body))
-    return tuple(checks)
+def _items(document: dict[str, Any]) -> Iterator[tuple[Steps, str | None, dict[str, Any]]]:
+    """Yield the list items that are to be checks, each with the way there and its column."""
+    for position, column in _each(document.get("columns")):
+        for number, item in _each(column.get("checks")):
+            yield ("columns", position, "checks", number), str(column.get("name")), item
+    for number, item in _each(document.get("checks")):
+        yield ("checks", number), None, item
+
+
+def _each(items: object) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the mappings of what is to be a list of mappings, with their positions."""
+    if isinstance(items, list):
+        yield from ((position, item) for position, item in enumerate(items) if isinstance(item, dict))
+
+
+def _is_in(steps: Steps, wrong: list[Steps]) -> bool:
+    return any(at[: len(steps)] == steps for at in wrong)
+
+
+def _checks(document: dict[str, Any], dataset: str) -> Iterator[tuple[Steps, Check]]:
+    for steps, column, item in _items(document):
+        for kind, body in item.items():
+            if body is None or isinstance(body, dict):
+                suffix = _suffix(kind, column, body or {})
+                parts = [dataset, column, kind, suffix]
+                yield steps, Check(".".join(part for part in parts if part), kind, column, body or {})
 
 
 def _suffix(kind: str, column: str | None, body: Mapping[str, Any]) -> str:
@@ -280,7 +199,7 @@ def _suffix(kind: str, column: str | None, body: Mapping[str, Any]) -> str:
     if not name and kind in ("failed_rows", "metric"):
         name = body.get("name")
     if not name and kind == "duplicate" and column is None:
-        name = "_".join(body.get("columns", ()))
+        name = "_".join(map(str, body.get("columns", ())))
     if not name and kind in ("aggregate", "freshness"):
         name = body.get("function") or body.get("column")
     return re.sub(r"[^a-z0-9]+", "_", str(name or "").lower()).strip("_")

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from dartifact.adapters.contracts.faults import Fault, refused
 from dartifact.domain.drift_rules import (
     COLUMN_RULES,
     HISTORY,
@@ -28,10 +29,10 @@ def drift_path(checks: Path, dataset: str) -> Path:
     return checks / f"{dataset}.drift.yml"
 
 
-def load_drift_rules(path: Path, columns: Collection[str]) -> DriftRules:
+def load_drift_rules(path: Path, columns: Collection[str] | None) -> DriftRules:
     """Read the rules of a dataset with these columns; the defaults where there is no file.
 
-    UsageError names file, key and the nearest known key.
+    FileRefused names the file and all of its faults; without `columns` their names are not asked about.
     """
     import yaml  # noqa: PLC0415
 
@@ -76,49 +77,56 @@ def drift_schema() -> dict[str, Any]:
     }
 
 
-def parse_drift_rules(given: Any, path: str, columns: Collection[str]) -> DriftRules:
-    """Turn the plain values of such a file into rules."""
-    top = _mapping(given, path, "the file", _TOP)
+def parse_drift_rules(given: Any, path: str, columns: Collection[str] | None) -> DriftRules:
+    """Turn the plain values of such a file into rules; without `columns` their names are not asked about."""
+    faults: list[Fault] = []
+    top = _mapping(given, "the file", _TOP, faults)
     numbers = {
-        name: _whole(top.get(name, default), path, name)
+        name: _whole(top.get(name, default), name, default, faults)
         for name, default in (("history", HISTORY), ("least_runs", LEAST_RUNS), ("least_rows", LEAST_ROWS))
     }
     if numbers["least_runs"] > numbers["history"]:
-        raise UsageError(
-            f"{path}: least_runs is {numbers['least_runs']}, more than the history of {numbers['history']}"
-        )
-    table = _rules(top.get("batch", {}), path, "batch", TABLE_RULES)
-    named = _mapping(top.get("columns", {}), path, "columns", tuple(columns))
-    rules = {name: _rules(column_rules, path, f"columns.{name}", COLUMN_RULES) for name, column_rules in named.items()}
+        faults.append(Fault(f"least_runs is {numbers['least_runs']}, more than the history of {numbers['history']}"))
+    table = _rules(top.get("batch", {}), "batch", TABLE_RULES, faults)
+    named = _mapping(top.get("columns", {}), "columns", None if columns is None else tuple(columns), faults)
+    rules = {name: _rules(given, f"columns.{name}", COLUMN_RULES, faults) for name, given in named.items()}
+    if faults:
+        raise refused(path, faults)
     return DriftRules(**numbers, table=table, columns=rules)
 
 
-def _rules(given: Any, path: str, where: str, known: Mapping[str, Rule]) -> dict[str, Rule]:
+def _rules(given: Any, where: str, known: Mapping[str, Rule], faults: list[Fault]) -> dict[str, Rule]:
     found = {}
-    for name, given_rule in _mapping(given, path, where, tuple(known)).items():
-        rule = _mapping(given_rule, path, f"{where}.{name}", _KEYS)
+    for name, given_rule in _mapping(given, where, tuple(known), faults).items():
+        rule = _mapping(given_rule, f"{where}.{name}", _KEYS, faults)
         level, least = rule.get("level", known[name].level), rule.get("least", known[name].least)
         level = "off" if level is False else level  # YAML reads off as a truth value
         if level not in list(Level):
-            raise UsageError(f"{path}: {where}.{name}.level is {level!r}; it can be {', '.join(Level)}")
-        if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least < float("inf"):
-            raise UsageError(f"{path}: {where}.{name}.least is {least!r}; it has to be a number of at least 0")
-        found[name] = Rule(Level(level), float(least))
+            faults.append(Fault(f"{where}.{name}.level is {level!r}; it can be {', '.join(Level)}"))
+        elif isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least < float("inf"):
+            faults.append(Fault(f"{where}.{name}.least is {least!r}; it has to be a number of at least 0"))
+        else:
+            found[name] = Rule(Level(level), float(least))
     return found
 
 
-def _mapping(given: Any, path: str, where: str, known: tuple[str, ...]) -> dict[str, Any]:
+def _mapping(given: Any, where: str, known: tuple[str, ...] | None, faults: list[Fault]) -> dict[str, Any]:
+    """Return what is known of a mapping; None for `known` knows every name."""
     if not isinstance(given, dict):
-        raise UsageError(f"{path}: {where} has to hold names with values, like `{known[0]}: …`")
-    for key in given:
-        if key not in known:
-            near = get_close_matches(str(key), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise UsageError(f"{path}: {where} does not know {key!r}", hint=hint)
-    return given
+        example = known[0] if known else "column"
+        faults.append(Fault(f"{where} has to hold names with values, like `{example}: …`"))
+        return {}
+    if known is None:
+        return given
+    for key in (each for each in given if each not in known):
+        near = get_close_matches(str(key), known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        faults.append(Fault(f"{where} does not know {key!r}", hint))
+    return {key: value for key, value in given.items() if key in known}
 
 
-def _whole(given: object, path: str, name: str) -> int:
+def _whole(given: object, name: str, default: int, faults: list[Fault]) -> int:
     if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
         return given
-    raise UsageError(f"{path}: {name} is {given!r}; it has to be a whole number of at least 1")
+    faults.append(Fault(f"{name} is {given!r}; it has to be a whole number of at least 1"))
+    return default

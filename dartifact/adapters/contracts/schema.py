@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 # what DuckDB adds to a view over Parquet files on request; no source brings it
+_FIRST, _LAST = "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"
 _READER_COLUMNS = ("file_row_number",)
 
 
@@ -92,8 +93,8 @@ def _misfit(con: duckdb.DuckDBPyConnection, contract: Contract, relation: str, n
             f"FROM {relation}"
         ).fetchall()[0]
         if failing:
-            shown = example if len(example) <= 40 else example[:40] + "…"
-            message = f"{contract.dataset}.{name}: {failing:,} of {values:,} values {words}, e.g. {mark(repr(shown))}"
+            shown = repr(example if len(example) <= 40 else example[:40] + "…") if example else "empty text"
+            message = f"{contract.dataset}.{name}: {failing:,} of {values:,} values {words}, e.g. {mark(shown)}"
             fault = _fault(contract, "type", name, message)
             return replace(fault, measured=float(failing), threshold="0", failing_rows=failing, condition=condition)
     return None
@@ -111,7 +112,21 @@ def _misfits(name: str, data_type: str) -> list[tuple[str, str]]:
     if size := decimal_size(data_type):
         misfit += f" OR regexp_matches({text}, '\\.[0-9]{{{size[1]}}}[0-9]*[1-9]')"
     misfits = [(f"are not {data_type}", f"{text} IS NOT NULL AND ({misfit})")]
+    if data_type == "double":
+        # beyond the largest double it is taken for infinity, and below the smallest for nothing
+        double = f"TRY_CAST({text} AS DOUBLE)"
+        misfit += f" OR isinf({double}) OR ({double} = 0 AND regexp_matches({text}, '^[^eE]*[1-9]'))"
+    misfits = [(f"are not {data_type}", f"{text} IS NOT NULL AND ({misfit})")]
+    if data_type == "date":
+        misfits.append(("are before the year 1", f"TRY_CAST({text} AS DATE) < DATE '0001-01-01'"))
     if data_type == "timestamp with time zone":
+        stamp = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+        far = f"{stamp} < TIMESTAMPTZ '{_FIRST}' OR {stamp} > TIMESTAMPTZ '{_LAST}'"
+        offset = (
+            f"regexp_matches({text}, '[+-](2[4-9]|[3-9][0-9]|[0-9]{{2}}:?[6-9][0-9])[0-9:]*$') AND {text} LIKE '%:%:%'"
+        )
+        misfits.append(("carry an offset that no time zone has", offset))
+        misfits.append(("are, in UTC, not between the years 1 and 9999", far))
         naive = f"{text} IS NOT NULL AND NOT regexp_full_match({text}, '{ZONED_STAMP}')"
         misfits.append(("carry no time zone", naive))
     return misfits

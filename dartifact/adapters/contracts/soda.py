@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,10 @@ from dartifact.adapters.contracts.answers import (
     answered,
     contract_errored,
     errored,
-    find_duplicates,
     nothing_there,
     skipped,
 )
+from dartifact.adapters.contracts.bounds import exact_body
 from dartifact.adapters.contracts.contracts import (
     DATA_SOURCE,
     SCHEMA,
@@ -38,10 +38,11 @@ from dartifact.adapters.contracts.contracts import (
     load_contract,
     parse_contract,
 )
+from dartifact.adapters.contracts.measures import MEASURES
 from dartifact.adapters.contracts.schema import check_schema
+from dartifact.adapters.contracts.soda_log import Capture, cut_error, quiet
 from dartifact.domain.checks import Outcome, Result
 from dartifact.domain.sources import Evolve
-from dartifact.domain.sql_text import quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -73,7 +74,7 @@ def check_contract(
     try:
         results = _check(con, contract, relation, evolve)
     except duckdb.Error as error:
-        results = (contract_errored(contract.dataset, _one_line(str(error))),)
+        results = (contract_errored(contract.dataset, cut_error(str(error))),)
     return tuple(replace(result, run_id=run_id) for result in results)
 
 
@@ -120,28 +121,44 @@ def _ask(
     deletes: bool,
 ) -> Result | None:
     """Add a result for each check; or return the one errored result of a contract that Soda does not answer."""
-    also = (*where, _LIVE) if deletes else where
+    import duckdb  # noqa: PLC0415
+
+    also, now = (*where, _LIVE) if deletes else where, datetime.now(UTC)
     # not the caller's database: whatever else it holds, or how it is set, makes no difference to a check
     with _LOCK:
         cursor = _database(os.getpid()).cursor()
     with cursor as own:
         own.execute("SET TimeZone = 'UTC'")
         own.register(contract.dataset, live)
-        answers, error = _verify(own, contract, checks)
-        if not answers:
-            return contract_errored(contract.dataset, error or "Soda answered none of its checks")
-        for check in checks:
-            answer, reason = answers.get(check.id), error
-            if answer is None and len(checks) > 1:
-                # one query that cannot run takes all of Soda's answers with it: find out whose it was
-                alone, reason = _verify(own, contract, (check,))
-                answer = alone.get(check.id)
-            if answer is None:
-                results[check.id] = errored(contract.dataset, check, reason or "Soda did not evaluate it")
-                continue
-            if check.kind == "duplicate" and answer.measured:
-                rows, condition = find_duplicates(own, quote(contract.dataset), check, where)
-                answer = replace(answer, numbers={**answer.numbers, "rows_involved": rows}, condition=condition)
+        for check in (each for each in checks if each.kind in MEASURES):
+            try:
+                answer = MEASURES[check.kind](own, contract.dataset, check, where, now)
+                results[check.id] = answered(contract.dataset, check, answer, also=also)
+            except duckdb.Error as exception:
+                results[check.id] = errored(contract.dataset, check, cut_error(str(exception)))
+        asked = tuple(check for check in checks if check.id not in results)
+        return _ask_soda(own, contract, asked, results, also) if asked else None
+
+
+def _ask_soda(
+    own: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    checks: tuple[Check, ...],
+    results: dict[str, Result],
+    also: tuple[str, ...],
+) -> Result | None:
+    answers, error = _verify(own, contract, checks)
+    if not answers:
+        return contract_errored(contract.dataset, error or "Soda answered none of its checks")
+    for check in checks:
+        answer, reason = answers.get(check.id), error
+        if answer is None and len(checks) > 1:
+            # one query that cannot run takes all of Soda's answers with it: find out whose it was
+            alone, reason = _verify(own, contract, (check,))
+            answer = alone.get(check.id)
+        if answer is None:
+            results[check.id] = errored(contract.dataset, check, reason or "there is no value to ask about")
+        else:
             results[check.id] = answered(contract.dataset, check, answer, also=also)
     return None
 
@@ -158,22 +175,28 @@ def _verify(
     con: duckdb.DuckDBPyConnection, contract: Contract, checks: tuple[Check, ...]
 ) -> tuple[dict[str, Answer | None], str]:
     """Run Soda on some checks of a contract; return its answers (None: not evaluated) by check, and its first error."""
-    with _LOCK, _quiet() as capture:
+    with _LOCK, quiet() as capture:
         try:
             answers = _run(con, _soda_document(contract, checks), capture)
             error = ""
         except Exception as exception:  # noqa: BLE001 - whatever breaks in there, the gate could not ask
             answers, error = {}, f"{type(exception).__name__}: {exception}"
         errors = [record.getMessage() for record in capture.records if record.levelno >= logging.ERROR]
-    return answers, _one_line(error or next(iter(errors), ""))
+    return answers, cut_error(error or next(iter(errors), ""))
 
 
 def _soda_document(contract: Contract, checks: tuple[Check, ...]) -> dict[str, Any]:
     """Return a contract with just these checks, each with our id as its qualifier: Soda drops all that look alike."""
     mapping = _soda().mapping  # Soda asks a check where it stands, which no plain dict answers
+    types = dict(contract.columns)
 
     def items(column: str | None) -> list[dict[str, Any]]:
-        return [{each.kind: mapping({**each.body, "qualifier": each.id})} for each in checks if each.column == column]
+        bodies = [
+            (each, exact_body(each.kind, each.body, types.get(column or "", "")))
+            for each in checks
+            if each.column == column
+        ]
+        return [{each.kind: mapping({**body, "qualifier": each.id})} for each, body in bodies]
 
     document: dict[str, Any] = {"dataset": f"{DATA_SOURCE}/{SCHEMA}/{contract.dataset}"}
     if where := _parts_of(contract)[1]:
@@ -184,7 +207,7 @@ def _soda_document(contract: Contract, checks: tuple[Check, ...]) -> dict[str, A
     return document
 
 
-def _run(con: duckdb.DuckDBPyConnection, document: dict[str, Any], capture: _Capture) -> dict[str, Answer | None]:
+def _run(con: duckdb.DuckDBPyConnection, document: dict[str, Any], capture: Capture) -> dict[str, Answer | None]:
     soda = _soda()
     handlers = soda.registry.contract_verification_handlers
     conditions, logs = _Conditions(), soda.new_logs()
@@ -206,8 +229,9 @@ def _run(con: duckdb.DuckDBPyConnection, document: dict[str, Any], capture: _Cap
     for result in (each for verified in session.results for each in verified.check_results):
         name, outcome = result.check.qualifier, _OUTCOMES.get(result.outcome.name)
         numbers = {key: value for key, value in (result.diagnostic_metric_values or {}).items() if value is not None}
-        measured = None if result.threshold_value is None else float(result.threshold_value)
-        answers[name] = Answer(outcome, measured, numbers, conditions.found.get(name)) if outcome else None
+        answers[name] = (
+            Answer(outcome, result.threshold_value, numbers, conditions.found.get(name)) if outcome else None
+        )
     return answers
 
 
@@ -222,9 +246,13 @@ def _soda() -> SimpleNamespace:
         from soda_core.contracts import contract_verification  # noqa: PLC0415
         from soda_core.common import logs, yaml  # noqa: PLC0415
         from soda_core.contracts.impl import contract_verification_impl  # noqa: PLC0415
+        from soda_core.contracts.impl.check_types import aggregate_check, metric_check  # noqa: PLC0415
         from soda_duckdb.common.data_sources import duckdb_data_source  # noqa: PLC0415
     # Soda writes each check as YAML again, for its cloud alone: a fifth of the time of a small batch.
     contract_verification_impl.CheckImpl._build_definition = lambda _: ""
+    # Soda makes floats of what it measured, and 12345678901234567.90 is none.
+    for metric in (aggregate_check.AggregateFunctionMetricImpl, metric_check.MetricExpressionMetricImpl):
+        metric.convert_db_value = _exactly(metric.convert_db_value)
     return SimpleNamespace(
         execute=contract_verification.ContractVerificationSession.execute,
         registry=contract_verification_impl.ContractVerificationHandlerRegistry,
@@ -234,6 +262,16 @@ def _soda() -> SimpleNamespace:
         mapping=comments.CommentedMap,
         data_source=duckdb_data_source.DuckDBDataSourceImpl.from_existing_cursor,
     )
+
+
+def _exactly(convert: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Let a conversion of Soda's judge whether a value is a number, and keep the number as it came."""
+
+    def exact(metric: Any, value: Any) -> Decimal | None:
+        number = convert(metric, value)
+        return None if number is None else Decimal(str(value if isinstance(value, Decimal) else number))
+
+    return exact
 
 
 class _Conditions:
@@ -254,46 +292,3 @@ class _Conditions:
                 if condition is not None:
                     sql = data_source_impl.sql_dialect.build_expression_sql(condition)
                     self.found[check.check_yaml.qualifier] = sql
-
-
-class _Capture(logging.Filter):
-    """Keep one thread's records from all handlers, and hand them to Soda's own book-keeping of errors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-        self.records: list[logging.LogRecord] = []
-        self.forward: Any = None
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if threading.get_ident() != self.thread:
-            return True
-        self.records.append(record)
-        if self.forward:
-            self.forward(record)
-        return False
-
-
-@contextmanager
-def _quiet() -> Iterator[_Capture]:
-    """Silence Soda on this thread, and leave the root logger as it was: with its handler basicConfig does nothing."""
-    capture, root = _Capture(), logging.getLogger()
-    loggers = (root, logging.getLogger("soda"), logging.getLogger("soda_core.plugins"))
-    handlers = list(root.handlers)
-    for logger in loggers:
-        logger.addFilter(capture)
-    try:
-        yield capture
-    finally:
-        for logger in loggers:
-            logger.removeFilter(capture)
-        for handler in [each for each in root.handlers if each not in handlers]:
-            if type(handler).__module__.startswith("soda_core"):
-                root.removeHandler(handler)
-
-
-def _one_line(error: str) -> str:
-    """Return what a person needs of an error: the database's sentence without the query around it."""
-    found = re.search(r"[A-Z]\w* Error: .*", error, re.DOTALL)
-    text = " ".join(re.split(r"\n\s*\n|\nLINE |\n\tCandidate", found[0] if found else error)[0].split())
-    return text if len(text) <= 300 else text[:300] + "…"

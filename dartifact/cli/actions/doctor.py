@@ -12,7 +12,7 @@ from dartifact.commands.upkeep.doctor import Orchestrator, examine
 from dartifact.local.note import read_note
 from dartifact.local.prefect_api import POOL, find_pool
 from dartifact.local.prefect_auth import read_auth
-from dartifact.project import declared_sources
+from dartifact.project import load_each_source
 from dartifact.settings import read_settings
 from dartifact.wiring import open_access, prepare_home
 
@@ -33,7 +33,7 @@ def doctor(output: Output) -> None:
         ledger_url=settings.ledger,
         repository=settings.repository,
         open_access=lambda: open_access(settings, print_progress),
-        load_sources=lambda: declared_sources(settings.project),
+        load_sources=lambda: load_each_source(settings.project),
         lake_url=settings.lake_url,
         find_orchestrator=find_orchestrator,
     )

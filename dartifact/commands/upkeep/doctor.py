@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from urllib.parse import urlsplit
 from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, STAGING, Lake
 from dartifact.adapters.ledger.ledger import Ledger
-from dartifact.commands.upkeep.validate import read_check_file
-from dartifact.domain.errors import DartifactError
+from dartifact.commands.upkeep.validate import CheckFile, look_at, look_at_sources
+from dartifact.domain.errors import DartifactError, UsageError
 from dartifact.domain.hints import Command, Hint
+from dartifact.domain.sources import Source
 
 _LEAST_DISK = 1 << 30
 _PACKAGES = ("prefect", "lakefs-sdk", "soda-core", "dbt-core", "dbt-duckdb", "duckdb", "pandas", "pyarrow")
@@ -54,7 +54,7 @@ def examine(
     ledger_url: str,
     repository: str,
     open_access: Callable[[], AbstractContextManager[LakeAccess]],
-    load_sources: Callable[[], Any],
+    load_sources: Callable[[], Mapping[str, Source | UsageError]],
     lake_url: str | None = None,
     find_orchestrator: Callable[[], Orchestrator | None] = lambda: None,
 ) -> tuple[Finding, ...]:
@@ -66,7 +66,7 @@ def examine(
     for path in sorted((project / "checks").rglob("*.yml")):
         is_drift = path.name.endswith(".drift.yml")
         name = f"{'drift' if is_drift else 'contract'} {path.relative_to(project)}"
-        findings.append(_ask(name, partial(read_check_file, path), "fix the file"))
+        findings += _tell(name, look_at(path, name))
     findings.append(_ask("sources", lambda: _sources(load_sources(), project), "set DARTIFACT_PROJECT"))
     findings.append(_ask("ledger", lambda: _ledger(ledger_url), "set DARTIFACT_LEDGER_URL"))
 
@@ -92,6 +92,10 @@ def _ask(what: str, look: Callable[[], str], advice: str) -> Finding:
         return Finding(what, False, error.message, hint or advice)
 
 
+def _tell(what: str, looks: Iterable[CheckFile]) -> list[Finding]:
+    return [Finding(what, look.ok, look.found, "" if look.ok else look.hint or "fix the file") for look in looks]
+
+
 class _Unwell(DartifactError):
     """Something is missing or too small."""
 
@@ -110,11 +114,13 @@ def _disk(home: Path) -> str:
     return f"{free / 1e9:.0f} GB are free at {home}"
 
 
-def _sources(names: Iterable[str], project: Path) -> str:
-    found = ", ".join(names)
-    if not found:
+def _sources(sources: Mapping[str, Source | UsageError], project: Path) -> str:
+    if not sources:
         raise _Unwell(f"no contract of a source is in {project / 'checks'}")
-    return found
+    bad = [look for look in look_at_sources(project, sources) if not look.ok]
+    if bad:
+        raise _Unwell("; ".join(look.found for look in bad), hint=bad[0].hint)
+    return ", ".join(sources)
 
 
 def _ledger(url: str) -> str:
