@@ -314,3 +314,14 @@ def test_a_window_that_takes_longer_than_the_sources_deadline_is_given_up(world:
     world.stack.sources["customers"] = replace(source, deadline=timedelta(0))  # type: ignore[index]
     with pytest.raises(errors.SourceUnavailable, match="customers took more than 0 minutes for one window, 1 pages"):
         world.bring("customers", customer(1))
+
+
+def test_a_source_that_does_not_fit_its_contract_claims_nothing(world: World) -> None:
+    source = world.stack.source("customers")
+    world.stack.sources["customers"] = replace(source, key=("nr",), updated_at="changed")  # type: ignore[index]
+    with pytest.raises(errors.UsageError) as caught:
+        world.bring("customers", customer(1))
+    assert "nr" in caught.value.message
+    assert "changed" in caught.value.message
+    assert world.stack.ledger.runs() == ()
+    assert world.bring("orders", order(1)).phase is Phase.QUEUED

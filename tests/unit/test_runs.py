@@ -66,7 +66,12 @@ def test_only_what_is_in_main_can_be_reverted() -> None:
 
 
 def test_what_is_in_main_cannot_be_rejected_before_it_is_reverted() -> None:
-    assert leading_to(Phase.REJECTED) == {Phase.FAILED, Phase.HELD, Phase.QUEUED, Phase.REVERTED}
+    assert leading_to(Phase.REJECTED) == set(Phase) - {
+        Phase.MERGED,
+        Phase.LIVE,
+        Phase.EMPTY,
+        Phase.REJECTED,
+    }
 
 
 @pytest.mark.parametrize("old", Phase)

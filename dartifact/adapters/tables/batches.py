@@ -55,7 +55,8 @@ def build_batch(
         _zone(zone)
     declared = dict(columns)
     names = _list_names(rows) - find_strange_names(rows, declared).keys()
-    absent = set() if optional is None else declared.keys() - {*optional, *_list_names(rows, living=True)}
+    living = _list_names(rows, living=True)
+    absent = declared.keys() - {*optional, *living} if optional is not None and living else set()
     arrays: dict[str, Any] = {}
     for name, data_type in declared.items():
         if name not in absent:

@@ -13,6 +13,7 @@ from dartifact.commands.ingest.extraction import Extractor, extract
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.stops import refuse_while_stopped
+from dartifact.commands.upkeep.fitting import require_fitting
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Verdict, VerdictKind, judge
 from dartifact.domain.events import EventType
@@ -43,6 +44,7 @@ def ingest(
     its contract do not fit together.
     """
     refuse_while_stopped(stack.ledger, ingestor)
+    require_fitting(source, stack.contract(source.name))
     with hold_lease(stack.ledger, f"ingest {ingestor}"):
         finished, problems = finish_runs(stack, source, extractor, ingestor, actor, runner)
         told = _read_clock(stack, source, extractor, runner)
