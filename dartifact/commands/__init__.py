@@ -1,0 +1,1 @@
+"""Policy and the order of steps, over adapters. `stack` is what every command is given."""

@@ -1,0 +1,1 @@
+"""`dartifact up`: the services of one machine, kept running together."""

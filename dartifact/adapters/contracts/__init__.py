@@ -1,0 +1,1 @@
+"""Contracts of `checks/`: read, validated, asked through Soda, answered as results."""

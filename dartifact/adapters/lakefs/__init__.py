@@ -1,0 +1,1 @@
+"""lakeFS: `lake` is what the rest of the engine sees of it."""

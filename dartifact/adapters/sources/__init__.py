@@ -1,0 +1,1 @@
+"""Extractors that ship with the engine: REST and Salesforce."""

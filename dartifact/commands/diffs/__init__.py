@@ -1,0 +1,1 @@
+"""Differences of runs, dartifacts and files: chosen, computed once, stored, paged."""

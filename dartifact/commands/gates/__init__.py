@@ -1,0 +1,4 @@
+"""The gates: `local`, `integration`, `smoke`, `traffic`; staging is in `commands.staging`.
+
+The rest is what they share.
+"""

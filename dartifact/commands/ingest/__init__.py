@@ -1,0 +1,1 @@
+"""From a source to a run branch: claim, extract, check, request the merge; backfills."""

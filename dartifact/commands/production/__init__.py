@@ -1,0 +1,3 @@
+"""From a green dartifact to readers and back: `choice`, `promote`, `steps`, `publication` (the protocol),
+`rollback`.
+"""

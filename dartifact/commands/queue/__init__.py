@@ -1,0 +1,3 @@
+"""The merge queue: `integrate` is the station, `rounds` one candidate, `candidates` the protocol that advances
+`main`.
+"""

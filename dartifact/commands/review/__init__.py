@@ -1,0 +1,1 @@
+"""What people do with a stopped run: decide, fix, split, look."""

@@ -1,0 +1,1 @@
+"""Staging: `stage` decides what is made, `assembly` makes it, `culprits` says who turned it red."""

@@ -1,0 +1,1 @@
+"""Health: `doctor`, `verify`, `validate`, notifications, the self-test of the checks."""
