@@ -1,3 +1,4 @@
-"""From a green dartifact to readers and back: `choice`, `promote`, `steps`, `publication` (the protocol),
-`rollback`.
+"""From a green dartifact to readers and back.
+
+`choice` and `promote` begin, `steps` carries a plan out, `publication` is the protocol, `rollback` goes back.
 """
