@@ -14,7 +14,7 @@ One server per test process, started when the first test asks for it; a fresh re
 - `proxy`: an HTTP proxy in front of the server that breaks what it is told to (`tests.support.proxy`).
 
 Tests that start servers, builds or commands are marked `slow` here, by what they use and where they stand, and begin
-first. `DARTIFACT_TEST_EXAMPLES=200` draws that many examples of every property, instead of the same ten every day.
+first. Two soaks are run by `pytest -m soak` only. `DARTIFACT_TEST_EXAMPLES=200` draws that many examples of every property, instead of the same ten every day.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ _numbers = itertools.count()
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before anything is imported by a test module."""
     config.addinivalue_line("markers", "slow: starts servers, builds or commands; marked by tests/conftest.py")
+    config.addinivalue_line("markers", "soak: a minute of random work or of weeks; only with -m soak")
     asked = int(os.environ.get("DARTIFACT_TEST_EXAMPLES", "0"))
     # The same examples every day: what fails was broken by the change at hand, whoever made it.
     settings.register_profile("tests", max_examples=asked or _DAILY_EXAMPLES, deadline=None, derandomize=not asked)

@@ -21,6 +21,7 @@ from tests.support.audit import find_faults
 from tests.support.models import ModelBuilder
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_history_leaves_two_weeks_of_runs_a_bad_chunk_and_a_rollback(tmp_path: Path) -> None:
     settings = read_settings(home=tmp_path / "home")

@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import Phase as Stage
 from hypothesis import strategies as st
@@ -669,6 +670,7 @@ def _reject(stack: Stack, run: Run) -> None:
         tx.runs.move(run.run_id, Phase.REJECTED, "RunRejected", PERSON, expect=run.phase)
 
 
+@pytest.mark.soak
 def test_nothing_is_lost_or_shown_half_whatever_breaks_between_two_steps(lakefs: LakeAccess) -> None:
     examples = int(os.environ.get("DARTIFACT_TEST_EXAMPLES", "0"))
     profile = settings(
