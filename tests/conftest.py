@@ -14,7 +14,8 @@ One server per test process, started when the first test asks for it; a fresh re
 - `proxy`: an HTTP proxy in front of the server that breaks what it is told to (`tests.support.proxy`).
 
 Tests that start servers, builds or commands are marked `slow` here, by what they use and where they stand, and begin
-first. Two soaks are run by `pytest -m soak` only. `DARTIFACT_TEST_EXAMPLES=200` draws that many examples of every property, instead of the same ten every day.
+first. Two soaks are run by `pytest -m soak` only. `DARTIFACT_TEST_EXAMPLES=200` draws that many examples of every
+property, instead of the same ten every day.
 """
 
 from __future__ import annotations

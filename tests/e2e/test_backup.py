@@ -133,3 +133,24 @@ def test_a_moment_in_which_production_moved_is_taken_again(
         moved.clear()
         with pytest.raises(Conflict, match="production kept moving"):
             backups.back_up(stack, tmp_path / "kept", print)
+
+
+def test_a_backup_that_was_killed_half_way_is_none_and_the_next_goes_on_with_it(
+    project: Path, ask: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, copied = backups._copy, []
+
+    def die(source: Path, target: Path) -> None:
+        if len(copied) == 5:
+            raise KeyboardInterrupt
+        copied.append(target)
+        real(source, target)
+
+    with monkeypatch.context() as patch, open_stack(read_settings(), print, sources=False) as stack:
+        patch.setattr(backups, "_copy", die)
+        with pytest.raises(KeyboardInterrupt):
+            backups.back_up(stack, tmp_path / "kept", print)
+    assert [found.name for found in (tmp_path / "kept").iterdir()] == ["blocks"]
+    assert "is no backup" in str(ask("verify", str(tmp_path / "kept"), code=1))
+    ask("backup", str(tmp_path / "kept"))
+    assert ask("verify", str(tmp_path / "kept"))

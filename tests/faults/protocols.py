@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,12 @@ from dartifact.commands.production.promote import promote
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.queue import integrate as queue
 from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.repair.restoration import plan_restoration, restore
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging import stage as staging
 from dartifact.domain.dartifacts import Cause, DartifactState
+from dartifact.domain.decisions import Decision
+from dartifact.domain.errors import MainHeld
 from dartifact.domain.queue import HEAD_FENCE
 from tests.faults.children import Fault, Kind, Order
 from tests.faults.scene import Scene
@@ -62,6 +66,13 @@ def return_to(dartifact: str, blame: str, stack: Stack, _: Publishers) -> None:
         roll_back(stack, dartifact, Cause.parse([blame]), reason="told to", actor="person:tester")
 
 
+def restore_main(stack: Stack, _: Publishers) -> None:
+    """Bring `main` back to what was tested, as a person does who looks first whether it is."""
+    restoration = plan_restoration(stack)
+    if restoration is not None:
+        restore(stack, restoration, Decision("person:tester", "told to"))
+
+
 def reconcile_only(stack: Stack, _: Publishers) -> None:
     """Do what each start does."""
     reconcile(stack)
@@ -106,6 +117,19 @@ def _repair(scene: Scene) -> tuple[Order, Check]:
         assert scene.files.checksums(lake.head(MAIN).commit_id, HEAD_FENCE) == before
 
     return integrate, is_repaired
+
+
+def _restore(scene: Scene) -> tuple[Order, Check]:
+    lake = scene.stack.lake
+    before = scene.files.checksums(lake.head(MAIN).commit_id, HEAD_FENCE)
+    edit_by_hand(lake, MAIN, lambda branch: lake.upload(branch, "raw/orders/nobody/part-0.parquet", b"by hand"))
+    with contextlib.suppress(MainHeld):
+        integrate(scene.stack, scene.publishers)
+
+    def is_restored() -> None:
+        assert scene.files.checksums(lake.head(MAIN).commit_id, HEAD_FENCE) == before
+
+    return restore_main, is_restored
 
 
 def _stage(scene: Scene) -> tuple[Order, Check]:
@@ -203,6 +227,7 @@ PROTOCOLS = (
     Protocol("advance main", _land),
     Protocol("revert", _revert),
     Protocol("repair main", _repair),
+    Protocol("restore main", _restore),
     Protocol("stage", _stage),
     Protocol("promote", _promote),
     Protocol("warm rollback", _roll_back_warm),

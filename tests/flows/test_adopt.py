@@ -169,3 +169,26 @@ def test_the_verb_shows_first_and_asks(
     assert call("integrate")[0] == 0
     assert call("adopt")[1].strip() == "lake and ledger fit together and main is tested: there is nothing to take in"
     assert json.loads(call("status", "-o", "json")[1])["main"]["tested"] is True
+
+
+@pytest.mark.parametrize("before", ["write_ledger_id", "bind"])
+def test_an_adoption_that_was_killed_half_way_is_done_again(
+    full: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    with with_ledger(full, url) as world:
+        broken = world.lake if before == "write_ledger_id" else world.stack.ledger
+        monkeypatch.setattr(type(broken), before, die)
+        with pytest.raises(KeyboardInterrupt):
+            adopt(world.stack, plan_adoption(world.stack), WHY)
+        monkeypatch.undo()
+    with with_ledger(full, url) as world:
+        if adoption := plan_adoption(world.stack):
+            assert (adoption.runs, adoption.dartifacts) == ((), ())
+            adopt(world.stack, adoption, WHY)
+        assert find_break(world.stack) == ""
+        assert len(world.stack.ledger.runs()) == 5
+        assert world.land("customers", customer(6)).phase is Phase.MERGED
