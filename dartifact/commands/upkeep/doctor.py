@@ -87,6 +87,7 @@ def examine(
         findings.append(_ask("ledger", look.describe, "set DARTIFACT_LEDGER_URL"))
         if look.ledger is not None:
             ledger = look.ledger
+            findings.append(_ask("code", lambda: stores.look_at_code(ledger, place.project), "dartifact stage"))
             findings.append(_ask("runs", lambda: stores.look_at_runs(ledger, clock()), "dartifact status"))
 
         def lake() -> str:

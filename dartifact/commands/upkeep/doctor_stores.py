@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.adapters.lakefs.examination import LakeExamination
 from dartifact.adapters.ledger.ledger import Ledger
+from dartifact.adapters.transform.project_code import digest_code
 from dartifact.commands.bond import find_break_of
+from dartifact.commands.staging.codes import find_line_code, find_overtaken
 from dartifact.commands.stops import LINE
 from dartifact.commands.upkeep.findings import Unwell
 from dartifact.domain.errors import DartifactError, NotFound
@@ -88,6 +91,16 @@ def look_at_runs(ledger: Ledger, now: datetime) -> str:
         why = next(iter(tried[0].reasons), "no reason given")
         raise Unwell(f"attempts of {names} have failed: {why}", hint=Command("show", tried[0].run_id))
     return f"{len(under_way)} are on their way"
+
+
+def look_at_code(ledger: Ledger, project: Path) -> str:
+    """Say which code this checkout has; raises Unwell where the line has left it for another one."""
+    digest, line = digest_code(project), find_line_code(ledger)
+    if why := find_overtaken(ledger, digest):
+        raise Unwell(why, hint=("bring this checkout up to date, or ", Command("stage", "--code")))
+    if line is None or line.payload["code"] == digest:
+        return f"this checkout has the code {digest[:12]}{', as the line' if line else ''}"
+    return f"this checkout has the new code {digest[:12]}; the line has {line.payload['code'][:12]} until it is staged"
 
 
 def look_at_lake(access: LakeAccess, repository: str, namespace: str | None, look: LedgerLook) -> str:
