@@ -14,7 +14,7 @@ from types import ModuleType
 
 from dartifact.domain.errors import UsageError
 from dartifact.domain.hints import Command
-from dartifact.domain.sources import HAND, Source, is_name
+from dartifact.domain.sources import HAND, LONGEST_NAME, Source, is_name
 
 _PACKAGE = "dartifact_project_flows"
 _TAKEN = {
@@ -44,6 +44,12 @@ def require_name(name: str) -> None:
     """Raise UsageError with the reason where a source cannot have this name."""
     if name in _TAKEN:
         raise UsageError(f"a source cannot be called {name}: {_TAKEN[name]}", hint="rename its files")
+    if len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"a source cannot be called {name[:30]}…: the name has {len(name)} characters, "
+            f"at most {LONGEST_NAME} are possible",
+            hint="rename its files",
+        )
     if not is_name(name):
         raise UsageError(
             f"a source cannot be called {name!r}: a name is small letters, digits and _ after a first letter",

@@ -52,7 +52,7 @@ def open_stack(
     prepare_home(settings.home)
     flow_run = os.environ.get("PREFECT__FLOW_RUN_ID", "")
     with ExitStack() as owned:
-        ledger = Ledger(settings.ledger, place=f"{'Prefect' if flow_run else place} on {socket.gethostname()}"[:120])
+        ledger = Ledger(settings.ledger, place=f"{'Prefect' if flow_run else place} on {socket.gethostname()}")
         owned.callback(ledger.close)
         access = owned.enter_context(open_access(settings, progress)) if lake else _NOWHERE
         dbt = DbtBuilder(settings.project / "dbt", settings.home / "dbt", timeout=settings.build_timeout_seconds)

@@ -3,7 +3,10 @@
 One server per test process, started when the first test asks for it; a fresh repository and ledger per test.
 
 - `lakefs`: the server's LakeAccess. `lake`: a prepared, empty repository on it. `make_lake()`: another one.
-- `ledger`: SQLite in `tmp_path`, on `clock`. `clock`: stands still until moved (`tests.support.world.Clock`).
+- `ledger`: at `ledger_url`, on `clock`: SQLite in `tmp_path`; tests that are marked `both_databases` run again on
+  PostgreSQL, in a schema of their own. `postgres`: the URL of that server, one per test process; where it cannot be had
+  they are skipped. `DARTIFACT_TEST_POSTGRES_URL` names another server.
+- `clock`: stands still until moved (`tests.support.world.Clock`).
 - `sources`: the declarations that the stack knows; override it in a module for others (they need contracts in checks/).
 - `dbt`: one DbtBuilder for the session on the checkout's project; its process starts with the first build.
 - `builder`: what stands in for it where a test is not about dbt (`tests.support.models`).
@@ -39,6 +42,7 @@ from dartifact.commands.stack import Stack
 from dartifact.domain.sources import Source
 from dartifact.local.lakefs_server import running_lakefs
 from tests.support.models import ModelBuilder
+from tests.support.postgres import empty_schema, running_postgres
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sources import CUSTOMERS, ORDERS, RememberingSource
 from tests.support.world import Clock, World
@@ -67,6 +71,7 @@ _numbers = itertools.count()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before anything is imported by a test module."""
+    config.addinivalue_line("markers", "both_databases: runs on SQLite and on PostgreSQL")
     config.addinivalue_line("markers", "slow: starts servers, builds or commands; marked by tests/conftest.py")
     config.addinivalue_line("markers", "soak: a minute of random work or of weeks; only with -m soak")
     asked = int(os.environ.get("DARTIFACT_TEST_EXAMPLES", "0"))
@@ -77,6 +82,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [each for each in os.environ if each.startswith(("DARTIFACT_", "LAKEFS_"))]:
         if not name.startswith("DARTIFACT_TEST_"):  # these are for the tests themselves
             del os.environ[name]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked so on both databases."""
+    if "ledger_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_databases"):
+        metafunc.parametrize("ledger_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -127,10 +138,40 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Run one PostgreSQL server for this test process; skips where that cannot be done."""
+    if named := os.environ.get("DARTIFACT_TEST_POSTGRES_URL"):
+        yield named
+        return
+    with running_postgres() as url:
+        yield url
+
+
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Name an empty database: a file, or a schema of its own on the server."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        return
+    with empty_schema(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def another_ledger_url(request: pytest.FixtureRequest, ledger_url: str, tmp_path: Path) -> Iterator[str]:
+    """Name one more empty database of the same kind."""
+    if ledger_url.startswith("sqlite"):
+        yield f"sqlite:///{tmp_path / 'another.db'}"
+        return
+    with empty_schema(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def ledger(ledger_url: str, clock: Clock) -> Iterator[Ledger]:
     """Return an empty ledger."""
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock)
+    ledger = Ledger(ledger_url, clock=clock)
     yield ledger
     ledger.close()
 

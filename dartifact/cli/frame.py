@@ -15,6 +15,7 @@ from dartifact.cli.options import Output
 from dartifact.commands.stack import Stack
 from dartifact.domain import marks
 from dartifact.domain.runs import Phase, Run
+from dartifact.domain.storable import clean_json
 from dartifact.settings import Settings, read_settings
 from dartifact.wiring import open_stack, telling
 
@@ -49,7 +50,7 @@ def answer(
 ) -> None:
     """Print what a verb answers: the document, or its text, which is made only then."""
     if output is Output.JSON:
-        print(json.dumps(_reveal(document), indent=2, default=str))
+        print(json.dumps(clean_json(_reveal(document)), indent=2, default=str))
     else:
         print(marks.show_values(text()))
 

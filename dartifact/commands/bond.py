@@ -5,7 +5,8 @@ A ledger that is new, another one or older than its lake would take what it does
 
 from __future__ import annotations
 
-from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION
+from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, Lake
+from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.stack import Stack
 from dartifact.domain.errors import ForeignLedger
@@ -42,18 +43,23 @@ def require_bound(stack: Stack) -> None:
 
 
 def find_break(stack: Stack) -> str:
-    """Return why this ledger and this lake do not fit together, empty where they do."""
-    of_lake, own = stack.lake.read_ledger_id(), stack.ledger.ledger_id
+    """Return why the ledger and the lake of a stack do not fit together, empty where they do."""
+    return find_break_of(stack.lake, stack.ledger)
+
+
+def find_break_of(lake: Lake, ledger: Ledger) -> str:
+    """Return why a ledger and a lake do not fit together, empty where they do."""
+    of_lake, own = lake.read_ledger_id(), ledger.ledger_id
     if of_lake and of_lake != own:
         return (
-            f"the lake {stack.lake.repository} belongs to the ledger {of_lake[:12]}, and this ledger is {own[:12]}: "
+            f"the lake {lake.repository} belongs to the ledger {of_lake[:12]}, and this ledger is {own[:12]}: "
             "it is new, or that of another lake"
         )
     for branch, path in _FENCES:
-        fence = stack.lake.read_json(stack.lake.head(branch).commit_id, path)
-        if fence and not stack.ledger.has_operation(fence["operation"]):
+        fence = lake.read_json(lake.head(branch).commit_id, path)
+        if fence and not ledger.has_operation(fence["operation"]):
             return (
-                f"{branch} of the lake {stack.lake.repository} shows operation {fence['operation']}, which this ledger "
+                f"{branch} of the lake {lake.repository} shows operation {fence['operation']}, which this ledger "
                 "does not know: the ledger is new, or was restored from an older copy"
             )
     return ""

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from dartifact.domain.storable import read_number
+
 
 class Gate(StrEnum):
     """The places where evidence is asked for."""
@@ -101,8 +103,12 @@ class Report:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Report:
         """Read what `to_json` wrote."""
-        results = tuple(Result(**{**item, "outcome": Outcome(item["outcome"])}) for item in value["results"])
+        results = tuple(_read_result(item) for item in value["results"])
         return cls(Gate(value["gate"]), value["commit"], value["meta_range"], results)
+
+
+def _read_result(item: dict[str, Any]) -> Result:
+    return Result(**{**item, "outcome": Outcome(item["outcome"]), "measured": read_number(item["measured"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ class LedgerUnavailable(ChecksErrored):
     """The ledger's database does not answer, or is damaged. Repair it; nothing was written. Then run again."""
 
 
+class LedgerRefused(DartifactError):
+    """The ledger's database refuses this value; nothing was written. Hold the run it is about, and report it."""
+
+
 class OutcomeUnknown(ChecksErrored):
     """A write was sent and no answer came: it may or may not have happened. Repeat the same idempotent call."""
 

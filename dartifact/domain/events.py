@@ -114,6 +114,7 @@ class EventType(StrEnum):
     DARTIFACT_RED = "DartifactRed", "The staging gate refused a dartifact.", "reasons report culprit"
     CODE_REFUSED = "CodeRefused", "A code version is blocked: it was red at staging.", "code why reason"
     CODE_REFUSAL_FORGOTTEN = "CodeRefusalForgotten", "A person unblocked a code version.", "code"
+    CODE_CHANGED = "CodeChanged", "Staging went over to another code version.", "code was"
     APPROVAL_NEEDED = "ApprovalNeeded", "A dartifact waits for approvals.", "needed reasons"
     DARTIFACT_ENDORSED = "DartifactEndorsed", "A person approved the promotion of a dartifact.", "reason commit"
     DARTIFACT_REJECTED = "DartifactRejected", "A person rejected the promotion of a dartifact.", "reason commit"

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from dartifact.domain.storable import read_number
+
 
 class Kind(StrEnum):
     """How a column is measured. A time is measured as its age: seconds before the end of the run's window."""
@@ -108,8 +110,9 @@ class Profile:
 def _read_column(value: Mapping[str, Any]) -> ColumnProfile:
     given = value["layout"]
     known = {name: None if given[name] is None else tuple(given[name]) for name in ("values", "shapes")}
-    layout = ColumnLayout(Kind(given["kind"]), tuple(given["edges"]), **known)
-    return ColumnProfile(**{**value, "layout": layout, "bins": tuple(value["bins"])})
+    layout = ColumnLayout(Kind(given["kind"]), tuple(map(read_number, given["edges"])), **known)
+    measures = {name: read_number(measure) for name, measure in value["measures"].items()}
+    return ColumnProfile(**{**value, "layout": layout, "measures": measures, "bins": tuple(value["bins"])})
 
 
 def next_layout(history: Sequence[Profile]) -> Layout:

@@ -14,12 +14,14 @@ from dartifact.domain.errors import UsageError
 SYSTEM_COLUMNS = ("_run_id", "_seq", "_extracted_at", "_deleted")
 HAND = "hand"
 """The ingestor of changes that a person makes; every source has it, none declares it."""
+LONGEST_NAME = 80
+"""Characters that a source or an ingestor may be called by: branches, folders and tables carry the names."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def is_name(text: str) -> bool:
     """Say whether a source or an ingestor can be called so."""
-    return bool(_NAME.fullmatch(text))
+    return len(text) <= LONGEST_NAME and bool(_NAME.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Source:
         if HAND in names:
             raise ValueError(f"source {self.name!r}: the name {HAND!r} is reserved for changes made by hand")
         for name in names:
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"the name {name[:30]}… has {len(name)} characters; {LONGEST_NAME} are possible")
             if not is_name(name):
                 raise ValueError(f"{name!r} is not a name: use small letters, digits and _ after a first letter")
 

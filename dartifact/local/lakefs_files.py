@@ -80,6 +80,11 @@ class LakefsFiles:
         return self.folder / "server.lock"
 
 
+def has_store(home: Path) -> bool:
+    """Say whether a home has a lake of its own."""
+    return LakefsFiles(home.resolve() / "lakefs").secrets.exists()
+
+
 def load_secrets(files: LakefsFiles) -> Secrets:
     """Return the secrets of the store, made once with its first start; ServerUnavailable when they are lost."""
     try:

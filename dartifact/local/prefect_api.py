@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ import httpx
 from dartifact.domain.errors import ServerUnavailable
 
 POOL = "dartifact"
+_OURS = "dartifact: crash "  # how the names of `zombies.json` begin
 
 _TERMINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _UNDER_WAY = ["PENDING", "RUNNING", "CANCELLING"]
@@ -51,6 +53,16 @@ class PrefectApi:
         """Return the type of a work pool, None when there is none of that name."""
         answer = self._send("GET", f"/work_pools/{name}", missing_ok=True)
         return str(answer["type"]) if answer else None
+
+    def count_workers(self, name: str) -> int:
+        """Return how many workers of a pool are online."""
+        found = self._send("POST", f"/work_pools/{name}/workers/filter", {"limit": _PAGE})
+        return sum(each["status"] == "ONLINE" for each in found)
+
+    def count_automations(self, beginning: str) -> int:
+        """Return how many automations that are on have names which begin so."""
+        found = self._send("POST", "/automations/filter", {"limit": _PAGE})
+        return sum(each["enabled"] and each["name"].startswith(beginning) for each in found)
 
     def make_automation(self, automation: dict[str, Any]) -> None:
         """Create an automation if there is none of that name."""
@@ -174,8 +186,19 @@ class PrefectApi:
         return answer.json() if answer.content else None
 
 
-def find_pool(up_url: str, pool: str, *, auth: str = "") -> tuple[str, str | None] | None:
-    """Return the API that deployments would go to and the type of the pool there; None when no API is set.
+@dataclass(frozen=True, slots=True)
+class FoundPool:
+    """The API that deployments would go to, and what of ours is there; `fault` says why it could not be asked."""
+
+    api_url: str
+    pool_type: str | None = None
+    workers: int = 0
+    automations: int = 0
+    fault: str = ""
+
+
+def find_pool(up_url: str, pool: str, *, auth: str = "") -> FoundPool | None:
+    """Return the API that deployments would go to with the pool there; None when no API is set.
 
     That is the server of `dartifact up` if it runs, else what Prefect's own settings name.
     """
@@ -190,8 +213,10 @@ def find_pool(up_url: str, pool: str, *, auth: str = "") -> tuple[str, str | Non
         return None
     server = PrefectApi(url, key, auth=auth)
     try:
-        return url, server.pool_type(pool)
-    except ServerUnavailable:
-        return url, None
+        kind = server.pool_type(pool)
+        workers = server.count_workers(pool) if kind else 0
+        return FoundPool(url, kind, workers, server.count_automations(_OURS) if kind else 0)
+    except ServerUnavailable as error:
+        return FoundPool(url, fault=error.message)
     finally:
         server.close()

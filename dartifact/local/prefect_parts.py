@@ -104,7 +104,8 @@ class PrefectParts:
 
     def deploy(self, api: PrefectApi) -> None:
         """Deploy `prefect.yaml`, and have runs marked as Crashed that have lost their process."""
-        api.make_automation(json.loads(_ZOMBIES.read_text(encoding="utf-8")))
+        for automation in json.loads(_ZOMBIES.read_text(encoding="utf-8"))["automations"]:
+            api.make_automation(automation)
         self._run("--no-prompt", "deploy", "--all")
         declared = yaml.safe_load((self.project / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
         if missing := {each["name"] for each in declared} - set(api.deployments()):

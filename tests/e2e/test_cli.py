@@ -472,7 +472,8 @@ def test_a_lake_that_does_not_answer_is_named(tmp_path: Path, call: Call) -> Non
     done = run(tmp_path, "status", DARTIFACT_LAKE_URL=NOBODY)
     assert (done.code, done.out) == (4, "")
     assert re.fullmatch(rf"dartifact: {NOBODY}: .*does not answer.*\n      try: dartifact doctor", done.fault)
-    doctor = call(tmp_path, "doctor", "--output", "json", DARTIFACT_LAKE_URL=NOBODY)
+    urls = json.dumps(dict.fromkeys(("customers", "orders"), "https://shop.example"))
+    doctor = call(tmp_path, "doctor", "--output", "json", DARTIFACT_LAKE_URL=NOBODY, DARTIFACT_SOURCE_URLS=urls)
     assert doctor.code == 4
     (bad,) = [each for each in doctor.json if not each["ok"]]
     assert bad["what"] == "lake"

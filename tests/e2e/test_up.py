@@ -204,7 +204,10 @@ def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) 
             assert done.returncode == 0, done.stdout + done.stderr
         deployed = PrefectApi(f"{url}/api").deployments()
         automations = ask_prefect(PrefectApi(f"{url}/api"), "automations/filter", {})
-    assert [each["actions"][0]["state"] for each in automations] == ["CRASHED"]
+    assert [each["actions"][0]["state"] for each in automations] == ["CRASHED"] * 2
+    # from the moment that a worker takes a run up, not from its first heartbeat only
+    armed = {name.rpartition(".")[2] for each in automations for name in each["trigger"]["after"]}
+    assert armed == {"Pending", "Running", "heartbeat"}
     declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
     assert set(deployed) == {each["name"] for each in declared}
     for each in declared:

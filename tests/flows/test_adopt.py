@@ -61,11 +61,12 @@ def with_ledger(world: World, url: str) -> Iterator[World]:
         yield replace(world, stack=stack)
 
 
-def test_a_lost_ledger_is_rebuilt_and_data_flows_on(full: World, tmp_path: Path) -> None:
+@pytest.mark.both_databases
+def test_a_lost_ledger_is_rebuilt_and_data_flows_on(full: World, another_ledger_url: str) -> None:
     before = {run.run_id: run for run in full.stack.ledger.runs()}
     pointer, shown = full.stack.ledger.pointer(), resolve(full.stack).commit
     content, last = full.content(), full.stack.ledger.dartifacts()
-    with with_ledger(full, f"sqlite:///{tmp_path / 'new.db'}") as world:
+    with with_ledger(full, another_ledger_url) as world:
         adoption = plan_adoption(world.stack)
         adopt(world.stack, adoption, WHY)
         assert find_break(world.stack) == ""

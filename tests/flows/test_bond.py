@@ -107,15 +107,17 @@ def test_an_older_copy_of_the_ledger_is_refused(named_world: World, tmp_path: Pa
     older.close()
 
 
-def test_an_empty_lake_is_bound_to_the_first_ledger_and_to_no_other(world: World, tmp_path: Path) -> None:
+@pytest.mark.both_databases
+def test_an_empty_lake_is_bound_to_the_first_ledger_and_to_no_other(world: World, another_ledger_url: str) -> None:
     assert world.lake.read_ledger_id() == ""
     hold_bond(world.stack)
     assert world.lake.read_ledger_id() == world.stack.ledger.ledger_id
-    other = Ledger(f"sqlite:///{tmp_path / 'other.db'}")
+    other = Ledger(another_ledger_url)
     assert world.stack.ledger.ledger_id[:12] in find_break(world_of(world, other).stack)
     other.close()
 
 
+@pytest.mark.both_databases
 def test_a_lake_of_an_earlier_version_is_bound_once_its_ledger_knows_what_it_shows(world: World) -> None:
     world.place("customers", customer(1))
     assert world.lake.read_ledger_id() == ""

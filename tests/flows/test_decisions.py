@@ -54,6 +54,7 @@ def plain(*rows: dict[str, object]) -> list[dict[str, object]]:
 # Approve and reject
 
 
+@pytest.mark.both_databases
 def test_an_approved_run_merges_as_it_is_and_says_who_accepted_what(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
     approved = review.approve(shop.stack, run.run_id, Decision("ann", WHY))
@@ -120,6 +121,7 @@ def test_a_fix_of_what_has_been_fixed_since_it_was_shown_is_refused(shop: World)
     assert shop.run(run).commit == fixed.commit
 
 
+@pytest.mark.both_databases
 def test_a_rejected_run_leaves_a_gap_and_never_lands(shop: World) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
     rejected = review.reject(shop.stack, run.run_id, Decision("ann", "rubbish"))
@@ -132,6 +134,7 @@ def test_a_rejected_run_leaves_a_gap_and_never_lands(shop: World) -> None:
     assert shop.lake.has_branch(run.branch)
 
 
+@pytest.mark.both_databases
 def test_a_queued_run_can_be_rejected_and_one_in_main_cannot(shop: World) -> None:
     landed, waiting = shop.land("customers", customer(2)), shop.bring("orders", order(1))
     review.reject(shop.stack, waiting.run_id, Decision("ann", "no"))
@@ -174,6 +177,7 @@ def test_a_recheck_waits_for_the_ingestor_and_gives_up(shop: World) -> None:
 # Fix
 
 
+@pytest.mark.both_databases
 def test_a_fixed_run_passes_the_same_gates_and_lands(shop: World, tmp_path: Path) -> None:
     run = shop.bring("orders", order(1), bad_order(2))
     table = read_batch(shop.stack, run)
@@ -269,6 +273,7 @@ def test_a_fix_that_was_killed_after_its_commit_is_made_again(shop: World, monke
 # Changes by hand
 
 
+@pytest.mark.both_databases
 def test_a_change_by_hand_passes_the_same_gates_and_leaves_no_gap(shop: World) -> None:
     shop.land("orders", order(1), order(2))
     opened = open_change(shop.stack, "orders", Decision("ann", "order 1 was paid in cash"))
@@ -300,6 +305,7 @@ def test_a_change_by_hand_has_a_dataset_and_a_reason(shop: World) -> None:
 # Waivers
 
 
+@pytest.mark.both_databases
 def test_a_waiver_lets_runs_pass_until_it_expires_loudly(shop: World) -> None:
     run = shop.bring("orders", bad_order(2))
     made = waive(shop.stack, "orders", STATUS, until=shop.clock() + timedelta(minutes=12), reason=WHY, actor="ann")
@@ -329,6 +335,7 @@ def test_an_expired_waiver_is_named_once_at_integration(shop: World) -> None:
     assert results_of(shop, late, Gate.INTEGRATION)[STATUS].message.count("the waiver of ann expired at") == 1
 
 
+@pytest.mark.both_databases
 def test_a_waiver_is_withdrawn_once(shop: World) -> None:
     shop.bring("orders", bad_order(2))
     made = waive(shop.stack, "orders", STATUS, until=shop.clock() + timedelta(days=1), reason=WHY, actor="ann")

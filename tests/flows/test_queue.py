@@ -51,6 +51,7 @@ def ids(*runs: Run) -> list[str]:
 # Green
 
 
+@pytest.mark.both_databases
 def test_empty_queue_does_nothing(world: World, proxy: Proxy) -> None:
     before = world.head
     world.stack = world.through(proxy.url)
@@ -61,6 +62,7 @@ def test_empty_queue_does_nothing(world: World, proxy: Proxy) -> None:
     assert world.events() == []
 
 
+@pytest.mark.both_databases
 def test_waiting_runs_land_together_in_one_tested_commit(world: World) -> None:
     first, second = bring_customers(world, 1, 2)
     third = bring_order(world, 1, of=2)
@@ -104,6 +106,7 @@ def test_runs_are_tested_through_the_gateway_where_the_store_is_elsewhere(world:
 # Red
 
 
+@pytest.mark.both_databases
 def test_bad_run_without_local_gate_fails_alone_and_three_merge(world: World) -> None:
     world.leave_out_local_gate("customers")
     runs = [world.bring("customers", row) for row in (customer(1), customer(2), bad_customer(3), customer(4))]
@@ -127,6 +130,7 @@ def test_bad_run_without_local_gate_fails_alone_and_three_merge(world: World) ->
     assert world.runs_in_main(refused.payload["commit"]) == set(ids(*runs))
 
 
+@pytest.mark.both_databases
 def test_failed_run_is_fixed_and_lands(world: World) -> None:
     world.leave_out_local_gate("customers")
     bad = world.bring("customers", bad_customer(1), customer(2))
@@ -161,6 +165,7 @@ def test_percent_threshold_applies_to_the_batch_not_to_all_there_is(world: World
     assert "email" in world.run(diluted).reasons[0]
 
 
+@pytest.mark.both_databases
 def test_run_whose_keys_are_ambiguous_or_missing_fails(world: World) -> None:
     world.leave_out_local_gate("customers")
     twice = world.bring("customers", customer(1, name="a"), customer(1, name="b"))
@@ -170,6 +175,7 @@ def test_run_whose_keys_are_ambiguous_or_missing_fails(world: World) -> None:
     assert "conflicting versions" in world.run(twice).reasons[0]
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"PAR1" + b"\0" * 40 + b"PAR1"], ids=["empty", "text", "fake"])
 def test_run_with_a_file_that_is_no_parquet_fails_alone(world: World, content: bytes) -> None:
     world.leave_out_local_gate("customers")
@@ -213,6 +219,7 @@ def red_if(
     monkeypatch.setattr(rounds, "check_candidate", check)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("position", [0, 3, 4])
 def test_culprit_that_nobody_can_name_is_found_by_halving(
     world: World, monkeypatch: pytest.MonkeyPatch, position: int
@@ -230,6 +237,7 @@ def test_culprit_that_nobody_can_name_is_found_by_halving(
     assert set(world.lake.list_branches("candidate-")) == set(refused)
 
 
+@pytest.mark.both_databases
 def test_runs_that_are_red_only_together_lose_the_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = bring_customers(world, 1, 2, 3, 4)
     pair = {runs[1].run_id, runs[2].run_id}
@@ -377,6 +385,7 @@ def test_order_and_its_customer_in_one_pass_land_though_the_order_was_claimed_fi
     assert world.run(early).phase is Phase.MERGED
 
 
+@pytest.mark.both_databases
 def test_held_run_that_still_waits_is_not_held_twice(world: World) -> None:
     early = bring_order(world, 1, of=1)
     assert world.integrate().held == ids(early)
@@ -388,6 +397,7 @@ def test_held_run_that_still_waits_is_not_held_twice(world: World) -> None:
     assert len(world.events("RunHeld")) == 1
 
 
+@pytest.mark.both_databases
 def test_order_whose_customer_never_comes_fails_after_the_grace_time(world: World) -> None:
     early = bring_order(world, 1, of=1)
     world.integrate()
@@ -466,6 +476,7 @@ def test_run_that_cannot_be_asked_about_is_held_not_failed_and_the_others_merge(
     assert world.integrate().merged == ids(runs[0])
 
 
+@pytest.mark.both_databases
 def test_gate_that_cannot_be_asked_at_all_holds_the_runs_one_by_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +491,7 @@ def test_gate_that_cannot_be_asked_at_all_holds_the_runs_one_by_one(
 # Several at once
 
 
+@pytest.mark.both_databases
 def test_second_integrator_is_told_who_is_at_work(world: World) -> None:
     bring_customers(world, 1)
     with hold_lease(world.stack.ledger, "integrate"), ThreadPoolExecutor(1) as pool:
@@ -512,6 +524,7 @@ def lease_held_elsewhere(world: World) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.both_databases
 def test_lease_of_a_living_process_locks_and_that_of_a_killed_one_is_taken_over(world: World) -> None:
     (run,) = bring_customers(world, 1)
     with lease_held_elsewhere(world) as process:
@@ -533,6 +546,7 @@ def test_lease_of_another_machine_is_respected_until_it_runs_out(world: World) -
     assert world.integrate().merged == ids(run)
 
 
+@pytest.mark.both_databases
 def test_integrators_without_any_lease_still_lose_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "hold_lease", lambda *_: nullcontext())
     world.with_policy(candidate_size=1)

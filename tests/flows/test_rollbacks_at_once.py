@@ -31,6 +31,7 @@ def served(named_world: World) -> tuple[World, list[str]]:
     return named_world, names
 
 
+@pytest.mark.both_databases
 def test_twelve_people_who_saw_the_same_go_back_one_version(served: tuple[World, list[str]]) -> None:
     world, (_, second, third) = served
     shown = preview_rollback(world.stack)

@@ -24,8 +24,11 @@ from dartifact.commands.production.rollback import preview_rollback, roll_back
 from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import find_under_way, unfreeze
 from dartifact.commands.repair.reconcile import reconcile
+from dartifact.commands.stack import Stack
 from dartifact.commands.staging.assembly import Inputs, build_dartifact
 from dartifact.commands.staging.stage import stage
+from dartifact.commands.upkeep.doctor_stores import look_at_code
+from dartifact.commands.upkeep.findings import Unwell
 from dartifact.domain import errors
 from dartifact.domain.dartifacts import Cause, Dartifact, DartifactState
 from dartifact.domain.plans import PromotionState, StepKind
@@ -414,3 +417,84 @@ def copy_project(tmp_path: Path) -> Path:
     for folder in ("checks", "dbt"):
         shutil.copytree(PROJECT / folder, project / folder)
     return project
+
+
+# Two checkouts on one line
+
+
+@pytest.fixture
+def checkouts(shop: World, tmp_path: Path) -> tuple[Stack, Stack]:
+    """Return two stations of one line: that of the checkout, and one whose code has a comment more."""
+    shop.place("orders", order(1))
+    other = copy_project(tmp_path)
+    (other / "checks" / "integration" / "more.sql").write_text("-- nothing is wrong\nselect 1 where false\n")
+    return shop.stack, replace(shop.stack, project=other)
+
+
+def codes(stack: Stack) -> list[str]:
+    return [each.payload["code"][:12] for each in stack.ledger.events(type="CodeChanged")]
+
+
+def test_two_checkouts_do_not_take_production_to_and_fro(shop: World, checkouts: tuple[Stack, Stack]) -> None:
+    one, other = checkouts
+    digests = [digest_code(stack.project)[:12] for stack in checkouts]
+    stage(one, actor="policy:stage")
+    newest = stage(replace(other, ledger=other.ledger.used_from("Prefect on b")), actor="policy:stage").dartifact_id
+    assert promote(shop.stack, actor="test") is not None
+    for rows in ((), (customer(7),), ()):  # also where there is something new to build
+        for row in rows:
+            shop.place("customers", row)
+        with pytest.raises(errors.PolicyRefused) as refused:
+            stage(one, actor="policy:stage")
+        assert digests[0] in refused.value.message
+        assert f"the line went over to {digests[1]} on" in refused.value.message
+        assert "(policy:stage, Prefect on b)" in refused.value.message
+        assert "dartifact stage --code" in str(refused.value.hint)
+        last = stage(other, actor="policy:stage")
+        assert last.code_digest.startswith(digests[1])
+    assert promote(shop.stack, actor="test") is not None
+    assert shop.stack.ledger.pointer().live == last.dartifact_id != newest
+    assert codes(one) == digests
+
+
+def test_a_person_lets_the_line_go_back_to_an_older_code(checkouts: tuple[Stack, Stack]) -> None:
+    one, other = checkouts
+    first = stage(one, actor="policy:stage")
+    stage(other, actor="policy:stage")
+    assert stage(one, actor="person:ann", go_over=True).dartifact_id == first.dartifact_id
+    assert stage(one, actor="policy:stage").dartifact_id == first.dartifact_id
+    with pytest.raises(errors.PolicyRefused, match=r"\(person:ann, "):
+        stage(other, actor="policy:stage")
+
+
+def test_a_code_that_was_red_is_not_what_the_line_goes_over_to(checkouts: tuple[Stack, Stack]) -> None:
+    one, other = checkouts
+    stage(one, actor="policy:stage")
+    (other.project / "checks" / "integration" / "never.sql").write_text("-- no orders\nselect * from raw.orders\n")
+    assert stage(other, actor="policy:stage").code_digest == digest_code(one.project)
+    assert stage(one, actor="policy:stage").state is DartifactState.GREEN
+    assert codes(one) == [digest_code(one.project)[:12]]
+
+
+def test_after_a_code_was_found_guilty_the_one_before_it_is_staged_again(
+    shop: World, checkouts: tuple[Stack, Stack]
+) -> None:
+    one, other = checkouts
+    for stack in checkouts:
+        stage(stack, actor="policy:stage")
+        promote(stack, actor="test")
+    roll_back(shop.stack, None, Cause.parse(["code"]), reason="wrong", actor="ann")
+    shop.place("customers", customer(7))
+    assert stage(one, actor="policy:stage").code_digest == digest_code(one.project)
+    assert stage(other, actor="policy:stage").code_digest == digest_code(one.project)
+
+
+def test_the_doctor_names_a_checkout_that_was_forgotten(checkouts: tuple[Stack, Stack]) -> None:
+    one, other = checkouts
+    assert "the line" not in look_at_code(one.ledger, one.project)
+    stage(one, actor="policy:stage")
+    assert "the new code" in look_at_code(one.ledger, other.project)
+    stage(other, actor="policy:stage")
+    assert look_at_code(one.ledger, other.project).endswith("as the line")
+    with pytest.raises(Unwell, match="the line went over to"):
+        look_at_code(one.ledger, one.project)

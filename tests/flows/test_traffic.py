@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterator
@@ -108,6 +109,7 @@ def states(world: World) -> list[str]:
 # The steps
 
 
+@pytest.mark.both_databases
 def test_traffic_moves_in_shares_with_a_soak_after_each_and_plain_readers_follow_last(shop: World) -> None:
     first = resolve(shop.stack)
     seen = []
@@ -220,6 +222,7 @@ def test_consumers_that_read_the_slot_and_say_nothing_are_the_evidence(shop: Wor
     assert not any("probe" in check or "blue" in check for check in checks)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("share", [5, 25, 100])
 def test_a_reported_error_sends_everybody_back_and_makes_the_dartifact_bad(shop: World, share: int) -> None:
     before = {name: resolve(shop.stack, name).commit for name in NAMES[:5]}
@@ -306,11 +309,11 @@ def test_a_gate_that_could_not_ask_waits_and_is_asked_again(shop: World, monkeyp
 
 
 def consumers(world: World) -> list[str]:
-    engine = sa.create_engine(world.stack.ledger.url)
-    with engine.connect() as connection:
+    with world.stack.ledger._database.read() as connection:
         return list(connection.execute(sa.text("SELECT name FROM consumers ORDER BY name")).scalars())
 
 
+@pytest.mark.both_databases
 def test_a_consumer_that_asks_all_the_time_is_written_down_once_a_minute(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,14 +333,11 @@ def test_a_consumer_that_asks_all_the_time_is_written_down_once_a_minute(
 @pytest.fixture
 def busy(shop: World) -> Iterator[World]:
     """Return the shop while another process writes to its ledger and does not end."""
-    engine = sa.create_engine(shop.stack.ledger.url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    with contextlib.closing(Ledger(shop.stack.ledger.url)) as other, other.write():
         yield shop
-        connection.exec_driver_sql("ROLLBACK")
-    engine.dispose()
 
 
+@pytest.mark.both_databases
 def test_resolve_answers_while_the_ledger_is_being_written(busy: World) -> None:
     assert resolve(busy.stack, "dashboard").commit == busy.stack.ledger.pointer().settled
     assert consumers(busy) == []
@@ -456,6 +456,7 @@ def test_a_freeze_holds_a_promotion_where_it_is(shop: World) -> None:
 # Rollbacks in between
 
 
+@pytest.mark.both_databases
 def test_a_rollback_during_a_soak_ends_the_promotion_and_sends_everybody_to_what_returns(shop: World) -> None:
     finish(shop)
     offer(shop, 3)
@@ -470,6 +471,7 @@ def test_a_rollback_during_a_soak_ends_the_promotion_and_sends_everybody_to_what
     assert shop.lake.read_json(f"{PRODUCTION}@", FENCE)["wanted"] == resolve(shop.stack).commit
 
 
+@pytest.mark.both_databases
 def test_two_rollbacks_go_two_dartifacts_back(shop: World) -> None:
     shop.with_policy(soak=timedelta(0))
     finish(shop)

@@ -51,6 +51,7 @@ def names(*numbers: int) -> list[str]:
     return [f"C{number:06}" for number in numbers]
 
 
+@pytest.mark.both_databases
 def test_after_an_outage_runs_of_max_rows_bring_everything_once(world: World) -> None:
     declare(world, max_rows=2)
     publish_every_minute(world, *map(customer, range(1, 6)))
@@ -74,6 +75,7 @@ def test_rows_out_of_order_are_the_sources_fault_when_they_are_to_be_capped(
         world.ingest("customers")
 
 
+@pytest.mark.both_databases
 def test_a_run_killed_between_its_commit_and_the_ledger_loses_nothing_behind_its_cut(
     world: World, proxy: Proxy
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_backfill_does_not_bring_back_a_version_that_has_changed_since(world: 
     assert [row["name"] for row in world.rows("customers")] == ["new", "Customer 2"]
 
 
+@pytest.mark.both_databases
 def test_a_backfill_goes_in_chunks_and_flows_past_a_bad_one(world: World) -> None:
     declare(world, max_window=timedelta(minutes=5), max_rows=1)
     failed = world.bring("customers", bad_customer(1))
@@ -155,6 +158,7 @@ def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_clai
     assert len(world.stack.ledger.runs()) == 1
 
 
+@pytest.mark.both_databases
 def test_an_accepted_gap_is_no_gap_any_more_and_only_a_gap_can_be_accepted(world: World) -> None:
     failed = world.bring("customers", bad_customer(1))
     with pytest.raises(errors.UsageError, match="a reason is required"):
@@ -235,6 +239,7 @@ def test_a_row_that_replaces_a_newer_one_is_a_warning_at_the_integration_gate(wo
     assert [(each.outcome, each.measured) for each in results] == [(Outcome.WARNED, 1)]
 
 
+@pytest.mark.both_databases
 def test_a_stopped_line_refuses_at_once_and_names_who_stopped_it(world: World) -> None:
     run = world.bring("customers", customer(1))
     stop_line(world.stack, reason="look at the prices", actor="person:eva")
@@ -253,6 +258,7 @@ def test_a_stopped_line_refuses_at_once_and_names_who_stopped_it(world: World) -
     assert world.integrate().merged == [run.run_id]
 
 
+@pytest.mark.both_databases
 def test_a_paused_ingestor_brings_nothing_and_the_others_go_on(world: World) -> None:
     pause(world.stack, "dana", reason="their release", actor="person:eva")
     with pytest.raises(errors.Stopped, match="dana was paused by person:eva"):

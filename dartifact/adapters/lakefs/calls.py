@@ -111,8 +111,8 @@ class LakeCalls:
 
         from dartifact.adapters.lakefs.errors import translate  # noqa: PLC0415
 
-        # A repository is created by body alone; every other call names it first.
-        full = args if call.__name__ == "create_repository" else (self._repository, *args)
+        # A repository is created by body alone, the server has one configuration; every other call names it first.
+        full = args if call.__name__ in ("create_repository", "get_config") else (self._repository, *args)
         for attempt in range(1, tries + 1):
             started = time.perf_counter()
             try:

@@ -12,39 +12,33 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.connections import explain_opening, name_url, open_engine, read_url, translate
 from dartifact.adapters.ledger.migration import migrate
 from dartifact.domain import errors
 from dartifact.domain.hints import Command
 from dartifact.domain.plans import LivePointer
-from dartifact.domain.texts import first_line
-
-PATIENCE = 30.0
-"""Seconds that a writer waits for others."""
-
-_WRITERS = 7_465_697  # the advisory lock of PostgreSQL that writers of the ledger take
 
 
 class Database:
     """The connections to one ledger database, SQLite or PostgreSQL by its URL.
 
+    With `only_reads` it is neither created nor migrated, and refuses writes: NotFound where there is no ledger yet.
+
     Raises UsageError where it cannot be opened or has another schema version, later LedgerUnavailable where it cannot
-    be used.
+    be used and LedgerRefused where it refuses a value.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, only_reads: bool = False) -> None:
+        self.url = read_url(url)
         try:
-            parsed = sa.make_url(url)
-        except sa.exc.ArgumentError as error:
-            raise errors.UsageError("the URL of the ledger cannot be read", hint="set DARTIFACT_LEDGER_URL") from error
-        try:
-            self.engine = _connect(parsed)
-            self._create()
-        except (sa.exc.ArgumentError, sa.exc.DatabaseError, ModuleNotFoundError, OSError) as error:
-            raise errors.UsageError(
-                f"the ledger {parsed.render_as_string()} cannot be opened: {first_line(_cause(error))}",
-                hint="repair what the message names, or set DARTIFACT_LEDGER_URL",
-            ) from error
-        sa.event.listen(self.engine, "handle_error", _translate)
+            self.engine = open_engine(self.url, only_reads=only_reads)
+            if only_reads:
+                self._require()
+            else:
+                self._create()
+        except (sa.exc.ArgumentError, sa.exc.DatabaseError, ImportError, OSError) as error:
+            raise explain_opening(self.url, error) from error
+        sa.event.listen(self.engine, "handle_error", translate)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -53,8 +47,19 @@ class Database:
     @contextmanager
     def write(self, patience: float) -> Iterator[sa.Connection]:
         """Open one transaction that no other writer is in; LedgerUnavailable after `patience` seconds of waiting."""
-        with self.engine.execution_options(writes=True, patience=patience).begin() as connection:
-            yield connection
+        with self.engine.execution_options(writes=True, patience=patience).connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except errors.LedgerUnavailable as error:
+                if connection.invalidated:  # cut off in between: it may have been heard
+                    raise errors.OutcomeUnknown(error.message, hint=error.hint) from error
+                raise
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -66,6 +71,16 @@ class Database:
         """Return the rows of a query, by column."""
         with self.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _require(self) -> None:
+        path = self.url.database
+        if self.url.get_backend_name() == "sqlite" and path and not Path(path).exists():
+            found = None
+        else:
+            found = self._find_version()
+        if found is None:
+            raise errors.NotFound(f"there is no ledger in {name_url(self.url)} yet", hint=Command("status"))
+        self._check_version(found)
 
     def _create(self) -> None:
         found = self._find_version()
@@ -83,6 +98,12 @@ class Database:
         if found in t.OLDER:
             self._migrate()
             found = self._find_version()
+        self._check_version(found)
+
+    def _check_version(self, found: int | None) -> None:
+        if found in t.OLDER:
+            hint = (Command("status"), ", which brings it to this version")
+            raise errors.UsageError(f"the ledger has the older schema version {found}", hint=hint)
         if found != t.VERSION:
             raise errors.UsageError(
                 f"the ledger has schema version {found}, this dartifact needs {t.VERSION}",
@@ -118,54 +139,3 @@ def name_ledger(connection: sa.Connection) -> None:
     """Give a ledger that has none an id, inside the caller's transaction."""
     if connection.execute(sa.select(t.identity.c.ledger_id)).first() is None:
         connection.execute(t.identity.insert().values(one=1, ledger_id=uuid4().hex))
-
-
-def _connect(url: sa.URL) -> sa.Engine:
-    is_sqlite = url.get_backend_name() == "sqlite"
-    if is_sqlite and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"connect_args": {"timeout": 30}} if is_sqlite else {"isolation_level": "READ COMMITTED"}
-    engine = sa.create_engine(url, **options)
-    sa.event.listen(engine, "begin", _begin_sqlite if is_sqlite else _begin_postgresql)
-    if is_sqlite:
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
-    busy = f"busy_timeout={PATIENCE * 1000:.0f}"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", busy):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A deferred transaction that turns into a write can fail with "database is locked" without waiting.
-    options = connection.get_execution_options()
-    writes = options.get("writes", False)
-    if writes:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={options.get('patience', PATIENCE) * 1000:.0f}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _begin_postgresql(connection: sa.Connection) -> None:
-    # One writer at a time, as in SQLite: what a transaction has read stands until it commits.
-    options = connection.get_execution_options()
-    if options.get("writes", False):
-        if options.get("patience", PATIENCE) < PATIENCE:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{options['patience'] * 1000:.0f}ms'")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
-
-
-def _translate(context: sa.engine.ExceptionContext) -> errors.LedgerUnavailable | None:
-    # Their children (a constraint violated, wrong SQL) are bugs and keep their traceback.
-    if type(context.sqlalchemy_exception) not in (sa.exc.OperationalError, sa.exc.DatabaseError):
-        return None
-    where = context.engine.url.render_as_string() if context.engine else ""
-    reason = first_line(_cause(context.original_exception))
-    return errors.LedgerUnavailable(f"the ledger {where} cannot be used: {reason}", hint=Command("doctor"))
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the driver's own error, whose text is without the statement."""
-    return getattr(error, "orig", None) or error

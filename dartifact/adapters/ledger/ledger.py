@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import chain, queries
 from dartifact.adapters.ledger import tables as t
-from dartifact.adapters.ledger.database import PATIENCE, Database
+from dartifact.adapters.ledger.connections import PATIENCE
+from dartifact.adapters.ledger.database import Database
 from dartifact.adapters.ledger.rows import to_consumer, to_dartifact, to_run, to_waiver, to_window
 from dartifact.adapters.ledger.values import Event, Intent, Promotion, Stop
 from dartifact.adapters.ledger.writer import Writer
@@ -32,14 +33,22 @@ from dartifact.domain.windows import GAPS, Window, find_gaps
 class Ledger:
     """One ledger database; safe to use from several processes at once. What it writes, it writes from `place`.
 
-    Raises UsageError where the database cannot be opened or has another schema version.
+    Raises UsageError where the database cannot be opened or has another schema version; with `only_reads` NotFound
+    where there is none yet: nothing is created, migrated or written then.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, place: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        place: str = "",
+        only_reads: bool = False,
+    ) -> None:
         self.url = url
         self._clock = clock
         self._place = place
-        self._database = Database(url)
+        self._database = Database(url, only_reads=only_reads)
         self._refusal: errors.DartifactError | None = None
         self._until_bound = False
 
@@ -76,7 +85,9 @@ class Ledger:
     def write(self, *, patience: float = PATIENCE) -> Iterator[Writer]:
         """Open one transaction: everything in the block happens, or nothing.
 
-        LedgerUnavailable when other writers do not let it in within `patience` seconds; what `refuse_writes` was given.
+        LedgerUnavailable when other writers do not let it in within `patience` seconds, OutcomeUnknown when the
+        connection was cut while it was committed, LedgerRefused for a value that the database refuses; what
+        `refuse_writes` was given.
         """
         if self._refusal is not None and not (self._until_bound and self.is_bound):
             raise self._refusal

@@ -15,6 +15,8 @@ _KEPT = ("seq", "source", "shard", "lo", "hi", "state")
 def migrate(connection: sa.Connection) -> None:
     """Add what an older ledger lacks, inside the caller's transaction; on SQLite its foreign keys have to be off."""
     t.metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":  # SQLite has no lengths
+        _widen(connection)
     if "backfill" not in _column_names(connection, t.windows):
         (_rebuild_windows if connection.dialect.name == "sqlite" else _alter_windows)(connection)
     if "place" not in _column_names(connection, t.events):
@@ -29,6 +31,16 @@ def migrate(connection: sa.Connection) -> None:
 
 def _column_names(connection: sa.Connection, table: sa.Table) -> set[str]:
     return {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+
+
+def _widen(connection: sa.Connection) -> None:
+    """Let each column of text have the length that it has today."""
+    for table in t.metadata.sorted_tables:
+        wanted = {column.name: column.type for column in table.columns if isinstance(column.type, sa.String | t.Texts)}
+        for found in sa.inspect(connection).get_columns(table.name):
+            kind = wanted.get(found["name"])
+            if kind is not None and (now := kind.compile(connection.dialect)) != str(found["type"]):
+                connection.exec_driver_sql(f'ALTER TABLE {table.name} ALTER COLUMN "{found["name"]}" TYPE {now}')
 
 
 def _add_column(connection: sa.Connection, table: sa.Table, name: str) -> None:

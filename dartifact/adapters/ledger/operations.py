@@ -89,7 +89,7 @@ class StopTable:
     def add(self, name: str, reason: str, event: EventType, actor: str) -> None:
         """Write down that the line, or one ingestor, is stopped; who stopped it first stays who did it."""
         if self._tx.execute(sa.select(t.stops).where(t.stops.c.name == name)).first() is None:
-            values = {"name": name, "at": self._tx.now, "actor": actor, "reason": reason[:500]}
+            values = {"name": name, "at": self._tx.now, "actor": actor, "reason": reason}
             self._tx.execute(t.stops.insert().values(**values))
         self._tx.append(event, actor, name=name, reason=reason)
 

@@ -99,7 +99,7 @@ class RunTable:
         """Put a run that is in `main` into the merge queue to be taken out."""
         run = self.get(run_id)
         runs.check_transition(run_id, run.phase, Phase.REVERTED)
-        self._tx.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(revert_reason=reason[:500]))
+        self._tx.execute(t.runs.update().where(t.runs.c.run_id == run_id).values(revert_reason=reason))
         self._tx.append(EventType.REVERT_REQUESTED, actor, run=run_id, reason=reason)
 
     def mark_served(self, served: Iterable[str], before: Iterable[str]) -> None:

@@ -46,5 +46,6 @@ class Transaction:
             "operation": operation,
             "payload": payload,
         }
-        sealed = chain.seal(chain.read_last_seal(self.connection), event)
-        self.execute(t.events.insert().values(seal=sealed, **event))
+        stored = t.store_as(t.events, event)
+        sealed = chain.seal(chain.read_last_seal(self.connection), stored)
+        self.execute(t.events.insert().values(seal=sealed, **stored))

@@ -80,7 +80,7 @@ class WaiverTable:
             "dataset": dataset,
             "check": check,
             "rows": rows,
-            "reason": reason[:500],
+            "reason": reason,
             "actor": actor,
             "at": self._tx.now,
             "until": until,

@@ -86,7 +86,7 @@ class WindowTable:
         if run.window.state not in GAPS:
             message = f"the window of {run_id} is {run.window.state}: it is not a gap"
             raise errors.UsageError(message, hint=Command("status"))
-        self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason[:500]))
+        self._tx.execute(t.windows.update().where(t.windows.c.seq == run.window.seq).values(gap_reason=reason))
         self._tx.append(EventType.GAP_ACCEPTED, actor, run=run_id, reason=reason)
         return self._runs.get(run_id)
 

@@ -23,6 +23,7 @@ from dartifact.compare.diff.rendering import tell_diff, write_markdown
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
 from dartifact.domain.runs import read_run_id
+from dartifact.domain.storable import clean_json
 from dartifact.settings import read_settings
 from dartifact.wiring import prepare_home
 
@@ -101,4 +102,4 @@ def _render(stored: Sequence[StoredDiff], output: DiffOutput) -> str:
         "same": all(report.same for report in reports),
         "tables": documents,
     }
-    return json.dumps(documents[0] if len(documents) == 1 else many, indent=2, default=str)
+    return json.dumps(clean_json(documents[0] if len(documents) == 1 else many), indent=2, default=str)

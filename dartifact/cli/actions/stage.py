@@ -14,11 +14,11 @@ from dartifact.domain.dartifacts import DartifactState
 from dartifact.domain.events import EventType
 
 
-def stage(retry: bool, output: Output) -> None:
+def stage(retry: bool, code: bool, output: Output) -> None:
     """Build a dartifact of main's head."""
     with opened(notifies=True) as (settings, stack):
         last = stack.ledger.last_event()
-        dartifact = staging.stage(stack, actor=settings.person, retry=retry)
+        dartifact = staging.stage(stack, actor=settings.person, retry=retry, go_over=code)
         red = stack.ledger.events_after(last, (EventType.DARTIFACT_RED,), 10)
         reverts = bool(stack.ledger.pending_reverts())
     for event in red:

@@ -34,9 +34,11 @@ def restore_main(reason: ReasonOption = "", yes: YesOption = False, output: Outp
 
 def stage(
     retry: Annotated[bool, typer.Option("--retry", help="clear the block on the current code and rebuild")] = False,
+    code: Annotated[bool, typer.Option("--code", help="go over to the code of this checkout, if older too")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Build main with dbt, check it, pack it as a dartifact.
 
-    A red dartifact goes nowhere, and its culprit is named: the code or a run.
+    A red dartifact goes nowhere, and its culprit is named: the code or a run. A checkout whose code the line has left
+    for another one is refused: two of them would take production to and fro.
     """

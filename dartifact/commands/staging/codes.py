@@ -14,6 +14,7 @@ from dartifact.domain.dartifacts import PASSED, Blame, BlameKind, Dartifact
 from dartifact.domain.events import EventType
 
 CODE_TAR = "_dartifact/code.tar"
+_CHANGES = 1000  # of the code, the newest
 
 
 @dataclass
@@ -49,6 +50,39 @@ def find_last_good(ledger: Ledger) -> Dartifact | None:
     blames = frozenset(ledger.blames())
     passed = ledger.dartifacts(states=PASSED)
     return next((each for each in passed if Blame(BlameKind.CODE, each.code_digest) not in blames), None)
+
+
+def find_line_code(ledger: Ledger) -> Event | None:
+    """Return how staging went over to the code that the line is built with; None before the first, and if refused."""
+    blames = frozenset(ledger.blames())
+    changes = reversed(ledger.events(type=EventType.CODE_CHANGED, most=_CHANGES))
+    return next((each for each in changes if Blame(BlameKind.CODE, each.payload["code"]) not in blames), None)
+
+
+def find_overtaken(ledger: Ledger, digest: str) -> str | None:
+    """Say why a code must not be staged by itself: the line has left it for another one. None when it may be.
+
+    A code that the line has never had is new: whoever deployed it meant it. One that comes back is a checkout that
+    nobody has brought up to date, and two of them would take production to and fro for ever.
+    """
+    line = find_line_code(ledger)
+    if line is None or line.payload["code"] == digest or Blame(BlameKind.CODE, digest) in ledger.blames():
+        return None  # for a code that is refused the last good one stands in
+    known = {each.payload["code"] for each in ledger.events(type=EventType.CODE_CHANGED, most=_CHANGES)}
+    if digest not in known:
+        return None
+    return (
+        f"this checkout has the code {digest[:12]}, and the line went over to {line.payload['code'][:12]} "
+        f"on {line.at:%Y-%m-%d at %H:%M} UTC ({line.actor}, {line.place or 'place unknown'})"
+    )
+
+
+def record_code(ledger: Ledger, digest: str, actor: str) -> None:
+    """Write down that the line is built with a code from now on; nothing when it is already."""
+    line = find_line_code(ledger)
+    if line is None or line.payload["code"] != digest:
+        with ledger.write() as tx:
+            tx.append(EventType.CODE_CHANGED, actor, code=digest, was=line.payload["code"] if line else None)
 
 
 def find_refusal(ledger: Ledger, digest: str) -> str | None:

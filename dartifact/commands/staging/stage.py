@@ -14,24 +14,27 @@ from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.reconcile import finish_open_intents
 from dartifact.commands.stack import Runner, Stack, run_plainly
 from dartifact.commands.staging.assembly import Inputs, StandIn, build_dartifact
-from dartifact.commands.staging.codes import LastGood, find_refusal, last_good
+from dartifact.commands.staging.codes import LastGood, find_overtaken, find_refusal, last_good, record_code
 from dartifact.commands.stops import refuse_while_stopped
 from dartifact.domain import errors
-from dartifact.domain.dartifacts import WAITING, Blame, BlameKind, Dartifact, DartifactState
+from dartifact.domain.dartifacts import PASSED, WAITING, Blame, BlameKind, Dartifact, DartifactState
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
 
 
-def stage(stack: Stack, *, actor: str, runner: Runner = run_plainly, retry: bool = False) -> Dartifact:
+def stage(
+    stack: Stack, *, actor: str, runner: Runner = run_plainly, retry: bool = False, go_over: bool = False
+) -> Dartifact:
     """Make the dartifact of `main`'s head and today's code, or return it if it is known; red or green.
 
     A red build is followed by others that find the culprit: a run is put into the queue to be reverted, code is
     refused. While today's code is refused, the dartifact is made with that of the last good one. `retry` forgets the
-    refusal and what was red, and builds again.
+    refusal and what was red, and builds again. A code that the line has left for another one is refused, until a person
+    lets it `go_over` to that of this checkout.
 
     Raises UsageError while `main` is empty, Conflict while its head is untested or the code changes during the build,
-    PolicyRefused when the code is refused and there is no other, Locked while another stage works, ChecksErrored when
-    dbt could not run.
+    PolicyRefused when the code is overtaken, or refused and there is no other, Locked while another stage works,
+    ChecksErrored when dbt could not run.
     """
     refuse_while_stopped(stack.ledger)
     with hold_lease(stack.ledger, "stage"):
@@ -40,6 +43,9 @@ def stage(stack: Stack, *, actor: str, runner: Runner = run_plainly, retry: bool
         inputs = Inputs(head, stack.lake.list_objects(head.commit_id, "raw/"), digest_code(stack.project))
         if retry:
             _forget(stack, inputs, actor)
+        if go_over:
+            record_code(stack.ledger, inputs.digest, actor)
+        _refuse_overtaken(stack.ledger, inputs.digest)
         with last_good(stack) as good:
             made = _make_allowed(stack, inputs, good, actor, runner)
         _show(stack, made, actor, runner)
@@ -58,6 +64,12 @@ def _require_head(stack: Stack) -> Commit:
     return head
 
 
+def _refuse_overtaken(ledger: Ledger, digest: str) -> None:
+    if why := find_overtaken(ledger, digest):
+        hint = ("bring this checkout up to date, or ", Command("stage", "--code"), " to go over to its code")
+        raise errors.PolicyRefused(why, hint=hint)
+
+
 def _make_allowed(stack: Stack, inputs: Inputs, good: LastGood | None, actor: str, runner: Runner) -> Dartifact:
     """Make the dartifact with today's code or, where that is refused before or by its build, with the last good one."""
     refusal = find_refusal(stack.ledger, inputs.digest)
@@ -65,6 +77,8 @@ def _make_allowed(stack: Stack, inputs: Inputs, good: LastGood | None, actor: st
         made = _make(stack, inputs, good, actor, runner)
         refusal = find_refusal(stack.ledger, inputs.digest)
         if refusal is None:
+            if made.state in PASSED:
+                record_code(stack.ledger, inputs.digest, actor)
             return made
     return _make(stack, _stand_in(inputs, good, refusal), good, actor, runner)
 

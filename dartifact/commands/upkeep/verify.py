@@ -11,7 +11,7 @@ from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.recovery import has_commit
 from dartifact.commands.stack import Stack
-from dartifact.commands.upkeep.doctor import Finding
+from dartifact.commands.upkeep.findings import Finding
 from dartifact.domain.dartifacts import PASSED
 from dartifact.domain.errors import DartifactError, NotFound
 from dartifact.domain.progress import Progress, keep_quiet
