@@ -6,11 +6,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
+from dartifact.adapters.ledger import connections
 from dartifact.adapters.ledger import tables as t
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.writer import Writer
@@ -210,3 +212,21 @@ def test_who_only_reads_leaves_an_older_ledger_as_it_is(ledger_url: str) -> None
     for _ in range(2):
         with pytest.raises(errors.UsageError, match="the older schema version 6"):
             Ledger(url, only_reads=True)
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_ledger_in_a_folder_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_clean: bool
+) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    first = Ledger(url)
+    append_some(first)
+    if is_clean:
+        first.close()
+    monkeypatch.setattr(connections.os, "access", lambda *_: False)  # who runs the tests may be root
+    with contextlib.closing(Ledger(url)) as ledger:
+        assert len(ledger.events()) == 3
+        if is_clean:
+            with pytest.raises(errors.LedgerUnavailable, match="readonly"), ledger.write() as tx:
+                tx.append("PromotionsFrozen", ACTOR)
+    first.close()

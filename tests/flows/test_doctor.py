@@ -22,6 +22,7 @@ from dartifact.commands.stops import pause, stop_line
 from dartifact.commands.upkeep.doctor import Configuration, Finding, Orchestrator, examine
 from dartifact.domain import plans
 from dartifact.domain.runs import Phase
+from dartifact.project import load_each_source
 from tests.conftest import PROJECT, Call
 from tests.support.sources import bad_order, customer
 from tests.support.world import World
@@ -54,7 +55,7 @@ def look(
     findings = examine(
         place,
         open_access=open_access,
-        load_sources=lambda: ["customers", "orders"],
+        load_sources=lambda: load_each_source(PROJECT),
         find_orchestrator=lambda: orchestrator,
         **options,  # type: ignore[arg-type]
     )

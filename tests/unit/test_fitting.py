@@ -9,7 +9,7 @@ import pytest
 
 from dartifact.adapters.contracts.contracts import Contract, parse_contract
 from dartifact.adapters.lakefs.calls import LakeAccess
-from dartifact.commands.upkeep.doctor import examine
+from dartifact.commands.upkeep.doctor import Configuration, examine
 from dartifact.commands.upkeep.fitting import find_misfits, require_fitting
 from dartifact.commands.upkeep.validate import validate_checks
 from dartifact.domain.errors import LakeUnavailable, UsageError
@@ -140,10 +140,7 @@ def test_doctor_tells_all_of_it(tmp_path: Path) -> None:
     (project / "flows" / "broken.py").write_text("import nowhere\n")
     (project / "checks" / "bad.yml").write_text("dataset: lake/main/bad\ncolumns: [{name: id, data_type: int}]\n")
     findings = examine(
-        project=project,
-        home=tmp_path,
-        ledger_url=f"sqlite:///{tmp_path / 'ledger.db'}",
-        repository="weather",
+        Configuration(project, tmp_path, f"sqlite:///{tmp_path / 'ledger.db'}", "weather"),
         open_access=no_lake,
         load_sources=lambda: load_each_source(project),
     )

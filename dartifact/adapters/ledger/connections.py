@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def open_engine(url: sa.URL, *, only_reads: bool) -> sa.Engine:
     if only_reads and path:
 
         def connect() -> sqlite3.Connection:
-            file = f"file:{quote(str(path.resolve()))}?mode=ro"
+            file = f"file:{quote(str(path.resolve()))}?mode=ro{'&immutable=1' if is_sealed(path) else ''}"
             return sqlite3.connect(file, uri=True, timeout=PATIENCE, check_same_thread=False)
 
         engine = sa.create_engine(url, creator=connect)
@@ -79,6 +80,11 @@ def open_engine(url: sa.URL, *, only_reads: bool) -> sa.Engine:
     sa.event.listen(engine, "begin", _begin_sqlite)
     sa.event.listen(engine, "connect", _prepare_reader if only_reads else _prepare_sqlite)
     return engine
+
+
+def is_sealed(path: Path) -> bool:
+    """Say whether a SQLite file lies where nothing can be written, and nobody left anything unwritten in it."""
+    return path.is_file() and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
 
 
 def translate(context: sa.engine.ExceptionContext) -> BaseException | None:

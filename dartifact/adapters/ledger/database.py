@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
-from dartifact.adapters.ledger.connections import explain_opening, name_url, open_engine, read_url, translate
+from dartifact.adapters.ledger.connections import explain_opening, is_sealed, name_url, open_engine, read_url, translate
 from dartifact.adapters.ledger.migration import migrate
 from dartifact.domain import errors
 from dartifact.domain.hints import Command
@@ -22,7 +22,8 @@ from dartifact.domain.plans import LivePointer
 class Database:
     """The connections to one ledger database, SQLite or PostgreSQL by its URL.
 
-    With `only_reads` it is neither created nor migrated, and refuses writes: NotFound where there is no ledger yet.
+    With `only_reads`, or where a SQLite file lies in a folder that cannot be written, it is neither created nor
+    migrated, and refuses writes: NotFound where there is no ledger yet.
 
     Raises UsageError where it cannot be opened or has another schema version, later LedgerUnavailable where it cannot
     be used and LedgerRefused where it refuses a value.
@@ -30,6 +31,8 @@ class Database:
 
     def __init__(self, url: str, *, only_reads: bool = False) -> None:
         self.url = read_url(url)
+        path = self.url.database if self.url.get_backend_name() == "sqlite" else None
+        only_reads = only_reads or bool(path and is_sealed(Path(path)))
         try:
             self.engine = open_engine(self.url, only_reads=only_reads)
             if only_reads:

@@ -10,6 +10,7 @@ from dartifact.commands.gates.failing_rows import keep_failing_rows
 from dartifact.commands.gates.integration import check_candidate
 from dartifact.commands.queue import candidates
 from dartifact.commands.stack import Stack
+from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
 from dartifact.domain.events import EventType
 from dartifact.domain.queue import CandidatePlan, find_culprits
@@ -110,8 +111,29 @@ def _keep(stack: Stack, candidate: candidates.Candidate, report: Report, blamed:
 def _stop(stack: Stack, run: Run, results: tuple[Result, ...], commit: Commit, actor: str) -> Phase | None:
     """Take one run out of the queue: failed, or held for the grace time; None for a held one that waits on.
 
-    Its branch stays.
+    Its branch stays. A run whose results the ledger refuses is held, and keeps nobody waiting.
     """
+    try:
+        return _write_stop(stack, run, results, commit, actor)
+    except errors.LedgerRefused as refused:
+        reasons = [f"its results cannot be recorded: {refused.message}"]
+        with stack.ledger.write() as tx:
+            changes = {"reasons": reasons, "held_until": None}
+            gate = Gate.INTEGRATION
+            tx.runs.move(
+                run.run_id,
+                Phase.HELD,
+                EventType.RUN_HELD,
+                actor,
+                gate=gate,
+                adopt=True,
+                changes=changes,
+                reasons=reasons,
+            )
+        return Phase.HELD
+
+
+def _write_stop(stack: Stack, run: Run, results: tuple[Result, ...], commit: Commit, actor: str) -> Phase | None:
     report = Report(Gate.INTEGRATION, commit.commit_id, f"{commit.meta_range}/{run.run_id}", results)
     verdict = judge(results)
     fails = verdict.kind is VerdictKind.FAIL
