@@ -1,7 +1,8 @@
 """Commands in processes of their own, which end, stand still or lose the lake at a write.
 
 A write is found where it leaves the process, not where the code says that it writes: each HTTP request to the lake that
-is no read, each SQLite transaction that was begun to write. What is new in the product is a point without being told.
+is no read, each transaction of the ledger that was begun to write. What is new in the product is a point without being
+told.
 
 The processes are forked from a server that has imported everything, opened nothing and runs one thread; each opens its
 own connections.
@@ -120,6 +121,12 @@ class Place:
     policy: Policy
     project: Path
     dbt_work: Path | None = None
+    ledger: str = ""
+
+    @property
+    def ledger_url(self) -> str:
+        """Return the URL of the ledger, SQLite in the home where none is named."""
+        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
 
     def open(self, clock: Clock, url: str | None = None) -> Stack:
         """Open a stack; without `dbt_work` its builder is the one that takes milliseconds."""
@@ -127,7 +134,7 @@ class Place:
         builder = DbtBuilder(self.project / "dbt", self.dbt_work) if self.dbt_work else TableBuilder()
         return Stack(
             lake=Lake(access, self.repository),
-            ledger=Ledger(f"sqlite:///{self.home / 'ledger.db'}", clock),
+            ledger=Ledger(self.ledger_url, clock),
             dbt=builder,  # type: ignore[arg-type]
             sources=dict(self.sources),
             project=self.project,
@@ -239,29 +246,40 @@ def _name(url: str) -> str:
 
 
 def _watch_ledger(points: _Points) -> None:
+    """Reach a point before each transaction that was begun to write, before its commit, and after it."""
     commit = DefaultDialect.do_commit
+    is_sqlite = points.task.place.ledger_url.startswith("sqlite")
+    names, mark = ("group_concat(DISTINCT type)", "?") if is_sqlite else ("string_agg(DISTINCT type, ',')", "%s")
     newest = changes = 0
+    writes = False
 
     def do_commit(self: Any, connection: Any) -> None:
-        nonlocal newest
-        query = "SELECT max(sequence), group_concat(DISTINCT type) FROM events WHERE sequence > ?"
+        nonlocal newest, writes
+        if not is_sqlite and not writes:  # a read
+            return commit(self, connection)
+        query = f"SELECT max(sequence), {names} FROM events WHERE sequence > {mark}"
         last, events = connection.execute(query, (newest,)).fetchone()
-        is_empty = connection.driver_connection.total_changes == changes
+        is_empty = changes == (connection.driver_connection.total_changes if is_sqlite else 0)
         what = NOTHING if is_empty else events or "a transaction without an event"
         points.reach(Side.OPEN, Store.LEDGER, what)
         commit(self, connection)
-        newest = last or newest
+        newest, writes = last or newest, False
         points.reach(Side.AFTER, Store.LEDGER, what)
+        return None
 
     def begin(_: Any, cursor: Any, statement: str, *__: Any) -> None:
-        nonlocal changes
-        if statement.startswith("BEGIN IMMEDIATE"):
-            changes = cursor.connection.total_changes
+        nonlocal changes, writes
+        if statement.startswith(("BEGIN IMMEDIATE", "SELECT pg_advisory_xact_lock")):
+            changes, writes = cursor.connection.total_changes if is_sqlite else 0, True
             points.reach(Side.BEFORE, Store.LEDGER, "a transaction")
+        elif not is_sqlite and not statement.startswith(("SELECT", "SET")):
+            changes += 1
 
     def connect(connection: Any, _: Any) -> None:
         nonlocal newest
         [newest] = connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
+        if not is_sqlite:
+            connection.commit()
 
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
     sa.event.listen(sa.engine.Engine, "before_cursor_execute", begin)

@@ -7,6 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from dartifact.commands.stack import Policy
 from tests.faults.children import Place
 from tests.faults.scene import Scene
 from tests.support.machine import Repositories, write_project
+from tests.support.postgres import empty_schema
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sources import CUSTOMERS, ORDERS
 
 PROPERTY = "fault matrix"
 _ASKED = "DARTIFACT_TEST_FAULTS"
+ON_POSTGRESQL = os.environ.get(_ASKED) == "postgresql"
 collect_ignore_glob = [] if _ASKED in os.environ else ["test_*.py"]
 _CASES = 40  # after so many a scene has grown slow
 
@@ -36,8 +39,9 @@ def lake_proxy(lakefs: LakeAccess) -> Iterator[Proxy]:
 class Scenes:
     """Gives out the scene that is set, and sets a new one when that has broken or has grown slow."""
 
-    def __init__(self, access: LakeAccess, proxy: Proxy, folder: Path) -> None:
-        self._access, self._proxy, self._folder = access, proxy, folder
+    def __init__(self, access: LakeAccess, proxy: Proxy, folder: Path, postgres: str = "") -> None:
+        self._access, self._proxy, self._folder, self._postgres = access, proxy, folder, postgres
+        self._owned = ExitStack()
         self._repositories = Repositories(access, f"faults-{os.getpid()}", ahead=2)
         self._numbers = itertools.count()
         self._scene: Scene | None = None
@@ -51,7 +55,9 @@ class Scenes:
             write_project(home / "project")
             sources = {each.name: each for each in (CUSTOMERS, ORDERS)}
             policy = Policy(weights=(50, 100))
-            place = Place(self._access, self._repositories.take(), home, sources, policy, home / "project")
+            ledger = self._owned.enter_context(empty_schema(self._postgres)) if self._postgres else ""
+            project = home / "project"
+            place = Place(self._access, self._repositories.take(), home, sources, policy, project, ledger=ledger)
             self._scene = Scene(place, self._proxy)
             self._scene.open_stage()
         self._scene.cases += 1
@@ -62,12 +68,16 @@ class Scenes:
         if self._scene is not None:
             self._scene.close()
         self._scene = None
+        self._owned.close()
 
 
 @pytest.fixture(scope="session")
-def scenes(lakefs: LakeAccess, lake_proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
-    """Return the scenes of this test process."""
-    scenes = Scenes(lakefs, lake_proxy, tmp_path_factory.mktemp("scenes"))
+def scenes(
+    request: pytest.FixtureRequest, lakefs: LakeAccess, lake_proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scenes]:
+    """Return the scenes of this test process, with ledgers on PostgreSQL where that is asked for."""
+    postgres = request.getfixturevalue("postgres") if ON_POSTGRESQL else ""
+    scenes = Scenes(lakefs, lake_proxy, tmp_path_factory.mktemp("scenes"), postgres)
     yield scenes
     scenes.give_up()
 
@@ -85,7 +95,9 @@ def note_cell(record_property: Callable[[str, object], None]) -> Callable[..., N
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print protocol × fault × result, of all test processes together."""
     if _ASKED not in os.environ:
-        terminalreporter.write_line(f"the fault matrix is left out: {_ASKED}=1 plays it, in 10 minutes")
+        terminalreporter.write_line(
+            f"the fault matrix is left out: {_ASKED}=1 plays it, in 10 minutes; =postgresql on that"
+        )
     cells: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     polls = leftovers = 0
     for reports in terminalreporter.stats.values():

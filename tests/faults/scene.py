@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.lakefs.lake import MAIN, PRODUCTION, SERVED
 from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.connections import read_url
 from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production.promote import promote
 from dartifact.commands.production.publication import PUBLISHED_FENCE
@@ -155,7 +156,7 @@ class Scene:
 
     def _run_out_leases(self) -> None:
         # The database's clock cannot be moved from here; a lease of long ago is what a long pause makes of it.
-        engine = sa.create_engine(self.stack.ledger.url)
+        engine = sa.create_engine(read_url(self.stack.ledger.url))
         try:
             with engine.begin() as connection:
                 connection.execute(t.leases.update().values(until=0.0))
