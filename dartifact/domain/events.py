@@ -115,7 +115,7 @@ class EventType(StrEnum):
     CODE_REFUSED = "CodeRefused", "A code version is blocked: it was red at staging.", "code why reason"
     CODE_REFUSAL_FORGOTTEN = "CodeRefusalForgotten", "A person unblocked a code version.", "code"
     APPROVAL_NEEDED = "ApprovalNeeded", "A dartifact waits for approvals.", "needed"
-    DARTIFACT_ENDORSED = "DartifactEndorsed", "A person approved the promotion of a dartifact.", "reason commit"
+    DARTIFACT_ENDORSED = "DartifactEndorsed", "A person approved the promotion of a dartifact.", "reason commit proven"
     DARTIFACT_REJECTED = "DartifactRejected", "A person rejected the promotion of a dartifact.", "reason commit"
     DARTIFACT_APPROVED = "DartifactApproved", "A dartifact may be promoted."
     DARTIFACT_SUPERSEDED = "DartifactSuperseded", "A newer dartifact took the place of one."
@@ -155,3 +155,6 @@ class EventType(StrEnum):
     INGESTOR_RESUMED = "IngestorResumed", "A person resumed an ingestor.", "name"
     LINE_STOPPED = "LineStopped", "A person paused everything.", "name reason"
     LINE_STARTED = "LineStarted", "A person resumed everything.", "name"
+
+    # What nobody was let do
+    ATTEMPT_REFUSED = "AttemptRefused", "A person was refused a deed that takes another role.", "deed role needed"
