@@ -78,12 +78,17 @@ class Settings(BaseSettings):
     ingest_seconds: int = Field(300, description="seconds from one scheduled run of an ingestor to the next")
     approvals: int = Field(0, ge=0, le=10, description="people who have to approve a dartifact before it is promoted")
     sign_in: Literal["local", "oidc", "proxy"] = Field("local", description="who uses the browser UI; see Sign-in")
-    roles: dict[str, Role] = Field({}, description='JSON, claim to role, `{"data-owners": "reviewer", "*": "viewer"}`')
+    roles: dict[str, Role] = Field(
+        {}, description='JSON, who has which role, `{"group:owners": "reviewer", "person:ann@example.com": "operator"}`'
+    )
     name_claim: str = Field("email", description="OIDC claim that names a person")
     role_claim: str = Field("groups", description="OIDC claim whose values are mapped to roles")
     proxy_secret: SecretStr = Field(
         SecretStr(""), description="what the proxy sends as X-Dartifact-Proxy; environment only"
     )
+    sign_in_hours: float = Field(12, gt=0, description="hours after which people sign in with the provider again")
+    ui_port: int = Field(0, ge=0, le=65535, description="port of the browser UI on this machine; 0: a free one")
+    ui_hosts: list[str] = Field([], description="JSON, the names by which the UI is reached through a proxy")
     image: str = Field("", description="container image of the flow runs, for work pools that run containers")
 
     @classmethod

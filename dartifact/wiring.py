@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
@@ -130,9 +132,12 @@ def open_stack_surely(settings: Settings, progress: Progress) -> Iterator[Stack]
 
 
 def prepare_home(home: Path) -> None:
-    """Create the home; UsageError when it cannot be written."""
+    """Create the home, or close one that others can look into; UsageError when it cannot be written."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(home.stat().st_mode) & 0o077:
+            with contextlib.suppress(PermissionError):  # somebody else's, such as a mounted volume
+                home.chmod(0o700)
     except OSError as error:
         raise UsageError(f"{home} cannot be written: {error.strerror}", hint="set DARTIFACT_HOME") from error
 

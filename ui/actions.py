@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-from pathlib import Path
 
-from dartifact.adapters.tables.row_files import read_rows
 from dartifact.commands.production import approvals, rollback, under_way
 from dartifact.commands.production import promote as production
 from dartifact.commands.production.rollback import Rollback
@@ -17,10 +14,12 @@ from dartifact.commands.review.split import split_run
 from dartifact.domain.dartifacts import Cause, Dartifact
 from dartifact.domain.decisions import Decision
 from dartifact.domain.errors import ServerUnavailable
+from dartifact.domain.people import Role
 from dartifact.domain.plans import Plan
 from dartifact.domain.runs import Run
 from ui.people import who
 from ui.stack import find_prefect, open_ledger_stack, open_stack, open_stack_surely
+from ui.uploads import read_upload
 
 
 def approve(run_id: str, decision: Decision) -> Run:
@@ -47,12 +46,9 @@ def split(run_id: str, decision: Decision) -> tuple[Run, Run]:
 
 def fix(run_id: str, decision: Decision, name: str, content: bytes) -> Run:
     """Give a run the rows of an uploaded file, and check it again; Conflict when it has another commit than shown."""
+    open_ledger_stack().require(Role.REVIEWER, "fix a run")  # before anything of the file is looked at
     stack = open_stack()
-    with tempfile.TemporaryDirectory(prefix="upload-", dir=stack.home) as folder:
-        file = Path(folder) / f"upload{Path(name).suffix}"
-        file.write_bytes(content)
-        rows = read_rows(file)
-    return fixes.fix(stack, run_id, decision, rows)
+    return fixes.fix(stack, run_id, decision, read_upload(name, content, stack.home))
 
 
 def approve_dartifact(dartifact: str, decision: Decision) -> Dartifact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import streamlit as st
 
@@ -19,10 +20,12 @@ PAGES = (
     ("activity", "Activity"),
 )
 
+ICON = Path(__file__).with_name("icon.svg")  # a file: Streamlit's own icons come from another host
+
 
 def show_app() -> None:
     """Show the page of the address to who may see it."""
-    st.set_page_config(page_title="dartifact", page_icon=":material/deployed_code:", layout="wide")
+    st.set_page_config(page_title="dartifact", page_icon=str(ICON), layout="wide")
     kiosk = st.query_params.get("kiosk") == "1"
     set_style(kiosk=kiosk)
     pages = [st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "now") for name, title in PAGES]

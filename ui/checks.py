@@ -8,7 +8,6 @@ from dartifact.domain.errors import DartifactError
 from ui import lake_reads, reads
 from ui.documents import ShownRun
 from ui.format import OUTCOME_MARKS, tell_error
-from ui.masks import name_check
 
 _ORDER = ("failed", "errored", "warned", "skipped", "passed")
 
@@ -24,11 +23,12 @@ def show_checks(run: ShownRun) -> None:
     head.markdown("**Checks** · " + " · ".join(count for count in counts if not count.startswith("0 ")))
     with ask:
         in_main = count_in_main(run)
+    own = f"{run['source']}."
     trends = reads.read_trends(run)
     st.dataframe(
         [
             {
-                "check": f"{OUTCOME_MARKS[check['outcome']]} {name_check(run['source'], check['check'])}",
+                "check": f"{OUTCOME_MARKS[check['outcome']]} {check['check'].removeprefix(own)}",
                 "measured": _tell_number(check["measured"]),
                 "allowed": check["threshold"] or "",
                 **({"in main": _tell_number(in_main.get(check["check"]))} if in_main else {}),
@@ -68,21 +68,14 @@ def _tell_number(number: float | None) -> str:
 
 def count_in_main(run: ShownRun) -> dict[str, int]:
     """Return how many rows of `main` fail each failing check; they are counted once a person asks for it."""
-    conditions, key = failing_conditions(run), f"main {run['run_id']} {run['report']}"
-    if not conditions:
+    key = f"main {run['run_id']} {run['report']}"
+    if not any(check["condition"] and check["outcome"] in ("failed", "warned") for check in run["checks"]):
         return {}
     if st.button("Count in main", help="Counts the rows of main that fail each failing check", width="stretch"):
         try:
             with st.spinner("Counting in main…"):
-                st.session_state[key] = lake_reads.count_same_in_main(run["run_id"], conditions)
+                st.session_state[key] = lake_reads.count_same_in_main(run["run_id"])
         except DartifactError as error:
             tell_error(error)
     found: dict[str, int] = st.session_state.get(key, {})
     return found
-
-
-def failing_conditions(run: ShownRun) -> dict[str, str]:
-    """Return check → SQL condition of the checks that name failing rows."""
-    stands_out = [check for check in run["checks"] if check["outcome"] in ("failed", "warned")]
-    stands_out.sort(key=lambda check: check["outcome"])
-    return {check["check"]: check["condition"] for check in stands_out if check["condition"]}

@@ -59,10 +59,10 @@ def show_fix(run: ShownRun, decision: Decision) -> None:
     """Offer to give the run other rows, and its own ones to begin with."""
     run_id = run["run_id"]
     with st.expander("Upload a fix"):
-        if run["commit"] and not masks.hidden_columns(run["source"]):
+        if run["commit"] and masks.mask_dataset(run["source"]).shown is None:
             st.download_button(
                 "Download rows",
-                lambda: lake_reads.pack_batch(run_id),
+                lake_reads.prepare_batch(run_id),
                 f"{run_id}.csv",
                 "text/csv",
                 on_click="ignore",

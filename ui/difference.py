@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dartifact.commands.diffs.cells import EVERY_CELL, CellFilter, RowDiff
-from dartifact.commands.diffs.store import StoredDiff
+from dartifact.commands.diffs.cells import RowDiff
 from dartifact.compare.diff.report import DiffReport
-from dartifact.domain.errors import NotFound
-from dartifact.domain.marks import HIDDEN
-from ui import lake_reads
 from ui.format import ALL, choose
+from ui.lake_reads import ShownDiff
 
 PAGE = 50
 _HEIGHT = 400
@@ -23,15 +20,12 @@ _COLOURS = {"+": "rgba(46, 160, 67, .25)", "−": "rgba(248, 81, 73, .25)"}
 _CHANGED = "rgba(210, 153, 34, .30)"
 
 
-def show_difference(
-    stored: StoredDiff, hidden: frozenset[str], conditions: Mapping[str, str], name: str, first: Sequence[str] = ()
-) -> None:
+def show_difference(shown: ShownDiff, name: str, first: Sequence[str] = ()) -> None:
     """Show what differs: how many rows, which columns, then the rows themselves, those that fail a check first.
 
-    Values of `hidden` columns are not shown; `conditions` are those of failing checks, name → SQL; `name` is that of
-    the file that is downloaded; the columns `first` stand before the others.
+    `name` is that of the file that is downloaded; the columns `first` stand before the others.
     """
-    report = stored.diff.report
+    report = shown.report
     show_counts(report)
     if report.three_way:
         three = report.three_way
@@ -39,28 +33,28 @@ def show_difference(
             f"Changed keys: {three.run:,} only in this run, {three.main:,} only in main since it branched, "
             f"{three.both:,} in both."
         )
-    only, page = ask_filter(report, conditions)
-    rows = lake_reads.read_rows(stored, page - 1, PAGE, only, conditions)
+    kind, column, check, page = ask_filter(shown)
+    rows = shown.read_rows(page - 1, PAGE, kind=kind, column=column, check=check)
     if rows:
         height = min(_HEIGHT, 38 + 35 * len(rows))
         st.dataframe(
-            lay_out(rows, hidden, report.key, first),
+            lay_out(rows, first),
             hide_index=True,
             width="stretch",
             height=height,
             column_config={"fails": st.column_config.TextColumn(width=140)},
         )
-        marks = "old → new in changed cells, + added, − removed" + ("; ✗ fails a check" if conditions else "")
+        marks = "old → new in changed cells, + added, − removed" + ("; ✗ fails a check" if shown.checks else "")
         st.caption(f"rows {PAGE * (page - 1) + 1:,} to {PAGE * (page - 1) + len(rows):,} · {marks}")
-        if conditions and page == 1 and only == EVERY_CELL and not rows[0].fails:
+        if shown.checks and page == 1 and not (kind or column or check) and not rows[0].fails:
             st.caption("None of the failing rows would change main: it has the same or newer versions.")
     else:
         st.info("No differences." if page == 1 else "Page out of range.")
-    show_columns(report, hidden)
+    show_columns(shown)
     if any((report.rows.added, report.rows.removed, report.rows.changed)):
         st.download_button(
             "Download all cells",
-            lambda: lake_reads.pack_cells(stored, hidden),
+            shown.pack_cells,
             f"{name}-cells.parquet",
             on_click="ignore",
             help="every differing cell, Parquet: key, column, base, candidate, kind",
@@ -76,15 +70,16 @@ def show_counts(report: DiffReport) -> None:
     )
 
 
-def ask_filter(report: DiffReport, conditions: Mapping[str, str]) -> tuple[CellFilter, int]:
-    """Ask which of the differing rows are shown, and for the page; all of it is part of the URL."""
+def ask_filter(shown: ShownDiff) -> tuple[str, str, str, int]:
+    """Ask which of the differing rows are shown, and for the page: kind, column, check, page; the URL has all."""
     kind_box, column_box, check_box, page_box = st.columns([1, 1, 1, 1])
     with kind_box:
         kind = choose("Kind", [ALL, "added", "removed", "changed"], "kind", every="all kinds")
     with column_box:
-        column = choose("Column", [ALL, *(each.name for each in report.columns)], "column", every="all columns")
+        columns = [each.name for each in shown.report.columns if not shown.mask.hides(each.name)]
+        column = choose("Column", [ALL, *columns], "column", every="all columns")
     with check_box:
-        check = choose("Failing check", [ALL, *conditions], "check", every="all checks") if conditions else ALL
+        check = choose("Failing check", [ALL, *shown.checks], "check", every="all checks") if shown.checks else ALL
     page = page_box.number_input(
         "Page",
         min_value=1,
@@ -94,15 +89,13 @@ def ask_filter(report: DiffReport, conditions: Mapping[str, str]) -> tuple[CellF
         icon=":material/auto_stories:",
         label_visibility="collapsed",
     )
-    if check not in (ALL, *conditions):
-        raise NotFound(f"there is no failing check {check}", hint="choose another one")
-    only = CellFilter("" if kind == ALL else kind, "" if column == ALL else column, conditions.get(check, ""))
-    return only, int(page)
+    chosen = ["" if each == ALL else each for each in (kind, column, check)]
+    return chosen[0], chosen[1], chosen[2], int(page)
 
 
-def show_columns(report: DiffReport, hidden: frozenset[str]) -> None:
-    """Show a line for each column that a diff changes, the most changed first; without values of hidden columns."""
-    changed = sorted((each for each in report.columns if each.changed), key=lambda each: -each.changed)
+def show_columns(shown: ShownDiff) -> None:
+    """Show a line for each column that a diff changes, the most changed first."""
+    changed = sorted((each for each in shown.report.columns if each.changed), key=lambda each: -each.changed)
     if changed:
         st.dataframe(
             [
@@ -110,12 +103,8 @@ def show_columns(report: DiffReport, hidden: frozenset[str]) -> None:
                     "column": each.name,
                     "changed": each.changed,
                     "share": f"{each.share:.2%}",
-                    "mean change": f"{each.shift.mean_change:+g}" if each.shift and each.name not in hidden else "",
-                    "e.g.": HIDDEN
-                    if each.name in hidden
-                    else f"{each.examples[0].base} → {each.examples[0].candidate}"
-                    if each.examples
-                    else "",
+                    "mean change": f"{each.shift.mean_change:+g}" if each.shift else "",
+                    "e.g.": f"{each.examples[0].base} → {each.examples[0].candidate}" if each.examples else "",
                 }
                 for each in changed
             ],
@@ -124,11 +113,8 @@ def show_columns(report: DiffReport, hidden: frozenset[str]) -> None:
         )
 
 
-def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str], first: Sequence[str] = ()) -> Any:
-    """Return rows as a grid: failing checks, key, kind, then each column with its old and new value, marked.
-
-    `key` names the columns of the key.
-    """
+def lay_out(rows: Sequence[RowDiff], first: Sequence[str] = ()) -> Any:
+    """Return rows as a grid: failing checks, key, kind, then each column with its old and new value, marked."""
     columns: list[str] = []
     for each in rows:
         columns += [name for name in each.cells if name not in columns]
@@ -136,9 +122,9 @@ def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str],
     lines = [
         {
             "fails": _tell_fails(each.fails),
-            "key": HIDDEN if hidden & {*key} else _tell_key(each.key),
+            "key": _tell_key(each.key),
             "kind": each.kind,
-            **{name: tell_cell(each, name, hidden) for name in columns},
+            **{name: tell_cell(each, name) for name in columns},
         }
         for each in rows
     ]
@@ -148,11 +134,11 @@ def lay_out(rows: Sequence[RowDiff], hidden: frozenset[str], key: Sequence[str],
     return frame.style.map(mark_cell, subset=columns).map(mark_failing, subset=["fails"])
 
 
-def tell_cell(row: RowDiff, column: str, hidden: frozenset[str]) -> str:
+def tell_cell(row: RowDiff, column: str) -> str:
     """Write one cell: `old → new`, `+ new`, `− old`, or nothing where it does not differ."""
     if column not in row.cells:
         return ""
-    base, candidate = (HIDDEN if column in hidden else "null" if each is None else each for each in row.cells[column])
+    base, candidate = ("null" if each is None else each for each in row.cells[column])
     if row.kind == "changed":
         return f"{base} → {candidate}"
     return f"{_SIGNS[row.kind]}{candidate if row.kind == 'added' else base}"

@@ -38,6 +38,7 @@ class EventRow(TypedDict):
     run: str | None
     dartifact: str | None
     why: str
+    seal: str
 
 
 class GapRow(TypedDict):

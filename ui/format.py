@@ -12,7 +12,7 @@ import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from dartifact.domain.hints import Command
-from dartifact.domain.marks import show_values
+from ui.masks import reveal
 
 PHASE_MARKS = {
     "extracting": "▸",
@@ -42,6 +42,9 @@ OUTCOME_MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "skipped": "�
 ALL = "all"
 _SAID, _SHOWN = "said", "said and shown"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>])")
+# Markdown makes links of these by themselves, and takes a backslash in them for nothing.
+_ADDRESS = re.compile(r"\b(https?|ftp|mailto|xmpp|www)(?=[:.])", re.IGNORECASE)
+_JOINER = "\u2060"  # is not seen, and is not part of an address
 T = TypeVar("T")
 RECORDED = "recorded in the activity log"
 _DARTIFACT = re.compile(r"d[0-9a-f]{12}")
@@ -107,8 +110,11 @@ def _find_page(verb: Command) -> tuple[str, str, dict[str, str]] | None:
 
 
 def plain(text: str) -> str:
-    """Return a text, of a source or a person, so that Markdown shows it as it is: no links, pictures or colours."""
-    return _MARKDOWN.sub(r"\\\1", show_values(text))
+    """Return a text, of a source or a person, so that Markdown shows it as it is: no links, pictures or colours.
+
+    Values of the data in it that are marked are shown to those only who may see personal columns.
+    """
+    return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub(rf"\1{_JOINER}", reveal(text)))
 
 
 def recall_shown(name: str, now: T) -> T:

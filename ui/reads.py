@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Literal, TypeVar
 
-import streamlit as st
-
+from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.gates.losses import find_losses
 from dartifact.commands.production.approvals import count_needed, find_approvals, find_authors
 from dartifact.commands.production.choice import choose_promotion, plan_promotion
 from dartifact.commands.production.rollback import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
-from dartifact.documents.checks import list_results
+from dartifact.documents.checks import CheckDocument, list_results
 from dartifact.documents.dartifacts import DartifactDocument, describe_dartifact
 from dartifact.documents.events import EventDocument, Payload
 from dartifact.documents.production import describe_live, describe_rollback, describe_under_way
@@ -22,9 +21,9 @@ from dartifact.documents.runs import RunDocument, describe_run
 from dartifact.domain.dartifacts import Cause, Dartifact, Passport
 from dartifact.domain.errors import UsageError
 from dartifact.domain.events import EventType
+from dartifact.domain.marks import HIDDEN, Reveal
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import HAND
-from dartifact.local.services import answers
 from ui.documents import (
     ApprovalsDocument,
     EventRow,
@@ -38,11 +37,15 @@ from ui.documents import (
     SlotsDocument,
     StepsDocument,
 )
-from ui.masks import hider
+from ui.exports import write_csv_text
+from ui.masks import hider, mask_dataset, name_checks
 from ui.stack import find_prefect, open_ledger, open_ledger_stack, read_sources
 
-_DETAILS = ("slot", "weight", "rows", "step", "gate", "derived", "waits_for", "leaves", "returns", "kind", "value")
+_DETAILS = ("slot", "weight", "rows", "step", "gate", "derived", "waits_for", "leaves", "returns", "kind", "value",
+            "deed", "role", "needed")  # fmt: skip
+_NOTED = ("flow_run",)  # what else of an event a page is given
 TREND = 12
+T = TypeVar("T")
 
 
 def describe_runs(runs: Iterable[Run]) -> list[RunDocument]:
@@ -53,7 +56,18 @@ def describe_runs(runs: Iterable[Run]) -> list[RunDocument]:
 def show_dartifact(dartifact: Dartifact) -> DartifactDocument:
     """Return a dartifact as a document, without what the role may not see in its reasons."""
     hide = hider()
-    return {**describe_dartifact(dartifact), "reasons": [hide(reason) for reason in dartifact.reasons]}
+    found = describe_dartifact(dartifact)
+    passport = hide_within(found["passport"], hide)
+    return {**found, "reasons": [hide(reason) for reason in dartifact.reasons], "passport": passport}
+
+
+def hide_within(document: T, hide: Reveal) -> T:
+    """Return a document of JSON values with all its texts readable for the person who looks."""
+    if isinstance(document, str):
+        return hide(document)  # type: ignore[return-value]
+    if isinstance(document, dict):
+        return {hide(name): hide_within(each, hide) for name, each in document.items()}  # type: ignore[return-value]
+    return [hide_within(each, hide) for each in document] if isinstance(document, list) else document  # type: ignore
 
 
 # Runs and events
@@ -70,8 +84,17 @@ def list_runs(phase: str, ingestor: str, before: int | None, most: int) -> list[
 
 def list_events(type: str, actor: str, before: int | None, most: int) -> list[EventRow]:
     """Return who did what, when, why and from where, the newest first: of one type, one actor, before one, or all."""
-    hide = hider()
-    events = open_ledger().events(type=type or None, actor=actor or None, before=before, most=most)
+    return _read_events(open_ledger(), hider(), type, actor, before, most)
+
+
+def prepare_events(type: str, actor: str, most: int) -> Callable[[], str]:
+    """Return what packs events as CSV; it is called once somebody wants the file, outside of the session."""
+    ledger, hide = open_ledger(), hider()
+    return lambda: write_csv_text(_read_events(ledger, hide, type, actor, None, most))
+
+
+def _read_events(ledger: Ledger, hide: Reveal, type: str, actor: str, before: int | None, most: int) -> list[EventRow]:
+    events = ledger.events(type=type or None, actor=actor or None, before=before, most=most)
     return [
         {
             "sequence": event.sequence,
@@ -82,6 +105,7 @@ def list_events(type: str, actor: str, before: int | None, most: int) -> list[Ev
             "run": event.run_id,
             "dartifact": event.dartifact_id,
             "why": hide(_tell_why(event.payload)),
+            "seal": event.seal,
         }
         for event in reversed(events)
     ]
@@ -209,23 +233,40 @@ def read_run(run_id: str) -> ShownRun:
     return {
         **run,
         "reasons": [hide(reason) for reason in run["reasons"]],
-        "checks": [{**check, "message": hide(check["message"])} for check in run["checks"]],
+        "checks": _mask_checks(run["source"], run["checks"], hide),
+        "waivers": [],  # no page shows them, and they name checks as they are
         "events": [_explain(event, hide) for event in run["events"]],
     }
 
 
-def _explain(event: EventDocument, hide: Callable[[str], str]) -> ShownEvent:
-    return {**event, "why": hide(_tell_why(event["payload"]))}
+def _mask_checks(dataset: str, checks: Sequence[CheckDocument], hide: Reveal) -> list[CheckDocument]:
+    mask, names = mask_dataset(dataset), name_checks(dataset, [check["check"] for check in checks])
+    shown = []
+    for check in checks:
+        told: CheckDocument = {**check, "check": names[check["check"]], "message": hide(check["message"])}
+        if mask.shown is not None:
+            told["condition"] = HIDDEN if check["condition"] else None
+        if not mask.shows_figures_of(dataset, check["check"], check["column"]):
+            told["measured"], told["threshold"] = None, HIDDEN
+        shown.append(told)
+    return shown
+
+
+def _explain(event: EventDocument, hide: Reveal) -> ShownEvent:
+    noted = {name: event["payload"][name] for name in _NOTED if name in event["payload"]}
+    return {**event, "payload": noted, "why": hide(_tell_why(event["payload"]))}
 
 
 def read_trends(run: ShownRun) -> dict[str, list[float]]:
     """Return what each check has measured in the last runs of the ingestor up to this one, the oldest first."""
-    ledger = open_ledger()
+    ledger, mask = open_ledger(), mask_dataset(run["source"])
+    names = name_checks(run["source"], [each.check for each in list_results(ledger, ledger.run(run["run_id"]))])
     found: dict[str, list[float]] = {}
     for earlier in reversed(ledger.runs(ingestor=run["ingestor"], before=run["window"]["seq"] + 1, most=TREND)):
         for result in list_results(ledger, earlier):
-            if result.measured is not None:
-                found.setdefault(result.check, []).append(result.measured)
+            is_shown = mask.shows_figures_of(run["source"], result.check, result.column)
+            if is_shown and result.measured is not None and result.check in names:
+                found.setdefault(names[result.check], []).append(result.measured)
     return found
 
 
@@ -249,10 +290,3 @@ def find_in_prefect(run: ShownRun) -> str:
     noted = [event["payload"]["flow_run"] for event in run["events"] if event["type"] == EventType.FLOW_RUN_NOTED]
     pages = os.environ.get("PREFECT_UI_URL") or find_prefect().removesuffix("/api")
     return f"{pages}/runs/flow-run/{noted[-1]}" if noted and pages else ""
-
-
-@st.cache_data(ttl=5, show_spinner=False)
-def is_prefect_up() -> bool | None:
-    """Say whether the Prefect server answers; None where none is known, or it is somebody else's service."""
-    url = find_prefect()
-    return answers(f"{url}/health", timeout=0.5) if url.startswith("http://") else None

@@ -19,6 +19,7 @@ from ui.format import (
     tell_error,
     tell_time,
 )
+from ui.masks import reveal
 
 LAST = "last"
 
@@ -121,10 +122,10 @@ def tell_changes(mart: str, now: str, then: str) -> str:
     try:
         found = lake_reads.ask_mart_diff(mart, now, then, patience=0)
     except DartifactError as error:
-        return f"cannot be counted: {error.message}"
+        return f"cannot be counted: {reveal(error.message)}"
     if found is None:
         return "counting…"
-    rows = found.diff.report.rows
+    rows = found.report.rows
     return f"{rows.changed:,} changed, {rows.added:,} added, {rows.removed:,} removed"
 
 

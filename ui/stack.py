@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,27 +18,36 @@ from dartifact.commands.stack import Stack
 from dartifact.domain.errors import ChecksErrored, DartifactError, ServerUnavailable
 from dartifact.domain.sources import Source
 from dartifact.local.note import read_note
+from dartifact.local.services import answers
 from dartifact.project import declared_sources
 from dartifact.settings import read_settings
-from ui.people import who
+from ui.people import Person, who
 
 T = TypeVar("T")
 
 
-@st.cache_resource(show_spinner=False)
 def open_ledger() -> Ledger:
-    """Open the ledger of the settings once per process."""
+    """Return the ledger for who is known; PolicyRefused for others, also where only a part of a page is refreshed."""
+    who()
+    return _open_ledger()
+
+
+@st.cache_resource(show_spinner=False)
+def _open_ledger() -> Ledger:
     return Ledger(read_settings().ledger)
 
 
-def open_stack() -> Stack:
-    """Return the stack, with the lake, for who acts; raises what the lake raises while it cannot be had."""
-    return _for_who_acts(lake=True)
+def open_stack(person: Person | None = None) -> Stack:
+    """Return the stack, with the lake, for who acts; raises what the lake raises while it cannot be had.
+
+    What runs outside of a session, as a download does once it is clicked, names the person it was offered to.
+    """
+    return _for_who_acts(person or who(), lake=True)
 
 
 def open_ledger_stack() -> Stack:
     """Return a stack, for who acts, for what asks the ledger only."""
-    return _for_who_acts(lake=False)
+    return _for_who_acts(who(), lake=False)
 
 
 def open_stack_surely() -> Stack:
@@ -50,11 +58,15 @@ def open_stack_surely() -> Stack:
         return open_ledger_stack()
 
 
-def _for_who_acts(*, lake: bool) -> Stack:
+def _for_who_acts(person: Person, *, lake: bool) -> Stack:
     stack, _ = _open(lake=lake)
-    address = st.context.ip_address  # None: a browser on this machine
-    place = f"browser at {address}" if address else f"browser on {socket.gethostname()}"
-    return replace(stack, role=who().role, ledger=stack.ledger.used_from(place[:120]))
+    return replace(
+        stack,
+        role=person.role,
+        actor=person.actor,
+        is_proven=person.is_proven,
+        ledger=stack.ledger.used_from(person.place[:120]),
+    )
 
 
 def find_prefect() -> str:
@@ -118,3 +130,10 @@ def open_jobs() -> Jobs:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def is_prefect_up() -> bool | None:
+    """Say whether the Prefect server answers; None where none is known, or it is somebody else's service."""
+    url = find_prefect()
+    return answers(f"{url}/health", timeout=0.5) if url.startswith("http://") else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,13 @@ from dartifact.adapters.contracts.contracts import Contract, load_contract
 from dartifact.adapters.lakefs.lake import Lake
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.transform.dbt_build import DbtBuilder
-from dartifact.domain.errors import UsageError
+from dartifact.domain.errors import DartifactError, PolicyRefused, UsageError
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role, refuse_below
 from dartifact.domain.sources import Source
 
 T = TypeVar("T")
+_PATIENCE = 2.0  # seconds that the record of a refusal may keep whoever was refused waiting
 
 
 class Runner(Protocol):
@@ -63,7 +66,8 @@ class Stack:
     """The outside systems as the commands see them, and what may be done through it.
 
     `project` is the folder that holds `checks/` and `dbt/`; `role` is that of the person who acts through this stack,
-    `flow_run` the id of the Prefect flow run that does, empty elsewhere.
+    `actor` who that is where somebody has signed in; `is_proven` says that a provider or a proxy vouches for it.
+    `flow_run` is the id of the Prefect flow run that acts, empty elsewhere.
     """
 
     lake: Lake
@@ -74,13 +78,26 @@ class Stack:
     home: Path
     policy: Policy = Policy()
     role: Role = Role.OPERATOR
+    actor: str = ""
+    is_proven: bool = False
     flow_run: str = ""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _contracts: dict[str, Contract] = field(default_factory=dict)
 
     def require(self, needed: Role, deed: str) -> None:
-        """Raise PolicyRefused unless who acts through this stack has the role that a deed takes."""
-        refuse_below(self.role, needed, deed)
+        """Raise PolicyRefused unless who acts through this stack has the role that a deed takes; record the refusal."""
+        try:
+            refuse_below(self.role, needed, deed)
+        except PolicyRefused:
+            with contextlib.suppress(DartifactError), self.ledger.write(patience=_PATIENCE) as tx:
+                tx.append(
+                    EventType.ATTEMPT_REFUSED,
+                    self.actor or "unknown",
+                    deed=deed,
+                    role=self.role.value,
+                    needed=needed.value,
+                )
+            raise
 
     def source(self, name: str) -> Source:
         """Return a declared source; UsageError lists the known ones."""

@@ -8,12 +8,14 @@ from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
+from dartifact.domain.people import Role
 
 LINE = "the line"  # the name in the ledger
 
 
 def pause(stack: Stack, ingestor: str, *, reason: str, actor: str) -> None:
     """Pause an ingestor: it ingests nothing until it is resumed."""
+    stack.require(Role.OPERATOR, "pause an ingestor")
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
         tx.stops.add(ingestor, reason, EventType.INGESTOR_PAUSED, actor)
@@ -21,6 +23,7 @@ def pause(stack: Stack, ingestor: str, *, reason: str, actor: str) -> None:
 
 def resume(stack: Stack, ingestor: str, *, actor: str) -> bool:
     """Resume an ingestor; False when it was not paused."""
+    stack.require(Role.OPERATOR, "resume an ingestor")
     _refuse_unknown(stack, ingestor)
     with stack.ledger.write() as tx:
         return tx.stops.remove(ingestor, EventType.INGESTOR_RESUMED, actor)
@@ -28,12 +31,14 @@ def resume(stack: Stack, ingestor: str, *, actor: str) -> bool:
 
 def stop_line(stack: Stack, *, reason: str, actor: str) -> None:
     """Refuse ingest, integrate, stage and promote from now on; what runs already ends normally."""
+    stack.require(Role.OPERATOR, "pause the pipeline")
     with stack.ledger.write() as tx:
         tx.stops.add(LINE, reason, EventType.LINE_STOPPED, actor)
 
 
 def start_line(stack: Stack, *, actor: str) -> bool:
     """Resume the pipeline; False when it was not paused."""
+    stack.require(Role.OPERATOR, "resume the pipeline")
     with stack.ledger.write() as tx:
         return tx.stops.remove(LINE, EventType.LINE_STARTED, actor)
 

@@ -116,7 +116,7 @@ class EventType(StrEnum):
     CODE_REFUSAL_FORGOTTEN = "CodeRefusalForgotten", "A person unblocked a code version.", "code"
     CODE_CHANGED = "CodeChanged", "Staging went over to another code version.", "code was"
     APPROVAL_NEEDED = "ApprovalNeeded", "A dartifact waits for approvals.", "needed reasons"
-    DARTIFACT_ENDORSED = "DartifactEndorsed", "A person approved the promotion of a dartifact.", "reason commit"
+    DARTIFACT_ENDORSED = "DartifactEndorsed", "A person approved the promotion of a dartifact.", "reason commit proven"
     DARTIFACT_REJECTED = "DartifactRejected", "A person rejected the promotion of a dartifact.", "reason commit"
     DARTIFACT_APPROVED = "DartifactApproved", "A dartifact may be promoted."
     DARTIFACT_SUPERSEDED = "DartifactSuperseded", "A newer dartifact took the place of one."
@@ -156,3 +156,6 @@ class EventType(StrEnum):
     INGESTOR_RESUMED = "IngestorResumed", "A person resumed an ingestor.", "name"
     LINE_STOPPED = "LineStopped", "A person paused everything.", "name reason"
     LINE_STARTED = "LineStarted", "A person resumed everything.", "name"
+
+    # What nobody was let do
+    ATTEMPT_REFUSED = "AttemptRefused", "A person was refused a deed that takes another role.", "deed role needed"

@@ -9,7 +9,9 @@ from enum import StrEnum
 from dartifact.domain.errors import PolicyRefused, UsageError
 
 EVERYBODY = "*"
-"""In a claim map: whoever has signed in."""
+"""In a map of roles: whoever has signed in."""
+PERSON, GROUP = "person:", "group:"
+"""What a name begins with that is a person's, or a group's: in a map of roles, and in what is recorded."""
 
 
 class Role(StrEnum):
@@ -42,19 +44,28 @@ def refuse_below(role: Role, needed: Role, deed: str) -> None:
         )
 
 
-def find_role(claims: Iterable[str], roles: Mapping[str, Role]) -> Role:
-    """Return the highest role that a person's claims are given by a map of claim → role; VIEWER without any."""
-    given = [roles[claim] for claim in (*claims, EVERYBODY) if claim in roles]
+def find_role(person: str, groups: Iterable[str], roles: Mapping[str, Role]) -> Role:
+    """Return the highest role that a map gives a person, or one of the person's groups; VIEWER without any.
+
+    A name in the map is a person's after `person:`, else a group's, also without `group:`: nobody gets the role of a
+    group by being called like it.
+    """
+    claims = {EVERYBODY, PERSON + person, *(GROUP + group for group in groups)}
+    given = [role for name, role in roles.items() if _tell_apart(name) in claims]
     return max(given, key=_RANK.__getitem__, default=Role.VIEWER)
 
 
+def _tell_apart(name: str) -> str:
+    return name if name == EVERYBODY or name.startswith((PERSON, GROUP)) else GROUP + name
+
+
 def hide_unmarked(sentence: str, personal: Collection[tuple[str, str]]) -> str:
-    """Cut what a sentence tells of values after it names a personal (dataset, column).
+    """Leave of a sentence that names a personal (dataset, column) and tells values nothing but that name.
 
     For the sentences that a ledger keeps from before values were marked: they tell values in quotes or as an example.
     """
     for dataset, column in personal:
         found = re.search(rf"\b{re.escape(dataset)}\.{re.escape(column)}\b", sentence)
         if found and ("'" in sentence or "e.g." in sentence):
-            return f"{sentence[: found.end()]}: its values are personal and hidden from viewers"
+            return f"{dataset}.{column}: its values are personal and hidden from viewers"
     return sentence

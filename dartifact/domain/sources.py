@@ -115,8 +115,20 @@ class Source:
 
 
 def list_personal(sources: Iterable[Source]) -> tuple[tuple[str, str], ...]:
-    """Return the personal (dataset, column) pairs of sources."""
-    return tuple((source.name, column) for source in sources for column in source.personal)
+    """Return the personal (dataset, column) pairs of sources; a column that refers to a personal one is personal."""
+    declared = tuple(sources)
+    found = {(source.name, column) for source in declared for column in source.personal}
+    while (
+        more := {
+            (source.name, each.column)
+            for source in declared
+            for each in source.references
+            if (each.dataset, each.key) in found
+        }
+        - found
+    ):
+        found |= more
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,15 @@ class Machines:
             return
         env = {**self.parts.env, "PREFECT_API_URL": self.parts.api_url, "PREFECT_API_AUTH_STRING": self.parts.auth}
         self.launcher.start(
-            make_ui(app, self.settings.project, env, self.parts.home / "logs" / "ui.log", self.launcher.stopping.is_set)
+            make_ui(
+                app,
+                self.settings.project,
+                env,
+                self.parts.home / "logs" / "ui.log",
+                self.launcher.stopping.is_set,
+                port=self.settings.ui_port,
+                hosts=self.settings.ui_hosts,
+            )
         )
 
     def _advance(self) -> None:

@@ -162,9 +162,12 @@ def test_a_dartifact_is_approved_and_goes_live(shop: World, chromium: Browser, t
     offer(shop, 2)
     production.promote(shop.stack, actor="test")
     dartifact = offer(shop, 3)
-    settings = {"DARTIFACT_APPROVALS": "1", "DARTIFACT_SOAK_SECONDS": "2", "DARTIFACT_WEIGHTS": "[5, 100]"}
+    settings = {"DARTIFACT_APPROVALS": "1", "DARTIFACT_SOAK_SECONDS": "2", "DARTIFACT_WEIGHTS": "[5, 100]",
+                "DARTIFACT_SIGN_IN": "proxy", "DARTIFACT_PROXY_SECRET": "let me in",
+                "DARTIFACT_ROLES": '{"person:olga@example.com": "operator"}'}  # fmt: skip
+    olga = {**HEADERS, "X-Forwarded-Email": "olga@example.com"}
     with running_ui(tmp_path / "ui.log", settings) as url:
-        page = new_page(chromium.new_context(base_url=f"{url}/"))
+        page = new_page(chromium.new_context(base_url=f"{url}/", extra_http_headers=olga))
         page.goto("production")
         expect(page.get_by_text("has 0 of the 1 approvals")).to_be_visible()
         page.goto(f"dartifacts?dartifact={dartifact.dartifact_id}")
@@ -256,7 +259,7 @@ def test_somebody_signs_in_with_a_provider(shop: World, chromium: Browser, tmp_p
     bad = bring_bad(shop)
     secrets = tmp_path / "secrets.toml"
     settings = {"DARTIFACT_SIGN_IN": "oidc", "DARTIFACT_ROLES": '{"owners": "reviewer"}'}
-    with running_provider(email="olga@example.com", groups=["owners"]) as provider:
+    with running_provider(email="olga@example.com", email_verified=True, groups=["owners"]) as provider:
         secrets.write_text("", encoding="utf-8")
         with running_ui(tmp_path / "ui.log", settings, f"--secrets.files={secrets}") as url:
             secrets.write_text(provider.write_secrets(url), encoding="utf-8")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
+from dartifact.commands import stops
 from dartifact.commands.gates import waivers
 from dartifact.commands.ingest import backfill as gaps
 from dartifact.commands.production import approvals, rollback, under_way
 from dartifact.commands.production import promote as production
+from dartifact.commands.repair import adopt
 from dartifact.commands.review import decide as review
 from dartifact.commands.review import fix as fixes
+from dartifact.commands.review.checkout import check_out
+from dartifact.commands.review.split import split_run
 from dartifact.commands.stack import Stack
 from dartifact.commands.staging.stage import stage
 from dartifact.commands.upkeep.notify import compose
 from dartifact.domain.dartifacts import Dartifact, DartifactState
 from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.errors import Conflict, PolicyRefused, UsageError
+from dartifact.domain.events import EventType
 from dartifact.domain.people import Role
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
@@ -28,6 +34,7 @@ from tests.support.world import World
 @pytest.fixture
 def shop(world: World) -> World:
     world.with_policy(approvals=2)
+    world.stack = replace(world.stack, is_proven=True)
     world.place("customers", customer(1))
     return world
 
@@ -102,6 +109,14 @@ DEEDS: dict[str, tuple[Role, Callable[[Stack], object]]] = {
     "accept gap": (Role.REVIEWER, lambda s: gaps.accept_gap(s, "r", reason="x", actor="eve")),
     "approve dartifact": (Role.REVIEWER, lambda s: approvals.approve_dartifact(s, "d", Decision("eve", "x"))),
     "reject dartifact": (Role.REVIEWER, lambda s: approvals.reject_dartifact(s, "d", Decision("eve", "x"))),
+    "pause": (Role.OPERATOR, lambda s: stops.pause(s, "dan", reason="x", actor="eve")),
+    "resume": (Role.OPERATOR, lambda s: stops.resume(s, "dan", actor="eve")),
+    "stop the line": (Role.OPERATOR, lambda s: stops.stop_line(s, reason="x", actor="eve")),
+    "start the line": (Role.OPERATOR, lambda s: stops.start_line(s, actor="eve")),
+    "retry code": (Role.OPERATOR, lambda s: stage(s, actor="eve", retry=True)),
+    "adopt": (Role.OPERATOR, lambda s: adopt.adopt(s, cast(adopt.Adoption, None), Decision("eve", "x"))),
+    "check out": (Role.REVIEWER, lambda s: check_out(s, "r", s.home / "out")),
+    "split": (Role.REVIEWER, lambda s: split_run(s, "r", Decision("eve", "x"))),
     "promote": (Role.OPERATOR, lambda s: production.promote(s, "d", actor="eve")),
     "roll back": (Role.OPERATOR, lambda s: rollback.roll_back(s, reason="x", actor="eve")),
     "abort": (Role.OPERATOR, lambda s: under_way.abort(s, reason="x", actor="eve")),
@@ -117,5 +132,43 @@ def test_every_deed_takes_its_role(stack: Stack, deed: str) -> None:
         if role is needed:
             break
         with pytest.raises(PolicyRefused, match=f"a {role} may not .*: this requires the role {needed}"):
-            act(replace(stack, role=role))
-    assert not stack.ledger.events()
+            act(replace(stack, role=role, actor="person:eve"))
+        refused = stack.ledger.events(type=EventType.ATTEMPT_REFUSED)
+        assert [(each.actor, each.payload["role"], each.payload["needed"]) for each in refused[-1:]] == [
+            ("person:eve", role, needed)
+        ]
+        assert refused[-1].payload["deed"]
+
+
+def test_an_attempt_is_refused_also_when_that_cannot_be_written_down(stack: Stack) -> None:
+    stack.ledger.refuse_writes(Conflict("the lake has another ledger"))
+    with pytest.raises(PolicyRefused, match="a viewer may not freeze promotions"):
+        under_way.freeze(replace(stack, role=Role.VIEWER), reason="x", actor="eve")
+    stack.ledger.refuse_writes(None)
+    assert not stack.ledger.events(type=EventType.ATTEMPT_REFUSED)
+
+
+def test_with_approvals_only_people_count_for_whom_somebody_vouches(shop: World) -> None:
+    dartifact = offer(shop, 1)
+    name, proven = dartifact.dartifact_id, shop.stack
+    shop.stack = replace(proven, is_proven=False)
+    with pytest.raises(PolicyRefused, match=r"nobody vouches for person:bob@example\.com"):
+        approvals.approve_dartifact(shop.stack, name, Decision("person:bob@example.com", "fine"))
+    shop.with_policy(approvals=0)
+    approvals.approve_dartifact(shop.stack, name, Decision("person:bob@example.com", "fine"))
+    assert len(approvals.find_approvals(shop.stack, dartifact)) == 1
+    shop.with_policy(approvals=1)
+    assert approvals.find_approvals(shop.stack, dartifact) == (), "given when nobody asked who it was"
+    shop.stack = replace(shop.stack, is_proven=True)
+    for name_of in ("person:bob@example.com", "person:Bob@Example.com"):  # one person
+        approvals.approve_dartifact(shop.stack, name, Decision(name_of, "fine"))
+    assert len(approvals.find_approvals(shop.stack, dartifact)) == 1
+
+
+def test_who_waives_a_check_of_a_dataset_does_not_approve_what_it_let_pass(shop: World) -> None:
+    until = shop.clock() + timedelta(days=9)
+    waivers.waive(shop.stack, "orders", "orders.status.invalid", until=until, reason="known", actor="ann", rows=1)
+    dartifact = offer(shop, 1)
+    with pytest.raises(PolicyRefused, match="somebody else"):
+        approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, Decision("Ann", "mine"))
+    approvals.approve_dartifact(shop.stack, dartifact.dartifact_id, Decision("bob", "fine"))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import pandas as pd
+from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import PROJECT
@@ -17,6 +21,24 @@ import streamlit as st
 pages = {{name: st.Page(f"{views}/{{name}}.py", url_path=name, default=name == "{name}") for name in {names}}}
 st.navigation(list(pages.values())).run()
 """
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """What a session knows of the browser that asks (`st.context`)."""
+
+    headers: StreamlitHeaders
+    ip_address: str | None
+
+    @classmethod
+    def of(cls, address: str | None, headers: Mapping[str, str | list[str]]) -> Self:
+        """Make one of headers by name, `_` for `-`; a list is a header that comes more than once."""
+        pairs = [
+            (name.replace("_", "-"), value)
+            for name, values in headers.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ]
+        return cls(StreamlitHeaders(pairs), address)
 
 
 def open_page(name: str, **address: str) -> AppTest:
@@ -55,4 +77,4 @@ def table(page: AppTest, column: str) -> pd.DataFrame:
 def said(page: AppTest) -> str:
     """Return all texts of a page in one, as they are read: without the escapes of Markdown."""
     parts = (page.title, page.subheader, page.markdown, page.caption, page.info, page.warning, page.error, page.success)
-    return re.sub(r"\\(\W)", r"\1", "\n".join(str(each.value) for part in parts for each in part))
+    return re.sub(r"\\(\W)|\u2060", r"\1", "\n".join(str(each.value) for part in parts for each in part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -152,10 +153,25 @@ def test_what_is_ended_is_the_promotion_that_was_shown(shop: World, served: tupl
 
 
 def test_a_dartifact_is_approved_and_rejected(
-    shop: World, served: tuple[Dartifact, Dartifact], monkeypatch: pytest.MonkeyPatch
+    shop: World,
+    served: tuple[Dartifact, Dartifact],
+    monkeypatch: pytest.MonkeyPatch,
+    as_viewer: None,
+    come_as: Callable[..., None],
 ) -> None:
     monkeypatch.setenv("DARTIFACT_APPROVALS", "1")
+    monkeypatch.setenv("DARTIFACT_ROLES", '{"person:olga@example.com": "reviewer"}')
     third = offer(shop, 3)
+    eves = open_page("dartifacts", dartifact=third.dartifact_id)
+    eves.text_input[0].set_value("looks right")
+    press(eves, "Approve")
+    assert "a viewer may not approve a dartifact" in said(eves)
+    [refused] = shop.events("AttemptRefused")
+    assert (refused.actor, refused.place) == ("person:eve@example.com", "browser at 192.0.2.7")
+    assert refused.payload == {"deed": "approve a dartifact", "role": "viewer", "needed": "reviewer"}
+    activity = open_page("activity", event="AttemptRefused").dataframe[0].value
+    assert activity["reason"].tolist() == ["deed approve a dartifact, role viewer, needed reviewer"]
+    come_as(None, X_Dartifact_Proxy="let me in", X_Forwarded_Email="olga@example.com")
     assert "0 of the 1 approvals" in said(open_page("production"))
     assert any("0 of 1 approvals" in each.proto.label for each in open_page("now").get("page_link"))
     page = open_page("dartifacts", dartifact=third.dartifact_id)
@@ -164,7 +180,7 @@ def test_a_dartifact_is_approved_and_rejected(
     page.text_input[0].set_value("looks right")
     press(page, "Approve")
     assert "has 1 of 1 approvals" in said(page)
-    assert "ann: looks right" in said(page)
+    assert "olga@example.com: looks right" in said(page)
     assert f"Next: {third.dartifact_id}" in said(open_page("production"))
     page.text_input[0].set_value("on second thoughts")
     press(page, "Reject")

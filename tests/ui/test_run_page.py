@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -16,7 +15,7 @@ from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_order, customer, order, stamp
 from tests.support.world import World
 from tests.ui.pages import open_page, press, said, table
-from ui import lake_reads, people
+from ui import lake_reads
 
 
 @pytest.fixture
@@ -32,15 +31,6 @@ def shop(named_world: World) -> World:
 def bad(shop: World) -> Run:
     """Return a run that was stopped for one row: it changes order 1 and adds two."""
     return shop.bring("orders", order(1, amount=7), bad_order(2), order(3))
-
-
-@pytest.fixture
-def as_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a trusted proxy name somebody without a role."""
-    monkeypatch.setenv("DARTIFACT_SIGN_IN", "proxy")
-    monkeypatch.setenv("DARTIFACT_PROXY_SECRET", "let me in")
-    headers = {"X-Dartifact-Proxy": "let me in", "X-Forwarded-Email": "eve@example.com"}
-    monkeypatch.setattr(people.st, "context", SimpleNamespace(headers=headers, ip_address="192.0.2.7"))
 
 
 def test_it_says_why_the_run_was_stopped_and_what_it_would_change(shop: World, bad: Run) -> None:
@@ -141,6 +131,25 @@ def test_a_viewer_looks_and_decides_nothing(shop: World, monkeypatch: pytest.Mon
     assert set(table(page, "key")["email"]) == {f"+ {HIDDEN}"}
     assert "Download rows" not in [each.proto.label for each in page.get("download_button")]
     assert "email" not in open_page("run", run=run.run_id, part="Distributions").selectbox(key="of").options
+
+
+def test_a_file_is_looked_at_after_the_role_of_who_uploads_it(
+    shop: World, bad: Run, as_viewer: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upload() -> str:
+        page = open_page("run", run=bad.run_id)
+        page.file_uploader[0].upload("junk.parquet", b"junk", "application/octet-stream")
+        page.text_input[1].set_value("asked the shop")
+        press(page, "Fix and recheck")
+        return said(page)
+
+    told = upload()
+    assert "a viewer may not fix a run" in told
+    assert "cannot be read" not in told
+    [refused] = shop.events("AttemptRefused")
+    assert refused.payload["deed"] == "fix a run"
+    monkeypatch.setenv("DARTIFACT_ROLES", '{"*": "reviewer"}')
+    assert "junk.parquet cannot be read" in upload()
 
 
 def test_cells_are_filtered_by_the_failing_check(shop: World, bad: Run) -> None:

@@ -16,7 +16,7 @@ from dartifact.new_project import write_project
 from dartifact.project import declared_sources, list_source_names, load_source
 from dartifact.settings import enter_project, find_project, read_deploy_values, read_settings
 from dartifact.testing import check_project
-from dartifact.wiring import open_source
+from dartifact.wiring import open_source, prepare_home
 from tests.conftest import PROJECT, Call
 
 FLOW = """
@@ -262,3 +262,17 @@ def test_the_package_loads_a_name_when_it_is_used() -> None:
 def test_the_project_that_the_demo_changes_has_the_sources_that_a_station_loads(tmp_path: Path) -> None:
     changed = copy_project(PROJECT, tmp_path / "project")
     assert set(declared_sources(changed)) == set(declared_sources(PROJECT))
+
+
+def test_a_home_that_others_could_look_into_is_closed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    for _ in range(2):
+        prepare_home(home)
+        assert home.stat().st_mode & 0o777 == 0o700
+    prepare_home(tmp_path / "new")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_pages_of_a_project_come_with_how_they_are_served(tmp_path: Path) -> None:
+    assert {"ui/.streamlit/config.toml", "ui/icon.svg"} <= set(write_project(tmp_path, example=False, ui=True))

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import streamlit as st
 
 from dartifact.domain.errors import DartifactError
 from ui import reads
-from ui.documents import EventRow
 from ui.format import ALL, choose, read_before, show_paging, tell_error, tell_time
 
 PAGE = 200
 EXPORTED = 100_000
-
-
-def pack(events: list[EventRow]) -> str:
-    """Return events as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(events[0]) if events else ["sequence"])
-    writer.writeheader()
-    writer.writerows(events)
-    return out.getvalue()
 
 
 def show_events() -> None:
@@ -63,7 +50,7 @@ def show_events() -> None:
     )
     st.download_button(
         "Export as CSV",
-        lambda: pack(reads.list_events(*only, None, EXPORTED)),
+        reads.prepare_events(*only, EXPORTED),
         "activity.csv",
         "text/csv",
         on_click="ignore",

@@ -8,7 +8,7 @@ from dartifact.documents.dartifacts import DartifactDocument
 from dartifact.domain.dartifacts import Passport
 from dartifact.domain.decisions import Decision, Seen
 from dartifact.domain.errors import DartifactError
-from ui import actions, lake_reads, masks, reads
+from ui import actions, lake_reads, reads
 from ui.difference import show_difference
 from ui.format import (
     RECORDED,
@@ -124,11 +124,11 @@ def show_difference_with(dartifact: DartifactDocument, base: str) -> None:
     )
     mart = choose("Mart", [each["mart"] for each in sorted(marts, key=lambda each: not each["differs"])], "mart")
     sides = before["commit"], dartifact["commit"]
-    stored = lake_reads.ask_mart_diff(mart, *sides)
-    if stored is None:
+    shown = lake_reads.ask_mart_diff(mart, *sides)
+    if shown is None:
         show_waiting(f"Comparing {mart}", lambda: lake_reads.ask_mart_diff(mart, *sides))
         return
-    show_difference(stored, masks.hidden_columns(), {}, f"{dartifact['dartifact']}-{mart}")
+    show_difference(shown, f"{dartifact['dartifact']}-{mart}")
 
 
 def show_decision(dartifact: DartifactDocument) -> None:

@@ -7,9 +7,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dartifact.documents.runs import RunDocument
 from dartifact.domain.errors import DartifactError
-from ui import now_reads, reads
+from ui import now_reads
 from ui.documents import NowDocument
 from ui.format import PHASE_COLOURS, PHASE_MARKS, link, plain, tell_age, tell_ago, tell_count, tell_error
+from ui.stack import is_prefect_up
 
 MOST_STOPPED = 5
 
@@ -133,7 +134,7 @@ def show_page() -> None:
         st.error(f"‖ {plain(each)}")
     if now["production"]["frozen"]:
         st.warning(f"‖ Promotions are frozen until an operator allows them: {plain(now['production']['frozen'])}")
-    if reads.is_prefect_up() is False:
+    if is_prefect_up() is False:
         st.warning("Prefect is unreachable: schedules are paused. Approvals and rollback still work.")
     show_stations(now)
     if not now["counts"]:

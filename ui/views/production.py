@@ -18,6 +18,7 @@ from ui.format import (
     tell_time,
 )
 from ui.rollback import show_rollback
+from ui.stack import is_prefect_up
 
 SLOTS = ("blue", "green")
 PAST = 30
@@ -167,7 +168,7 @@ def show_page() -> None:
     """Show production and what can be done about it."""
     st.title("Production")
     show_said()
-    if reads.is_prefect_up() is False:
+    if is_prefect_up() is False:
         st.warning("Prefect is unreachable: schedules are paused. Actions here still take effect immediately.")
     else:
         st.caption("Actions here take effect immediately, even without Prefect.")

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 
-import pandas as pd
 import streamlit as st
 
 from dartifact.commands.review.decide import STOPPED
 from dartifact.domain.errors import DartifactError
 from dartifact.domain.runs import read_run_id
-from ui import lake_reads, masks, reads
-from ui.checks import failing_conditions, show_checks
+from ui import lake_reads, reads
+from ui.checks import show_checks
 from ui.decision import show_decision
 from ui.difference import show_difference
 from ui.distribution import show_distribution
 from ui.documents import ShownEvent, ShownRun
+from ui.exports import write_csv_text
 from ui.format import (
     PHASE_COLOURS,
     PHASE_MARKS,
@@ -105,19 +105,18 @@ def show_diff(run: ShownRun) -> None:
     if not run["commit"]:
         st.info(_NO_ROWS)
         return
-    stored = lake_reads.ask_diff(run["run_id"])
-    if stored is None:
+    shown = lake_reads.ask_diff(run["run_id"])
+    if shown is None:
         show_waiting("Comparing with main", lambda: lake_reads.ask_diff(run["run_id"]))
         return
-    rows = stored.diff.report.rows
+    rows = shown.report.rows
     if run["phase"] in STOPPED and not any((rows.added, rows.removed, rows.changed)):
         st.info(
             "Merging this run would change nothing: main has the same or newer versions of its rows. "
             "Rows that fail a check are under Failing rows."
         )
-    conditions = failing_conditions(run)
-    first = [check["column"] for check in run["checks"] if check["check"] in conditions and check["column"]]
-    show_difference(stored, masks.hide_examples(stored.diff.report), conditions, run["run_id"], first)
+    first = [check["column"] for check in run["checks"] if check["check"] in shown.checks and check["column"]]
+    show_difference(shown, run["run_id"], first)
 
 
 def show_failing(run: ShownRun) -> None:
@@ -130,10 +129,9 @@ def show_failing(run: ShownRun) -> None:
     found = lake_reads.read_failing(run["run_id"], check, MOST_FAILING)
     st.caption(f"{plain(found['message'])}. Showing {len(found['rows']):,} of {found['failing_rows']:,}.")
     st.dataframe(found["rows"], hide_index=True, width="stretch")
-    frame = pd.DataFrame(found["rows"])
     st.download_button(
         "Download as CSV",
-        lambda: frame.to_csv(index=False),
+        lambda: write_csv_text(found["rows"]),
         f"{run['run_id']}-{check}.csv",
         "text/csv",
         on_click="ignore",
@@ -145,8 +143,7 @@ def show_column(run: ShownRun) -> None:
     if not run["commit"]:
         st.info(_NO_ROWS)
         return
-    hidden = masks.hidden_columns(run["source"])
-    columns = [name for name in lake_reads.list_columns(run["source"]) if name not in hidden]
+    columns = lake_reads.list_columns(run["source"])
     failing = [each["column"] for each in run["checks"] if each["outcome"] == "failed" and each["column"] in columns]
     columns.sort(key=lambda each: each not in failing)
     column = choose("Column", columns, "of")

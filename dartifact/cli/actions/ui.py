@@ -18,11 +18,11 @@ def ui(port: int) -> None:
     app = find_app(settings.project)
     if app is None:
         raise errors.UsageError("this installation has no browser UI", hint="install the package dartifact anew")
-    port = port or choose_port()
+    port = port or settings.ui_port or choose_port()
     print_progress(f"the browser UI is on {write_url(port)}; Ctrl-C ends it")
     places = {"DARTIFACT_PROJECT": str(settings.project.resolve()), "DARTIFACT_HOME": str(settings.home.resolve())}
     ended = subprocess.run(
-        write_command(app, port),
+        write_command(app, port, settings.ui_hosts),
         cwd=settings.project,
         env={**os.environ, **places, **write_environment(app)},
         check=False,

@@ -22,7 +22,9 @@ def init(
     """
 
 
-def ui(port: Annotated[int, typer.Option(help="where to serve it on this machine; default a free port")] = 0) -> None:
+def ui(
+    port: Annotated[int, typer.Option(help="where to serve it on this machine; default DARTIFACT_UI_PORT")] = 0,
+) -> None:
     """Serve the browser UI of the project.
 
     On this machine, until Ctrl-C; `dartifact up` serves it, too.

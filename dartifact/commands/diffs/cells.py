@@ -13,7 +13,7 @@ import duckdb
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.figures import select_cells
 from dartifact.domain.errors import UsageError
-from dartifact.domain.marks import HIDDEN
+from dartifact.domain.marks import HIDDEN, mark
 from dartifact.domain.sql_text import literal, quote
 from dartifact.domain.texts import first_line
 
@@ -83,7 +83,7 @@ def read_page(
         try:
             found = connection.execute(f"{query} LIMIT {size} OFFSET {page * size}").fetchall()
         except duckdb.BinderException as error:
-            raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
+            raise UsageError(f"the condition {mark(only.condition)} does not fit the compared columns") from error
     return tuple(Cell(*row) for row in found)
 
 
@@ -126,7 +126,7 @@ def read_row_page(
                 f"LIMIT {size} OFFSET {page * size}"
             )
         except duckdb.BinderException as error:
-            raise UsageError(f"the condition {only.condition} does not fit the compared columns") from error
+            raise UsageError(f"the condition {mark(only.condition)} does not fit the compared columns") from error
         chosen = f'(SELECT * FROM {_rows(stored)} SEMI JOIN chosen USING ("row"))'
         cells = _select_cells(stored, CellFilter(column=only.column), chosen)
         query = f'SELECT "row", key, kind, "column", base, candidate FROM ({cells}) JOIN chosen USING ("row")'

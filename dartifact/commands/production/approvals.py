@@ -30,12 +30,14 @@ class Approval:
 def find_approvals(stack: Stack, dartifact: Dartifact) -> tuple[Approval, ...]:
     """Return the approvals of a dartifact that count, one a person, the oldest first.
 
-    Those of another build do not count. Changed data, checks or code make another dartifact, which has none.
+    Those of another build do not count nor, where the policy asks for approvals, those of people for whom nobody
+    vouched. Changed data, checks or code make another dartifact, which has none.
     """
     found: dict[str, Approval] = {}
     for event in stack.ledger.events(dartifact_id=dartifact.dartifact_id, type=EventType.DARTIFACT_ENDORSED):
-        if event.payload["commit"] == dartifact.commit:
-            found.setdefault(event.actor, Approval(event.actor, event.at, event.payload["reason"]))
+        is_counted = event.payload.get("proven") or not stack.policy.approvals
+        if is_counted and event.payload["commit"] == dartifact.commit:
+            found.setdefault(event.actor.casefold(), Approval(event.actor, event.at, event.payload["reason"]))
     return tuple(found.values())
 
 
@@ -59,15 +61,26 @@ def approve_dartifact(stack: Stack, name: str, decision: Decision) -> Dartifact:
     """Say yes to the promotion of a dartifact; saying it again changes nothing.
 
     Conflict when it has another build commit than was seen. PolicyRefused: the actor brought, fixed or approved one of
-    the runs that it would show for the first time.
+    the runs that it would show for the first time, or waived a check of them; or the policy asks for approvals, and
+    nobody vouches for who the actor is.
     """
     dartifact, actor = _find_waiting(stack, name, decision, "approve"), decision.actor
-    if actor in find_authors(stack, dartifact):
+    if stack.policy.approvals and not stack.is_proven:
+        raise errors.PolicyRefused(
+            f"nobody vouches for {actor}: an approval that counts is given by somebody who has signed in",
+            hint="approve it in the browser UI with DARTIFACT_SIGN_IN=oidc or proxy",
+        )
+    if actor.casefold() in {author.casefold() for author in find_authors(stack, dartifact)}:
         raise errors.PolicyRefused(f"{actor} has changed rows of {name}: somebody else has to approve it")
     with stack.ledger.write() as tx:
-        if all(approval.actor != actor for approval in find_approvals(stack, dartifact)):
+        if all(approval.actor.casefold() != actor.casefold() for approval in find_approvals(stack, dartifact)):
             tx.append(
-                EventType.DARTIFACT_ENDORSED, actor, dartifact=name, reason=decision.reason, commit=dartifact.commit
+                EventType.DARTIFACT_ENDORSED,
+                actor,
+                dartifact=name,
+                reason=decision.reason,
+                commit=dartifact.commit,
+                proven=stack.is_proven,
             )
     return dartifact
 
@@ -93,10 +106,17 @@ def reject_dartifact(stack: Stack, name: str, decision: Decision) -> Dartifact:
 
 
 def find_authors(stack: Stack, dartifact: Dartifact) -> frozenset[str]:
-    """Name the people who changed rows of the runs that a dartifact has and production has not."""
+    """Name the people who changed rows of the runs that a dartifact has and production has not, or waived a check.
+
+    Who waives a check of a whole dataset lets all its runs pass.
+    """
     live = stack.ledger.pointer().live
     shown = frozenset(stack.ledger.dartifact(live).runs) if live else frozenset()
-    return stack.ledger.actors(_AUTHORED, [run_id for run_id in dartifact.runs if run_id not in shown])
+    new = [run_id for run_id in dartifact.runs if run_id not in shown]
+    waivers = stack.ledger.waivers() if new else ()
+    datasets = {stack.ledger.run(run_id).source for run_id in new} if waivers else set()
+    waived = {waiver.actor for waiver in waivers if waiver.dataset in datasets and waiver.run_id is None}
+    return stack.ledger.actors(_AUTHORED, new) | waived
 
 
 def _find_waiting(stack: Stack, name: str, decision: Decision, verb: str) -> Dartifact:

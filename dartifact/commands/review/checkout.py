@@ -15,12 +15,14 @@ from dartifact.commands.review.tables import read_batch, read_current_of_batch
 from dartifact.commands.stack import Stack
 from dartifact.domain.checks import Result
 from dartifact.domain.errors import UsageError
+from dartifact.domain.people import Role
 from dartifact.domain.runs import Run
 from dartifact.domain.sql_text import literal, quote
 
 
 def check_out(stack: Stack, run_id: str, to: Path) -> tuple[Path, ...]:
     """Write the folder and return its files; UsageError when it is there and not empty, or cannot be written."""
+    stack.require(Role.REVIEWER, "check a run out")
     run = stack.ledger.run(run_id)
     report = stack.ledger.report(run.report) if run.report else None
     results = find_failing(report, run) if report else ()

@@ -20,6 +20,7 @@ from dartifact.domain import errors
 from dartifact.domain.dartifacts import PASSED, WAITING, Blame, BlameKind, Dartifact, DartifactState
 from dartifact.domain.events import EventType
 from dartifact.domain.hints import Command
+from dartifact.domain.people import Role
 
 
 def stage(
@@ -36,6 +37,8 @@ def stage(
     PolicyRefused when the code is overtaken, or refused and there is no other, Locked while another stage works,
     ChecksErrored when dbt could not run.
     """
+    if retry:
+        stack.require(Role.OPERATOR, "build with blocked code again")
     refuse_while_stopped(stack.ledger)
     with hold_lease(stack.ledger, "stage"):
         finish_open_intents(stack, actor)
