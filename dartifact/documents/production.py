@@ -8,7 +8,8 @@ from typing import TypedDict
 from dartifact.commands.production.rollback import Rollback
 from dartifact.commands.production.under_way import UnderWay
 from dartifact.documents.values import stamp_or_none
-from dartifact.domain.plans import LivePointer, Plan, PlanDocument
+from dartifact.domain.plan_documents import PlanDocument
+from dartifact.domain.plans import LivePointer, Plan
 
 
 class ProductionDocument(TypedDict):

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any
 
 from dartifact.domain.errors import PolicyRefused, StalePointer
 from dartifact.domain.hints import Command
+from dartifact.domain.plan_documents import PlanDocument
 
 SLOTS = ("blue", "green")
 
@@ -123,25 +124,6 @@ class PromotionState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     ABORTED = "aborted"
-
-
-class StepDocument(TypedDict):
-    """A step as plain JSON values."""
-
-    kind: str
-    slot: str
-    weight: int
-    seconds: float
-
-
-class PlanDocument(TypedDict):
-    """A plan as plain JSON values: what the ledger stores, and what a person is shown."""
-
-    plan_id: str
-    kind: str
-    dartifact: str
-    slot: str
-    steps: list[StepDocument]
 
 
 @dataclass(frozen=True, slots=True)

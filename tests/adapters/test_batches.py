@@ -15,14 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dartifact.adapters.contracts.contracts import load_contract
-from dartifact.adapters.tables.batches import (
-    add_system_columns,
-    arrow_type,
-    build_batch,
-    find_strange_names,
-    retype,
-    write_parquet,
-)
+from dartifact.adapters.tables.batch_files import add_system_columns, write_parquet
+from dartifact.adapters.tables.batches import build_batch, find_strange_names, retype
+from dartifact.adapters.tables.typed_values import arrow_type
 from dartifact.domain.errors import SourceMalformed, UsageError
 from dartifact.domain.sql_text import quote
 

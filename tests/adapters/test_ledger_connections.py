@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import connections
 from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.kinds import Texts
 from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.adapters.ledger.writer import Writer
 from dartifact.domain import errors
@@ -180,7 +181,7 @@ def test_the_columns_of_an_older_ledger_get_the_length_of_today(postgresql_url: 
         for table in t.metadata.sorted_tables:
             for found in inspector.get_columns(table.name):
                 declared = table.c[found["name"]].type
-                if isinstance(declared, t.Texts):
+                if isinstance(declared, Texts):
                     assert str(found["type"]) == declared.compile(ledger._database.engine.dialect), found["name"]
         assert ledger.find_broken_event() is None
         assert len(ledger.events()) == 3

@@ -17,7 +17,8 @@ import pytest
 from dartifact.adapters.contracts import measures, soda_log
 from dartifact.adapters.contracts import soda as soda_checks
 from dartifact.adapters.contracts.soda import check_contract, load_contract, parse_contract
-from dartifact.adapters.tables.batches import add_system_columns, build_batch
+from dartifact.adapters.tables.batch_files import add_system_columns
+from dartifact.adapters.tables.batches import build_batch
 from dartifact.domain.checks import Gate, Outcome, Report, Result, VerdictKind, judge
 from dartifact.domain.marks import mark, show_values
 

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from dartifact.adapters.contracts.contracts import load_contract
 from dartifact.adapters.contracts.drift_file import drift_path, load_drift_rules
-from dartifact.adapters.tables.batches import add_system_columns, build_batch
+from dartifact.adapters.tables.batch_files import add_system_columns
+from dartifact.adapters.tables.batches import build_batch
 from dartifact.compare.current import select_current
 from dartifact.compare.drift.drift import check_drift
 from dartifact.compare.drift.profiling import Scan, add_known, profile_batch

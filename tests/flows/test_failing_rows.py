@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from dartifact.adapters.contracts.soda import check_contract, checks_of, load_contract
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.adapters.tables.batches import add_system_columns, build_batch
+from dartifact.adapters.tables.batch_files import add_system_columns
+from dartifact.adapters.tables.batches import build_batch
 from dartifact.commands.gates import failing_rows
 from dartifact.commands.gates.failing_rows import (
     evidence_branch,

@@ -15,7 +15,8 @@ from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.ledger.values import Event
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
+from dartifact.adapters.tables.batch_files import add_system_columns, write_parquet
+from dartifact.adapters.tables.batches import build_batch
 from dartifact.commands.ingest.ingest import ingest, request_merge
 from dartifact.commands.queue import candidates
 from dartifact.commands.queue.integrate import Integration, integrate

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block, Node
 
 from dartifact.adapters.ledger import tables as t
-from dartifact.adapters.tables.batches import write_parquet
+from dartifact.adapters.tables.batch_files import write_parquet
 from dartifact.commands.production import promote as production
 from dartifact.commands.staging.stage import stage
 from dartifact.domain.checks import Outcome, Result, judge

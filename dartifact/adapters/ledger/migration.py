@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.kinds import Texts
 
 _KEPT = ("seq", "source", "shard", "lo", "hi", "state")
 
@@ -36,7 +37,7 @@ def _column_names(connection: sa.Connection, table: sa.Table) -> set[str]:
 def _widen(connection: sa.Connection) -> None:
     """Let each column of text have the length that it has today."""
     for table in t.metadata.sorted_tables:
-        wanted = {column.name: column.type for column in table.columns if isinstance(column.type, sa.String | t.Texts)}
+        wanted = {column.name: column.type for column in table.columns if isinstance(column.type, sa.String | Texts)}
         for found in sa.inspect(connection).get_columns(table.name):
             kind = wanted.get(found["name"])
             if kind is not None and (now := kind.compile(connection.dialect)) != str(found["type"]):

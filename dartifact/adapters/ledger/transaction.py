@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from dartifact.adapters.ledger import chain
 from dartifact.adapters.ledger import tables as t
+from dartifact.adapters.ledger.kinds import store_as
 from dartifact.domain.events import EventType
 
 
@@ -46,6 +47,6 @@ class Transaction:
             "operation": operation,
             "payload": payload,
         }
-        stored = t.store_as(t.events, event)
+        stored = store_as(t.events, event)
         sealed = chain.seal(chain.read_last_seal(self.connection), stored)
         self.execute(t.events.insert().values(seal=sealed, **stored))

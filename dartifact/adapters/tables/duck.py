@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import duckdb
 
 from dartifact.adapters.lakefs.calls import LakeAccess
-from dartifact.adapters.tables.batches import DECLARED, STRANGE, Notes
+from dartifact.adapters.tables.batch_files import DECLARED, STRANGE, Notes
 from dartifact.domain.errors import ChecksErrored
 from dartifact.domain.sql_text import literal
 from dartifact.domain.texts import first_line

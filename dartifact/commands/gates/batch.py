@@ -11,7 +11,7 @@ import duckdb
 from dartifact.adapters.contracts.soda import check_contract
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import Notes
+from dartifact.adapters.tables.batch_files import Notes
 from dartifact.commands.gates.known_failures import tell_known
 from dartifact.commands.stack import Stack
 from dartifact.domain.checks import Outcome, Report, Result

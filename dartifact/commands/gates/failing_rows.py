@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import write_parquet
+from dartifact.adapters.tables.batch_files import write_parquet
 from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors

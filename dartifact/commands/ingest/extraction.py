@@ -13,15 +13,9 @@ from typing import Any, Protocol, cast
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import Commit
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import (
-    Notes,
-    add_system_columns,
-    build_batch,
-    build_versions,
-    find_strange_names,
-    read_stamp,
-    write_parquet,
-)
+from dartifact.adapters.tables.batch_files import Notes, add_system_columns, write_parquet
+from dartifact.adapters.tables.batches import build_batch, build_versions, find_strange_names
+from dartifact.adapters.tables.typed_values import read_stamp
 from dartifact.commands.ingest.known_rows import KeyLister, find_deleted, is_snapshot_due, locate_known
 from dartifact.commands.stack import Stack
 from dartifact.compare.current import select_not_outdated, select_unseen

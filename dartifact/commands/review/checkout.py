@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from dartifact.adapters.lakefs.lake import MAIN
-from dartifact.adapters.tables.batches import write_parquet
+from dartifact.adapters.tables.batch_files import write_parquet
 from dartifact.commands.gates.failing_rows import file_name, find_failing, read_failing_table
 from dartifact.commands.review.tables import read_batch, read_current_of_batch
 from dartifact.commands.stack import Stack

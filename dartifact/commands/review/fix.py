@@ -11,7 +11,8 @@ from typing import Any
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.lakefs.values import LakeObject
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import add_system_columns, build_batch, write_parquet
+from dartifact.adapters.tables.batch_files import add_system_columns, write_parquet
+from dartifact.adapters.tables.batches import build_batch
 from dartifact.adapters.tables.row_files import to_rows
 from dartifact.commands.review.decide import STOPPED, check_in_turn, refuse_other
 from dartifact.commands.stack import Stack

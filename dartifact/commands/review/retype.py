@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import retype, write_parquet
+from dartifact.adapters.tables.batch_files import write_parquet
+from dartifact.adapters.tables.batches import retype
 from dartifact.commands.stack import Stack
 from dartifact.domain import errors
 from dartifact.domain.runs import Run

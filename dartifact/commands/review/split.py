@@ -12,7 +12,7 @@ import duckdb
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.tables import duck
-from dartifact.adapters.tables.batches import write_parquet
+from dartifact.adapters.tables.batch_files import write_parquet
 from dartifact.commands.gates.batch import view_batch
 from dartifact.commands.review.decide import check_in_turn, find_stopped, list_failures, refuse_other
 from dartifact.commands.stack import Stack
