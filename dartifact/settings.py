@@ -25,6 +25,7 @@ from dartifact.domain.people import Role
 
 _PROJECT = "DARTIFACT_PROJECT"
 _HOME = "DARTIFACT_HOME"
+_HELP = "see the documentation, Settings"
 _PATHS = ("home", "salesforce_ca_file")
 
 
@@ -189,12 +190,12 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "DARTIFACT_" + "_".join(str(each) for each in first["loc"]).upper()
-        raise UsageError(f"{name}: {first['msg']}", hint="see the settings in README.md") from error
+        raise UsageError(f"{name}: {first['msg']}", hint=_HELP) from error
     except SettingsError as error:
         name = re.sub(r'.*field "(\w+)".*', r"DARTIFACT_\1", str(error)).upper()
-        raise UsageError(f"{name}: Input should be valid JSON", hint="see the settings in README.md") from error
+        raise UsageError(f"{name}: Input should be valid JSON", hint=_HELP) from error
     except ValueError as error:
-        raise UsageError(f"the settings cannot be read: {error}", hint="see the settings in README.md") from error
+        raise UsageError(f"the settings cannot be read: {error}", hint=_HELP) from error
 
 
 def read_deploy_values() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 
 from dartifact.commands.production import approvals, rollback, under_way
 from dartifact.commands.production import promote as production
-from dartifact.commands.production.rollback import Rollback
+from dartifact.commands.production.rollback_preview import Rollback
 from dartifact.commands.review import decide as review
 from dartifact.commands.review import fix as fixes
 from dartifact.commands.review.split import split_run

@@ -60,7 +60,7 @@ def show_sign_in(refusal: DartifactError) -> None:
         try:
             st.login()
         except Exception as error:  # noqa: BLE001  (Streamlit raises what its secrets lack)
-            st.error(f"Sign-in is not configured: {error} (see Sign-in in README.md)")
+            st.error(f"Sign-in is not configured: {error} (see the documentation, Let people sign in)")
 
 
 show_app()

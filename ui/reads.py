@@ -10,7 +10,7 @@ from dartifact.adapters.ledger.ledger import Ledger
 from dartifact.commands.gates.losses import find_losses
 from dartifact.commands.production.approvals import count_needed, find_approvals, find_authors
 from dartifact.commands.production.choice import choose_promotion, plan_promotion
-from dartifact.commands.production.rollback import preview_rollback as preview
+from dartifact.commands.production.rollback_preview import preview_rollback as preview
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.documents.checks import CheckDocument, list_results
 from dartifact.documents.dartifacts import DartifactDocument, describe_dartifact

@@ -6,7 +6,8 @@ import time
 
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.commands.production.resolution import resolve
-from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.rollback_preview import preview_rollback
 from dartifact.demo.staging_chapter import play_staging
 from dartifact.demo.story import INGESTORS, Story
 from dartifact.demo.traffic_chapter import play_blue_green

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from dartifact.commands.production.rollback import Rollback
+from dartifact.commands.production.rollback_preview import Rollback
 from dartifact.commands.production.under_way import UnderWay
 from dartifact.documents.values import stamp_or_none
 from dartifact.domain.plan_documents import PlanDocument

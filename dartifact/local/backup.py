@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dartifact.adapters.lakefs.calls import LakeAccess
+from dartifact.adapters.lakefs.dump import dump_refs, restore_refs
 from dartifact.adapters.lakefs.lake import Lake
 from dartifact.commands.leases import hold_lease
 from dartifact.commands.stack import Stack
@@ -132,7 +133,7 @@ def restore(moment: Path, home: Path, ledger_url: str, progress: Progress) -> Ba
         _copy_all(_find_store(moment, backup), store, backup.files, progress)
         access = LakeAccess(endpoint.url, endpoint.access_key_id, endpoint.secret_access_key)
         lake = Lake(access, backup.repository)
-        lake.restore_refs(backup.namespace, backup.refs)
+        restore_refs(lake.access, lake.repository, backup.namespace, backup.refs)
         lake.write_ledger_id(backup.ledger_id)
         lake.prepare()
     ledger.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +159,7 @@ def _take_moment(
                 original.backup(target)
                 target.execute("DELETE FROM leases")
                 target.commit()
-            refs = stack.lake.dump_refs()
+            refs = dump_refs(stack.lake.access, stack.lake.repository)
         if stack.ledger.pointer().generation == generation:  # a rollback asks nobody
             return refs, generation
     raise Conflict("production kept moving", hint="run again")

@@ -7,6 +7,7 @@ from prefect.states import Completed
 
 from dartifact.commands.production import promote as production
 from dartifact.commands.production import rollback
+from dartifact.commands.production.rollback_preview import preview_rollback
 from dartifact.commands.production.under_way import find_under_way
 from dartifact.domain.dartifacts import Cause, DartifactState
 from dartifact.domain.errors import Aborted, ChecksFailed
@@ -58,7 +59,7 @@ def roll_back(reason: str, to: str | None = None, blame: tuple[str, ...] = ("unk
     with open_stack_surely(settings, say) as stack:
         rollback.require_no_other(stack, to)
         cause = Cause.parse(blame)
-        shown = rollback.preview_rollback(stack, to, cause)
+        shown = preview_rollback(stack, to, cause)
         done = rollback.roll_back(
             stack,
             shown.returns,

@@ -104,11 +104,11 @@ def test_one_value_that_does_not_fit_keeps_the_whole_column_as_text(data_type: s
     assert result.to_pylist() == [fitting, text, None]
 
 
-def test_huge_exponents_take_no_time() -> None:
-    began = clock_time.perf_counter()
+def test_huge_exponents_are_not_written_out() -> None:
+    # The worst of them has a quintillion digits: who writes it out runs out of memory.
     for data_type in ("bigint", "double", "decimal(12,2)"):
-        column([Decimal("1E+999999"), Decimal("1E-999999")], data_type)
-    assert clock_time.perf_counter() - began < 0.2
+        values = column([Decimal("1E+999999999999999999"), Decimal("1E-999999999999999999")], data_type)
+        assert len(values) == 2
 
 
 def test_naive_stamps_are_read_in_the_declared_zone() -> None:

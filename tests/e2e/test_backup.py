@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dartifact.adapters.lakefs.lake import Lake
+from dartifact.adapters.lakefs.calls import LakeAccess
 from dartifact.domain import plans
 from dartifact.domain.errors import Conflict
 from dartifact.domain.events import EventType
@@ -114,19 +114,19 @@ def test_a_ledger_or_a_lake_that_is_a_server_has_its_own_tools(
 def test_a_moment_in_which_production_moved_is_taken_again(
     project: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, moved = Lake.dump_refs, threading.Event()
+    real, moved = backups.dump_refs, threading.Event()
     with open_stack(read_settings(), print, sources=False) as stack:
 
-        def dump(lake: Lake) -> dict[str, str]:
+        def dump(access: LakeAccess, repository: str) -> dict[str, str]:
             if not moved.is_set():
                 moved.set()
                 pointer = stack.ledger.pointer()
                 with stack.ledger.write() as tx:
                     frozen = plans.freeze(pointer, "why")
                     tx.production.swap_pointer(pointer, frozen, EventType.PROMOTIONS_FROZEN, "ann")
-            return real(lake)
+            return real(access, repository)
 
-        monkeypatch.setattr(Lake, "dump_refs", dump)
+        monkeypatch.setattr(backups, "dump_refs", dump)
         moment = backups.back_up(stack, tmp_path / "kept", print)
         assert backups.check_backup(moment).generation == stack.ledger.pointer().generation
         monkeypatch.setattr(backups, "_TRIES", 1)

@@ -17,7 +17,8 @@ import pytest
 from dartifact.adapters.lakefs.lake import MAIN, Lake
 from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production.promote import promote
-from dartifact.commands.production.rollback import Rollback, roll_back
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.rollback_preview import Rollback
 from dartifact.commands.queue.integrate import Integration, integrate
 from dartifact.commands.stack import Policy, Stack
 from dartifact.commands.staging.stage import stage

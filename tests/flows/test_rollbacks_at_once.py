@@ -11,7 +11,8 @@ import pytest
 from dartifact.commands.production import rollback as rollbacks
 from dartifact.commands.production import steps
 from dartifact.commands.production.promote import promote
-from dartifact.commands.production.rollback import Rollback, preview_rollback, roll_back
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.rollback_preview import Rollback, preview_rollback
 from dartifact.commands.staging.stage import stage
 from dartifact.domain import errors
 from dartifact.domain.events import EventType

@@ -20,7 +20,8 @@ from dartifact.adapters.transform.project_code import digest_code
 from dartifact.commands.production import steps
 from dartifact.commands.production.promote import promote
 from dartifact.commands.production.resolution import resolve
-from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.rollback_preview import preview_rollback
 from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import find_under_way, unfreeze
 from dartifact.commands.repair.reconcile import reconcile

@@ -23,7 +23,8 @@ from dartifact.commands.production import steps
 from dartifact.commands.production.choice import plan_promotion
 from dartifact.commands.production.promote import promote
 from dartifact.commands.production.resolution import resolve
-from dartifact.commands.production.rollback import preview_rollback, roll_back
+from dartifact.commands.production.rollback import roll_back
+from dartifact.commands.production.rollback_preview import preview_rollback
 from dartifact.commands.production.steps import StepContext
 from dartifact.commands.production.under_way import abort, find_under_way, freeze, unfreeze
 from dartifact.commands.staging.stage import stage

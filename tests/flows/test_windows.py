@@ -17,6 +17,7 @@ from dartifact.commands.stops import pause, resume, start_line, stop_line
 from dartifact.domain import errors
 from dartifact.domain.checks import Outcome
 from dartifact.domain.dartifacts import DartifactState
+from dartifact.domain.people import Role
 from dartifact.domain.runs import Phase, Run
 from dartifact.domain.sources import Evolve
 from dartifact.domain.windows import WindowState
@@ -155,6 +156,15 @@ def test_a_backfill_of_what_was_never_claimed_is_refused_before_anything_is_clai
     for first, last, reason in ((hi, lo, "nothing lies between"), (lo, hi + timedelta(seconds=1), "cannot go to")):
         with pytest.raises(errors.UsageError, match=reason):
             backfill(world.stack, source, extractor, DANA, first, last, actor="test")
+    assert len(world.stack.ledger.runs()) == 1
+
+
+def test_a_backfill_is_an_operators(world: World) -> None:
+    run = world.bring("customers", customer(1))
+    source, extractor = world.stack.source("customers"), world.sources["customers"]
+    stack = replace(world.stack, role=Role.REVIEWER)
+    with pytest.raises(errors.PolicyRefused, match="a reviewer may not ingest an interval again"):
+        backfill(stack, source, extractor, DANA, run.window.lo, run.window.hi, actor="person:rita")
     assert len(world.stack.ledger.runs()) == 1
 
 

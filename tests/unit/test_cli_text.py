@@ -14,7 +14,7 @@ from dartifact.cli.text.lines import cut, format_section
 from dartifact.cli.text.promotion import format_promotion
 from dartifact.cli.text.rollback import format_rollback, format_rollback_preview
 from dartifact.cli.text.status import format_status
-from dartifact.commands.production.rollback import Rollback
+from dartifact.commands.production.rollback_preview import Rollback
 from dartifact.commands.production.under_way import UnderWay
 from dartifact.domain.plans import LivePointer, Plan, PlanKind, Step, StepKind
 

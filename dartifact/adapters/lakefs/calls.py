@@ -31,13 +31,17 @@ class LakeAccess:
     gateway_only: bool = False
 
 
+TIMEOUT = (3.0, 30.0)
+"""Seconds to connect, and seconds until the next byte."""
+
+
 class LakeCalls:
     """The SDK's APIs, each as an attribute (`calls.branches_api`), and the three ways to call them.
 
     `seconds` adds up the time spent in calls, for reports of what a run costs; `refusal` is what every write raises.
     """
 
-    def __init__(self, access: LakeAccess, repository: str, timeout: tuple[float, float]) -> None:
+    def __init__(self, access: LakeAccess, repository: str, timeout: tuple[float, float] = TIMEOUT) -> None:
         self.seconds = 0.0
         self.refusal: errors.DartifactError | None = None
         self._access = access

@@ -18,7 +18,7 @@ class LakeExamination:
     def __init__(self, access: LakeAccess, repository: str) -> None:
         self.lake = Lake(access, repository)
         self.lake.refuse_writes(errors.PolicyRefused("who examines a lake changes nothing in it"))
-        self._calls = LakeCalls(access, repository, (3.0, 30.0))
+        self._calls = LakeCalls(access, repository)
 
     def has_repository(self) -> bool:
         """Say whether the repository is there."""

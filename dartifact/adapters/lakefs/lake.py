@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dartifact.adapters.lakefs.calls import LakeAccess, LakeCalls
+from dartifact.adapters.lakefs.calls import TIMEOUT, LakeAccess, LakeCalls
 from dartifact.adapters.lakefs.values import Commit, LakeObject, ObjectChange, to_commit
 from dartifact.domain import errors
 
@@ -20,7 +20,6 @@ SERVED = (STAGING, PRODUCTION, f"{PRODUCTION}-blue", f"{PRODUCTION}-green")
 
 _PAGE = 1000
 _LEDGER = "dartifact-ledger"
-_REFS = ("commits_meta_range_id", "tags_meta_range_id", "branches_meta_range_id")
 
 
 class Lake:
@@ -31,7 +30,7 @@ class Lake:
     other. The SDK, slow to import, is loaded at the first call.
     """
 
-    def __init__(self, access: LakeAccess, repository: str, *, timeout: tuple[float, float] = (3.0, 30.0)) -> None:
+    def __init__(self, access: LakeAccess, repository: str, *, timeout: tuple[float, float] = TIMEOUT) -> None:
         self.access = access
         self.repository = repository
         self._calls = LakeCalls(access, repository, timeout)
@@ -112,30 +111,6 @@ class Lake:
         """Return where the repository keeps its objects: `local://...`, `s3://...`."""
         got = self._calls.read(f"repository {self.repository}", self._calls.repositories_api.get_repository)
         return str(got.storage_namespace)
-
-    def dump_refs(self) -> dict[str, str]:
-        """Write all branches, tags and commits into the store; return the ids that `restore_refs` needs."""
-        api = self._calls.repositories_api
-        task = self._calls.write(f"dump {self.repository}", api.dump_submit, repeatable=True)
-        status = self._wait_for_task(f"dump {self.repository}", api.dump_status, task.id)
-        return {name: getattr(status.refs, name) for name in _REFS}
-
-    def restore_refs(self, namespace: str, refs: Mapping[str, str]) -> None:
-        """Create the repository on a store that holds its objects already, with dumped branches, tags and commits."""
-        api, models = self._calls.repositories_api, self._calls.models
-        body = models.RepositoryCreation(name=self.repository, storage_namespace=namespace, default_branch=MAIN)
-        self._calls.write(f"create repository {self.repository}", api.create_repository, body, bare=True)
-        task = self._calls.write(f"restore {self.repository}", api.restore_submit, models.RefsRestore(**refs))
-        self._wait_for_task(f"restore {self.repository}", api.restore_status, task.id)
-
-    def _wait_for_task(self, what: str, ask: Callable[..., Any], task: str) -> Any:
-        while True:
-            status = self._calls.read(what, ask, task)
-            if status.error:
-                raise errors.LakeRequestInvalid(f"{what}: {status.error}")
-            if status.done:
-                return status
-            time.sleep(0.05)
 
     def refuse_writes(self, why: errors.DartifactError | None) -> None:
         """Let every write raise this from now on; None lets them through again."""

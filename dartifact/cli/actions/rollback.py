@@ -7,7 +7,8 @@ from dataclasses import replace
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.rollback import format_rollback, format_rollback_preview
-from dartifact.commands.production.rollback import preview_rollback, require_no_other, roll_back
+from dartifact.commands.production.rollback import require_no_other, roll_back
+from dartifact.commands.production.rollback_preview import preview_rollback
 from dartifact.commands.queue.integrate import integrate
 from dartifact.commands.stack import Stack
 from dartifact.documents.production import describe_rollback, describe_rolled_back

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dartifact.cli.text.lines import indent
-from dartifact.commands.production.rollback import Rollback
+from dartifact.commands.production.rollback_preview import Rollback
 
 
 def format_rollback_preview(rollback: Rollback) -> str:

@@ -33,9 +33,10 @@ def backfill(
 
     What `main` or the merge queue has already is left out, also as a newer version of the same key; what gaps lack
     is brought. The fetch cursor stays. `show` is given each run as it stands when it is done with. UsageError: the
-    stretch is empty, or not all of it was claimed before; nothing is claimed then. Else raises what `ingest` does: the
-    same call again does the rest.
+    stretch is empty, or not all of it was claimed before; PolicyRefused: who asks is no operator; nothing is claimed
+    then. Else raises what `ingest` does: the same call again does the rest.
     """
+    stack.require(Role.OPERATOR, "ingest an interval again")
     if lo >= to:
         raise errors.UsageError(f"nothing lies between {lo.isoformat()} and {to.isoformat()}")
     for ingestor in ingestors:

@@ -69,7 +69,7 @@ def examine(
     find_orchestrator: Callable[[], Orchestrator | None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Finding, ...]:
-    """Look at Python and packages, disk, contracts, sources, ledger, runs, orchestrator and lake; nothing is changed.
+    """Look at all that the product needs, from Python and packages to the lake; nothing is changed.
 
     `open_access` returns None where this machine has no lake yet.
     """
@@ -87,6 +87,7 @@ def examine(
         findings.append(_ask("ledger", look.describe, "set DARTIFACT_LEDGER_URL"))
         if look.ledger is not None:
             ledger = look.ledger
+            findings.append(_ask("events", lambda: stores.look_at_events(ledger), "dartifact verify"))
             findings.append(_ask("code", lambda: stores.look_at_code(ledger, place.project), "dartifact stage"))
             findings.append(_ask("runs", lambda: stores.look_at_runs(ledger, clock()), "dartifact status"))
 
@@ -97,7 +98,7 @@ def examine(
             with access as where:
                 return stores.look_at_lake(where, place.repository, place.storage_namespace, look)
 
-        findings.append(_ask("lake", lake, "see DARTIFACT_LAKE_URL in README.md"))
+        findings.append(_ask("lake", lake, "set DARTIFACT_LAKE_URL"))
     return tuple(findings)
 
 
@@ -174,7 +175,7 @@ def _orchestrator(found: Orchestrator | None, place: Configuration) -> str:
     if found.automations < _AUTOMATIONS:
         raise Unwell(
             f"{told}: nothing there ends flow runs that have lost their process",
-            hint="create the automations: see docs/how-to/run-it-for-real.md",
+            hint="create the automations: see the documentation, Run it for real",
         )
     return f"{told}, {found.workers} workers online"
 

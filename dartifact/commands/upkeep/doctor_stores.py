@@ -71,6 +71,17 @@ def opened_ledger(url: str) -> Iterator[LedgerLook]:
         ledger.close()
 
 
+def look_at_events(ledger: Ledger) -> str:
+    """Say how many events there are; raises Unwell where one is not as it was written."""
+    broken = ledger.find_broken_event()
+    if broken is not None:
+        raise Unwell(
+            f"event {broken} is not what was written, or one before it is missing",
+            hint="compare with a backup or an export: somebody has changed the ledger",
+        )
+    return f"all {ledger.last_event():,} events are as they were written"
+
+
 def look_at_runs(ledger: Ledger, now: datetime) -> str:
     """Say how many runs are on their way; raises Unwell for those that nobody moves on and nobody has stopped."""
     under_way = ledger.runs(phases=(*UNFINISHED, Phase.QUEUED))

@@ -11,7 +11,8 @@ from dartifact.commands.production.publication import PUBLISHED_FENCE
 from dartifact.commands.queue.tested import is_main_tested
 from dartifact.commands.repair.recovery import has_commit
 from dartifact.commands.stack import Stack
-from dartifact.commands.upkeep.findings import Finding
+from dartifact.commands.upkeep.doctor_stores import look_at_events
+from dartifact.commands.upkeep.findings import Finding, Unwell
 from dartifact.domain.dartifacts import PASSED
 from dartifact.domain.errors import DartifactError, NotFound
 from dartifact.domain.progress import Progress, keep_quiet
@@ -26,7 +27,7 @@ def verify(stack: Stack, *, deep: bool = False, progress: Progress = keep_quiet)
     """Compare ledger and lake; with `deep`, every object of `main` and production is read and its checksum compared."""
     looks: list[tuple[str, Callable[[Stack], str], str]] = [
         ("bond", _look_at_bond, "dartifact adopt"),
-        ("events", _look_at_events, "compare with a backup or an export: somebody has changed the ledger"),
+        ("events", lambda stack: look_at_events(stack.ledger), "compare with a backup or an export"),
         ("main", _look_at_main, "dartifact integrate"),
         ("runs in main", _look_at_runs, "dartifact adopt, or restore the lake"),
         ("run branches", _look_at_branches, "restore the lake, or reject the runs and ingest their windows again"),
@@ -39,36 +40,23 @@ def verify(stack: Stack, *, deep: bool = False, progress: Progress = keep_quiet)
     for what, look, advice in looks:
         try:
             findings.append(Finding(what, True, look(stack)))
-        except _Wrong as error:
-            findings.append(Finding(what, False, error.message, advice))
         except DartifactError as error:
             findings.append(Finding(what, False, error.message, str(error.hint) or advice))
     return tuple(findings)
 
 
-class _Wrong(DartifactError):
-    """Ledger and lake do not agree."""
-
-
 def _look_at_bond(stack: Stack) -> str:
     broken = find_break(stack)
     if broken:
-        raise _Wrong(broken)
+        raise Unwell(broken)
     return f"ledger and lake {stack.lake.repository} belong together"
-
-
-def _look_at_events(stack: Stack) -> str:
-    broken = stack.ledger.find_broken_event()
-    if broken is not None:
-        raise _Wrong(f"event {broken} is not what was written, or one before it is missing")
-    return f"all {stack.ledger.last_event():,} events are as they were written"
 
 
 def _look_at_main(stack: Stack) -> str:
     head = stack.lake.head(MAIN)
     state = is_main_tested(stack.ledger, head)
     if not state:
-        raise _Wrong(f"main is not tested: {state.why}")
+        raise Unwell(f"main is not tested: {state.why}")
     return f"main {head.commit_id[:12]} is tested"
 
 
@@ -76,9 +64,9 @@ def _look_at_runs(stack: Stack) -> str:
     there = runs_in(found.path for found in stack.lake.list_objects(stack.lake.head(MAIN).commit_id, "raw/"))
     merged = {run.run_id for run in stack.ledger.runs(phases=(Phase.MERGED, Phase.LIVE))}
     if there - merged:
-        raise _Wrong(f"main holds {_name(there - merged)}, which the ledger does not call merged")
+        raise Unwell(f"main holds {_name(there - merged)}, which the ledger does not call merged")
     if merged - there:
-        raise _Wrong(f"main lacks {_name(merged - there)}, which the ledger calls merged")
+        raise Unwell(f"main lacks {_name(merged - there)}, which the ledger calls merged")
     return f"all {len(merged):,} merged runs are in main, and no other"
 
 
@@ -86,7 +74,7 @@ def _look_at_branches(stack: Stack) -> str:
     runs = [run for run in stack.ledger.runs(phases=_WITH_ROWS) if run.commit]
     lost = {run.run_id for run in runs if not has_commit(stack, run.commit or "")}
     if lost:
-        raise _Wrong(f"the lake lacks the rows of {_name(lost)}")
+        raise Unwell(f"the lake lacks the rows of {_name(lost)}")
     return f"the rows of all {len(runs):,} waiting and stopped runs can be read"
 
 
@@ -94,7 +82,7 @@ def _look_at_dartifacts(stack: Stack) -> str:
     kept = [found for found in stack.ledger.dartifacts(states=PASSED) if found.commit]
     lost = {found.dartifact_id for found in kept if not has_commit(stack, found.commit or "")}
     if lost:
-        raise _Wrong(f"the lake lacks {_name(lost)}")
+        raise Unwell(f"the lake lacks {_name(lost)}")
     return f"all {len(kept):,} dartifacts can be read"
 
 
@@ -104,10 +92,10 @@ def _look_at_production(stack: Stack) -> str:
         return "nothing is live yet"
     lost = [slot.commit for slot in pointer.slots.values() if slot.commit and not has_commit(stack, slot.commit)]
     if lost:
-        raise _Wrong(f"the lake lacks {lost[0][:12]}, which a slot shows")
+        raise Unwell(f"the lake lacks {lost[0][:12]}, which a slot shows")
     shown = stack.lake.read_json(stack.lake.head(PRODUCTION).commit_id, PUBLISHED_FENCE) or {}
     if shown.get("wanted") != pointer.settled:
-        raise _Wrong(f"production shows {str(shown.get('wanted'))[:12]}, and should show {pointer.settled[:12]}")
+        raise Unwell(f"production shows {str(shown.get('wanted'))[:12]}, and should show {pointer.settled[:12]}")
     return f"production shows {pointer.live}"
 
 
@@ -119,10 +107,10 @@ def _read_objects(stack: Stack, progress: Progress) -> str:
             try:
                 content = stack.lake.read_bytes(commit, found.path)
             except NotFound as error:
-                raise _Wrong(f"{branch} lacks the content of {found.path}") from error
+                raise Unwell(f"{branch} lacks the content of {found.path}") from error
             digest = md5(content, usedforsecurity=False).hexdigest()
             if len(found.checksum) == len(digest) and digest != found.checksum.strip('"'):
-                raise _Wrong(f"{found.path} in {branch} is damaged")
+                raise Unwell(f"{found.path} in {branch} is damaged")
             count, size = count + 1, size + len(content)
             if count % 1000 == 0:
                 progress(f"{count:,} objects read, {size / 1e6:,.0f} MB")
