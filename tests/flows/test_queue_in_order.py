@@ -10,6 +10,7 @@ from dartifact.cli.text.show import format_record
 from dartifact.cli.text.status import format_status
 from dartifact.documents.records import describe_one
 from dartifact.documents.status import describe_status
+from dartifact.domain.errors import ChecksErrored
 from dartifact.domain.runs import Phase, Run
 from tests.support.sources import bad_customer, customer, order
 from tests.support.world import ACTOR, World
@@ -92,7 +93,7 @@ def test_run_that_never_got_a_commit_keeps_the_later_one_waiting(world: World) -
     world.tick()
     world.sources["customers"].add(customer(1))
     world.sources["customers"].fail_next(RuntimeError("killed"))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ChecksErrored):
         world.ingest("customers")
     (stuck,) = world.stack.ledger.runs()
     with world.stack.ledger.write() as tx:
