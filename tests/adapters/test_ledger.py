@@ -283,9 +283,8 @@ def test_a_move_on_an_outdated_look_is_a_conflict_and_writes_nothing(ledger: Led
 
 def test_an_illegal_transition_is_refused_and_writes_nothing(ledger: Ledger) -> None:
     run = claim(ledger)
-    with pytest.raises(
-        errors.IllegalTransition, match="extracting; it can become checking, empty, held, rejected, not merged"
-    ):
+    told = "extracting; it can become checking, empty, held, rejected, not merged"
+    with pytest.raises(errors.IllegalTransition, match=told):
         move(ledger, run, Phase.MERGED)
     assert ledger.run(run.run_id) == run
     assert types(ledger) == ["WindowClaimed"]
