@@ -63,7 +63,9 @@ def diff(
     null_token: Annotated[list[str] | None, typer.Option(help="a text that is null in a CSV; may be repeated")] = None,
     infer_types: Annotated[bool, typer.Option("--infer-types", help="guess the types of a CSV's columns")] = False,
     rows: Annotated[Path | None, typer.Option(help="write every differing cell to this Parquet file")] = None,
-    output: Annotated[DiffOutput, typer.Option("--output", "-o", help="text, json or markdown")] = DiffOutput.TEXT,
+    output: Annotated[
+        DiffOutput, typer.Option("--output", "-o", help="text, json, markdown or html: one page that needs no network")
+    ] = DiffOutput.TEXT,
 ) -> None:
     """Compare two tables row by row and cell by cell.
 
