@@ -14,7 +14,8 @@ from dartifact.adapters.lakefs.lake import Lake
 from dartifact.cli.actions.diff import plan_in_lake
 from dartifact.commands.diffs import files as file_diffs
 from dartifact.commands.diffs import run as diffs
-from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_row_page, write_cells
+from dartifact.commands.diffs.cell_files import write_cells
+from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_row_page
 from dartifact.commands.diffs.store import DiffStore
 from dartifact.commands.production.promote import promote
 from dartifact.commands.staging.stage import stage

@@ -16,7 +16,7 @@ from dartifact.cli.options import DiffOutput
 from dartifact.cli.text.diff import render_document, show_table, stream_documents
 from dartifact.commands.diffs import files as file_diffs
 from dartifact.commands.diffs import run as diffs
-from dartifact.commands.diffs.cells import write_cells
+from dartifact.commands.diffs.cell_files import require_cells_file, write_cells
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.stack import Stack
 from dartifact.compare.diff.columns import Tolerance
@@ -52,6 +52,8 @@ def diff(
         raise UsageError(
             "a diff needs a run or a dartifact, or both --base and --candidate", hint=Command("diff", "RUN")
         )
+    if rows is not None:
+        require_cells_file(rows)
     options = Options(_split(key), _split(ignore), Tolerance.parse(tolerance) if tolerance else None)
     if base and file_diffs.is_file(base) and file_diffs.is_file(candidate):
         csv = file_diffs.CsvOptions(tuple(null_token or ()), infer_types)
