@@ -108,7 +108,7 @@ def _render_schema(report: DiffReport) -> Iterator[str]:
 
 
 def _render_columns(report: DiffReport) -> Iterator[str]:
-    columns, more = words.pick_changed(report, most=200)
+    columns, more = words.pick_changed(report, most=100)
     if not columns:
         return
     yield "<h3>Changed columns</h3>"

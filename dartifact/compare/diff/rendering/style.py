@@ -41,7 +41,7 @@ dd { margin: 0; font-size: 1.15rem; font-weight: 600; font-variant-numeric: tabu
   border: 1px solid currentColor; vertical-align: middle }
 .badge.same { color: var(--new-fore); background: var(--new) }
 .badge.different { color: var(--old-fore); background: var(--old) }
-.bar { display: block; width: 7rem; max-width: 100%; height: .45rem; margin-top: .25rem; background: var(--line);
+.bar { display: block; width: 7rem; max-width: 100%; height: .45rem; margin: .25rem 0; background: var(--line);
   border-radius: 3px; overflow: hidden }
 .bar span { display: block; height: 100%; min-width: 1px; background: var(--bar) }
 ins, del { text-decoration: none; padding: 0 .25em; border-radius: 3px; white-space: pre-wrap }
@@ -49,8 +49,8 @@ ins { background: var(--new); color: var(--new-fore) }
 del { background: var(--old); color: var(--old-fore) }
 .null { font-style: italic }
 .back { font-size: .9rem }
-@media (max-width: 40rem) { body { padding: .6rem } th, td { padding: .3rem .4rem } tbody th { min-width: 6rem }
-  .told { min-width: 8.5rem } .wide { width: auto } }
+@media (max-width: 40rem) { body { padding: .6rem } th, td { padding: .3rem .4rem } tbody th { min-width: 5.5rem }
+  .told { min-width: 7.5rem } .wide { min-width: 8.5rem; width: auto } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt } .back { display: none }
   .grid { overflow: visible } tr { break-inside: avoid } h2, h3 { break-after: avoid }
   .bar, .bar span, ins, del, .badge { print-color-adjust: exact } }
