@@ -85,3 +85,18 @@ def test_rows_of_several_tables_are_refused_before_any_is_compared(
         run(DiffOutput.TEXT, tmp_path / "cells.csv")
     assert capsys.readouterr().err == ""
     assert len(planned) == 2
+
+
+def test_the_page_has_the_rows_of_a_table_that_the_store_has_dropped_meanwhile(
+    planned: list[tuple[str, Callable[[], StoredDiff]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, compare = planned[0]
+
+    def drop_others() -> StoredDiff:
+        for file in (tmp_path / "diffs").glob("*/rows.parquet"):
+            file.unlink()
+        return compare()
+
+    planned[:] = [planned[1], ("stock", drop_others)]
+    assert run(DiffOutput.HTML) == DIFFERENT
+    assert "All 1 differing rows" in capsys.readouterr().out

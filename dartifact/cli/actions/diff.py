@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import assert_never
 
 import typer
 
@@ -102,17 +101,13 @@ def _answer(planned: Sequence[_Comparison], rows: Path | None, output: DiffOutpu
     found = _compare_each(planned, rows)
     if output is DiffOutput.JSON:
         return _print_documents((stored.diff.report for stored in found), many=len(planned) > 1)
-    stored = list(found)
-    reports = [each.diff.report for each in stored]
-    match output:
-        case DiffOutput.TEXT:
-            print(render_text(reports))
-        case DiffOutput.MARKDOWN:
-            print(render_markdown(reports))
-        case DiffOutput.HTML:
-            print(render_html([show_table(each, len(stored)) for each in stored]))
-        case _:
-            assert_never(output)
+    if output is DiffOutput.HTML:
+        # read at once: the store may drop what it holds of one table while others are compared
+        tables = [show_table(stored, len(planned)) for stored in found]
+        print(render_html(tables))
+        return all(table.report.same for table in tables)
+    reports = [stored.diff.report for stored in found]
+    print(render_text(reports) if output is DiffOutput.TEXT else render_markdown(reports))
     return all(report.same for report in reports)
 
 
