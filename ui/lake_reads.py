@@ -13,7 +13,8 @@ from pathlib import Path
 from dartifact.adapters.lakefs.lake import MAIN
 from dartifact.adapters.tables.row_files import write_csv
 from dartifact.commands.diffs.against_main import Bucket, compare_distribution, count_in_main
-from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_row_page, write_cells
+from dartifact.commands.diffs.cell_files import write_cells
+from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_row_page
 from dartifact.commands.diffs.run import diff_mart, diff_run
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.review.tables import read_batch

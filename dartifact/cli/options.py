@@ -21,6 +21,7 @@ class DiffOutput(StrEnum):
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+    HTML = "html"
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or json: one document on stdout")]

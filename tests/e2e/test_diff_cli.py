@@ -51,3 +51,20 @@ def test_what_is_no_diff_is_refused_with_one_line(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert done.stderr.startswith("dartifact: ")
         assert "Traceback" not in done.stderr
+
+
+def test_rows_that_cannot_be_written_are_refused_before_anything_is_compared(tmp_path: Path) -> None:
+    for out in (tmp_path / "cells.xlsx", tmp_path / "no" / "cells.csv"):
+        done = run(tmp_path, *write_pair(tmp_path), "--rows", str(out))
+        assert done.returncode == 1
+        assert str(out) in done.stderr
+        assert not (tmp_path / "home").exists()
+
+
+def test_every_output_is_complete_and_ends_with_the_same_code(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path)
+    ends = {"text": "2: y → z", "markdown": "`2: y → z` |", "html": "</html>", "json": "}"}
+    for output, end in ends.items():
+        done = run(tmp_path, *pair, "-o", output)
+        assert (done.returncode, done.stderr) == (2, "")
+        assert done.stdout.rstrip().endswith(end)

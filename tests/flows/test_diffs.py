@@ -11,14 +11,17 @@ import duckdb
 import pytest
 
 from dartifact.adapters.lakefs.lake import Lake
+from dartifact.cli.actions.diff import plan_in_lake
 from dartifact.commands.diffs import files as file_diffs
 from dartifact.commands.diffs import run as diffs
-from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_row_page, write_cells
+from dartifact.commands.diffs.cell_files import write_cells
+from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_row_page
 from dartifact.commands.diffs.store import DiffStore
 from dartifact.commands.production.promote import promote
 from dartifact.commands.staging.stage import stage
 from dartifact.compare.diff.plan import Options
-from dartifact.compare.diff.rendering import tell_diff, write_markdown
+from dartifact.compare.diff.rendering.markdown import render_markdown
+from dartifact.compare.diff.rendering.text import render_text
 from dartifact.compare.diff.report import RowCounts, ThreeWay
 from dartifact.compare.diff.table import Diff
 from dartifact.domain.errors import NotFound, UsageError
@@ -111,6 +114,9 @@ def test_marts_of_a_dartifact_are_compared_with_production(world: World) -> None
     refs = [diffs.resolve_ref(world.stack, each) for each in ("production", second.dartifact_id)]
     marts = diffs.list_marts(world.stack, *refs)
     assert marts
+    planned = plan_in_lake(world.stack, second.dartifact_id, "", "", "", Options())
+    assert [name for name, _ in planned] == list(marts)
+    assert planned[0][1]().diff.report.table == marts[0]
     report = diffs.diff_mart(world.stack, "customer_statistics", refs[0], refs[1]).diff.report
     assert report.key == ("segment", "country", "month")  # as its contract says: no count that happens to be unique
     assert (report.rows.changed, report.rows.added, report.rows.removed) == (1, 0, 0)
@@ -295,12 +301,13 @@ def test_a_report_is_told_as_text_and_as_markdown(tmp_path: Path) -> None:
     b = write(tmp_path / "b.csv", "id,v\n1,a|b\n3,z\n")
     report = file_diffs.diff_files(tmp_path, a, b, Options(key=("id",))).diff.report
     report = replace(report, base="a", candidate="b")
-    assert tell_diff(report).splitlines() == [
+    assert render_text([report]).splitlines() == [
         "a → b: different",
         "  key        id",
-        "  rows       2 → 2: 1 added, 1 removed, 1 changed, 0 unchanged",
+        "  rows       2 → 2: 1 added, 1 removed, 1 changed, 0 unchanged in the columns",
+        "             that both sides have",
         "  schema     removed: w",
         "  v: 1 changed (100.00%)",
         "    1: x → a|b",
     ]
-    assert "| v | 1 | 100.00% | 1: x → a\\|b |" in write_markdown(report)
+    assert "| `v` | 1 | 100.00% | `1: x → a\\|b` |" in render_markdown([report])

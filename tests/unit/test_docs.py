@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from html.parser import HTMLParser
 from importlib.metadata import version
@@ -22,7 +23,9 @@ import yaml
 import dartifact as da
 from dartifact.cli.app import app, main
 from dartifact.cli.exit_codes import EXIT_CODES
+from dartifact.cli.text.diff import stream_documents
 from dartifact.cli.verbs import VERBS as TABLE
+from dartifact.compare.diff import report as diff_report
 from dartifact.domain import errors
 from dartifact.domain.checks import Gate, Outcome, VerdictKind
 from dartifact.domain.culprits import CulpritKind
@@ -251,6 +254,22 @@ def test_every_error_is_told_as_its_docstring_says() -> None:
     assert table("class", "what to do") == [
         [f"`{kind.__name__}`", first_line(kind)] for kind in kinds if kind is not da.DartifactError
     ]
+
+
+DIFF_DOCUMENTS = [each for each in vars(diff_report).values() if isinstance(each, type) and is_dataclass(each)]
+
+
+@pytest.mark.parametrize("document", DIFF_DOCUMENTS, ids=lambda document: document.__name__)
+def test_every_field_of_the_document_of_a_diff_is_explained(document: Any) -> None:
+    told = [row[0].strip("`") for row in table(f"field of `{document.__name__}`", "type", "meaning")]
+    names = [field.name for field in fields(document)]
+    assert told == (["schema_version", "same", *names] if document is diff_report.DiffReport else names)
+
+
+def test_the_document_of_several_tables_is_told_as_it_is_printed() -> None:
+    printed = json.loads("".join(stream_documents([])))
+    assert [row[0].strip("`") for row in table("field of the document of all", "type", "meaning")] == list(printed)
+    assert printed["schema_version"] == diff_report.SCHEMA_VERSION == 1
 
 
 # Commands that a user copies

@@ -62,8 +62,12 @@ def diff(
     tolerance: Annotated[str, typer.Option(help="numbers this near are equal: 0.01 absolute, 1% relative")] = "",
     null_token: Annotated[list[str] | None, typer.Option(help="a text that is null in a CSV; may be repeated")] = None,
     infer_types: Annotated[bool, typer.Option("--infer-types", help="guess the types of a CSV's columns")] = False,
-    rows: Annotated[Path | None, typer.Option(help="write every differing cell to this Parquet file")] = None,
-    output: Annotated[DiffOutput, typer.Option("--output", "-o", help="text, json or markdown")] = DiffOutput.TEXT,
+    rows: Annotated[
+        Path | None, typer.Option(help="write every differing cell to this .parquet, .csv or .jsonl file")
+    ] = None,
+    output: Annotated[
+        DiffOutput, typer.Option("--output", "-o", help="text, json, markdown or html: one page that needs no network")
+    ] = DiffOutput.TEXT,
 ) -> None:
     """Compare two tables row by row and cell by cell.
 

@@ -1,11 +1,10 @@
-"""The differing cells of a stored diff: all of them as a file, or a page of them for a person."""
+"""The differing cells of a stored diff, by page."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
@@ -13,9 +12,8 @@ import duckdb
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.figures import select_cells
 from dartifact.domain.errors import UsageError
-from dartifact.domain.marks import HIDDEN, mark
+from dartifact.domain.marks import mark
 from dartifact.domain.sql_text import literal, quote
-from dartifact.domain.texts import first_line
 
 KINDS = ("added", "removed", "changed")
 
@@ -44,26 +42,6 @@ class Cell:
     kind: str
 
 
-def write_cells(stored: StoredDiff, out: Path, hidden: Collection[str] = ()) -> None:
-    """Write every differing cell, by key, as Parquet: key, column, base, candidate, kind.
-
-    HIDDEN stands for the values of `hidden` columns.
-    """
-    masked = ", ".join(literal(name) for name in hidden) or "NULL"
-    base, candidate = (
-        f'CASE WHEN "column" IN ({masked}) THEN {literal(HIDDEN)} ELSE {side} END AS {side}'
-        for side in ("base", "candidate")
-    )
-    key = f"{literal(HIDDEN)} AS key" if {*stored.diff.stored.key} & {*hidden} else "key"
-    query = f'SELECT {key}, "column", {base}, {candidate}, kind FROM ({_select(stored, EVERY_CELL)})'
-    query += ' ORDER BY "row", place'
-    with _connect(stored) as connection:
-        try:
-            connection.execute(f"COPY ({query}) TO {literal(str(out))} (FORMAT parquet, COMPRESSION zstd)")
-        except duckdb.IOException as error:
-            raise UsageError(f"{out} cannot be written: {first_line(error)}") from error
-
-
 def read_page(
     stored: StoredDiff,
     *,
@@ -76,10 +54,10 @@ def read_page(
 
     UsageError: an unknown kind or column, or a condition on a column that was not compared.
     """
-    query = _select(stored, only)
+    query = select_cells_of(stored, only)
     order = '"row", place' if sort == "key" else 'place, "row"'
     query = f'SELECT "row", key, "column", base, candidate, kind FROM ({query}) ORDER BY {order}'
-    with _connect(stored) as connection:
+    with connect(stored) as connection:
         try:
             found = connection.execute(f"{query} LIMIT {size} OFFSET {page * size}").fetchall()
         except duckdb.BinderException as error:
@@ -112,8 +90,8 @@ def read_row_page(
     UsageError as in `read_page`.
     """
     # every stored row differs: only a filter by column has to look at the cells of all of them
-    choice = _select(stored, only) if only.column else _select_rows(stored, only)
-    with _connect(stored) as connection:
+    choice = select_cells_of(stored, only) if only.column else _select_rows(stored, only)
+    with connect(stored) as connection:
         connection.execute('CREATE TEMP TABLE failing (name VARCHAR, "row" BIGINT)')
         for name, condition in (conditions or {}).items():
             met = f"SELECT {literal(name)}, diff_row FROM ({_select_failing(stored, condition, _rows(stored))})"
@@ -159,8 +137,8 @@ def _select_failing(stored: StoredDiff, condition: str, rows: str) -> str:
     return f"SELECT diff_row FROM ({candidate}) WHERE {condition}"
 
 
-def _select(stored: StoredDiff, only: CellFilter) -> str:
-    """Select the differing cells that a filter lets through."""
+def select_cells_of(stored: StoredDiff, only: CellFilter) -> str:
+    """Select the differing cells that a filter lets through: row, place, key, column, base, candidate, kind."""
     return _select_cells(stored, only, f"({_select_rows(stored, only)})")
 
 
@@ -183,7 +161,8 @@ def _select_cells(stored: StoredDiff, only: CellFilter, rows: str) -> str:
     return f'SELECT * FROM ({cells}) WHERE "column" = {literal(only.column)}' if only.column else cells
 
 
-def _connect(stored: StoredDiff) -> Any:
+def connect(stored: StoredDiff) -> Any:
+    """Open a connection that spills beside the stored rows, at most 700 MB of memory."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET memory_limit = '700MB'")
