@@ -68,7 +68,7 @@ class ShownDiff:
     def pack_cells(self) -> bytes:
         """Return every differing cell as a Parquet file, without hidden values."""
         known = self._stored.diff.stored
-        hidden = self.mask.hidden([*known.key, *(column.name for column in known.columns)])
+        hidden = self.mask.hidden([*known.key, *known.columns])
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "cells.parquet"
             write_cells(self._stored, file, hidden)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dartifact.compare.diff import stretches
-from dartifact.compare.diff.columns import Tolerance
+from dartifact.compare.diff.columns import Column, Tolerance
 from dartifact.compare.diff.figures import select_cells
 from dartifact.compare.diff.plan import Options, Side
 from dartifact.compare.diff.report import DiffReport, Renamed, Retyped
@@ -25,6 +24,7 @@ from dartifact.compare.diff.table import Diff, compare
 from dartifact.domain.errors import UsageError
 from tests.support.diff_oracle import Row, diff_naively
 
+ID = Column("id", "id", "BIGINT", "BIGINT")
 QUICK = settings(
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
@@ -145,7 +145,7 @@ def test_splitting_files_changes_nothing(
 def read_all_cells(diff: Diff, rows_file: Path) -> list[str]:
     """Return the cells as text: NaN is no equal of itself here, and equal zeros may be told with either sign."""
     stored = diff.stored
-    query = select_cells(f"read_parquet('{rows_file}')", stored.key, stored.columns, stored.tolerance)
+    query = select_cells(f"read_parquet('{rows_file}')", stored.key, stored.columns)
     rows = duckdb.execute(f"SELECT * FROM ({query}) ORDER BY row, place").fetchall()
     return [str(row).replace("-0.0", "0.0") for row in rows]
 
@@ -177,9 +177,7 @@ def test_a_change_in_any_stretch_of_a_sorted_key_is_found(tmp_path: Path, monkey
     candidate = [{**row, "v": -1} if row["id"] in (None, 0, 499, 999) else row for row in base if row["id"] != 500]
     files = [write(tmp_path / "a.parquet", base, types, 50)], [write(tmp_path / "b.parquet", candidate, types, 50)]
     with duckdb.connect() as connection:
-        sides = side(connection, "base", files[0]), side(connection, "candidate", files[1])
-        column = replace(compare(connection, *sides, Options(key=("v",)), tmp_path / "r").stored.columns[0], name="id")
-        assert len(stretches.find_stretches(connection, column, *files)) > 1
+        assert len(stretches.find_stretches(connection, ID, *files)) > 1
     report = compare_files(*files, Options(key=("id",)), tmp_path / "rows.parquet").report
     assert (report.rows.changed, report.rows.removed, report.rows.unchanged) == (4, 1, 996)
 
@@ -190,9 +188,7 @@ def test_a_key_that_is_not_laid_out_is_read_in_one_stretch(tmp_path: Path, monke
     base: list[Row] = [{"id": n * 7919 % 1000, "v": n} for n in range(1000)]
     file = [write(tmp_path / "a.parquet", base, types, 50)]
     with duckdb.connect() as connection:
-        sides = side(connection, "base", file), side(connection, "candidate", file)
-        column = compare(connection, *sides, Options(key=("v",)), tmp_path / "r").stored.columns[0]
-        assert stretches.find_stretches(connection, column, file, file) == ("true",)
+        assert stretches.find_stretches(connection, ID, file, file) == ("true",)
 
 
 def test_a_column_with_another_name_and_the_same_values_is_renamed() -> None:

@@ -128,7 +128,7 @@ def _rows(stored: StoredDiff) -> str:
 def _select_failing(stored: StoredDiff, condition: str, rows: str) -> str:
     """Select the numbers, as `diff_row`, of the rows whose candidate meets a check's condition."""
     known = stored.diff.stored
-    names = [column.name for column in known.columns]
+    names = list(known.columns)
     sides = [f"c{n} AS {quote(name)}" for n, name in enumerate(names)]
     keys = [f"k{n} AS {quote(name)}" for n, name in enumerate(known.key)]
     # a check's condition is about live rows, and what a diff shows is alive
@@ -144,7 +144,7 @@ def select_cells_of(stored: StoredDiff, only: CellFilter) -> str:
 
 def _select_rows(stored: StoredDiff, only: CellFilter) -> str:
     """Select the stored rows of one kind, or whose candidate meets a condition, or all."""
-    names = [column.name for column in stored.diff.stored.columns]
+    names = stored.diff.stored.columns
     if only.kind and only.kind not in KINDS:
         raise UsageError(f"there is no kind {only.kind}; there are {', '.join(KINDS)}")
     if only.column and only.column not in names:
@@ -157,7 +157,7 @@ def _select_rows(stored: StoredDiff, only: CellFilter) -> str:
 
 def _select_cells(stored: StoredDiff, only: CellFilter, rows: str) -> str:
     known = stored.diff.stored
-    cells = select_cells(rows, known.key, known.columns, known.tolerance)
+    cells = select_cells(rows, known.key, known.columns)
     return f'SELECT * FROM ({cells}) WHERE "column" = {literal(only.column)}' if only.column else cells
 
 

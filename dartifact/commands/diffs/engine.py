@@ -26,4 +26,5 @@ def spell_options(options: Options) -> list[object]:
     """Return options as JSON values, equal for equal ones."""
     tolerance = options.tolerance
     amount = [f"{tolerance.amount.normalize():f}", tolerance.relative] if tolerance else None
-    return [list(options.key), sorted(options.ignore), amount]
+    chosen = [sorted(options.rename), options.where, options.sample]
+    return [list(options.key), sorted(options.ignore), amount, *chosen]

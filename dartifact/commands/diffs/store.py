@@ -12,19 +12,17 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dartifact.compare.diff.columns import Column, Tolerance
 from dartifact.compare.diff.report import SCHEMA_VERSION, DiffReport
 from dartifact.compare.diff.table import Diff, StoredRows
 
 MOST_BYTES = 2 * 1024**3
 _ABANDONED_SECONDS = 24 * 3600
-_ENGINE = 1  # to be raised when an equal question gets another answer
+_ENGINE = 2  # to be raised when an equal question gets another answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +99,9 @@ class DiffStore:
 
 
 def _write_manifest(folder: Path, diff: Diff) -> None:
-    stored, tolerance = diff.stored, diff.stored.tolerance
     body = {
         "report": diff.report.to_json(),
-        "columns": [asdict(column) for column in stored.columns],
-        "tolerance": [str(tolerance.amount), tolerance.relative] if tolerance else None,
+        "columns": list(diff.stored.columns),
         "rows_bytes": (folder / "rows.parquet").stat().st_size,
     }
     manifest = {"digest": _digest(body), "body": body}
@@ -120,11 +116,10 @@ def _read(place: Path) -> StoredDiff | None:
         if manifest["digest"] != _digest(body) or body["rows_bytes"] != rows_file.stat().st_size:
             return None
         report = DiffReport.from_json(body["report"])
-        tolerance = Tolerance(Decimal(body["tolerance"][0]), body["tolerance"][1]) if body["tolerance"] else None
-        columns = tuple(Column(**each) for each in body["columns"])
+        columns = tuple(body["columns"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return StoredDiff(Diff(report, StoredRows(report.key, columns, tolerance)), rows_file)
+    return StoredDiff(Diff(report, StoredRows(report.key, columns)), rows_file)
 
 
 def _digest(body: Any) -> str:

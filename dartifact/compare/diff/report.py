@@ -14,7 +14,8 @@ class RowCounts:
     """Rows of both sides and what became of them.
 
     base = removed + changed + unchanged, candidate = added + changed + unchanged. `duplicate_keys_*` counts the key
-    values that stand more than once on that side; their rows are compared as multisets.
+    values that stand more than once on that side; their rows are compared as
+    multisets. `null_keys_*` counts the rows that lack a part of their key; null is paired with null.
     """
 
     base: int
@@ -25,6 +26,8 @@ class RowCounts:
     unchanged: int
     duplicate_keys_base: int = 0
     duplicate_keys_candidate: int = 0
+    null_keys_base: int = 0
+    null_keys_candidate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,11 @@ class Retyped:
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """A column of the base and one of the candidate that hold the same values on all matched keys."""
+    """A column of the base that has another name in the candidate; `share` of its values on matched keys are equal."""
 
     base: str
     candidate: str
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

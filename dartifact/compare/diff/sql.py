@@ -1,18 +1,20 @@
 """The SQL of a table diff: pure text over two relations.
 
 Result tables name columns by position, so that no name of a user's column can clash: `k0…` the key as it is compared,
-`b0…` and `c0…` the compared columns of base and candidate as they are.
+`b0…` and `c0…` the compared columns of base and candidate as they are, `d0…` whether they differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from dartifact.compare.diff.columns import Column, Tolerance
-from dartifact.domain.sql_text import literal, quote
+from dartifact.compare.diff.columns import Column, Tolerance, store
+from dartifact.domain.sql_text import quote
 
 Condition = str
+End = Literal["base", "candidate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,172 +33,186 @@ class Shape:
         """Name the key's columns in the result tables."""
         return [f"k{number}" for number in range(len(self.key))]
 
+    @property
+    def numbers(self) -> range:
+        """Return the positions of the value columns."""
+        return range(len(self.values))
+
+    def relation(self, end: End) -> str:
+        """Return the relation of one side."""
+        return self.base if end == "base" else self.candidate
+
 
 def create_differing(shape: Shape) -> str:
-    """Create the empty table of the rows that differ: kind, key, both sides."""
-    keys = [f"{column.value(f'b.{quote(column.name)}')} AS k{n}" for n, column in enumerate(shape.key)]
-    values = [f"{side}.{quote(column.name)} AS {side}{n}" for side in "bc" for n, column in enumerate(shape.values)]
-    columns = ", ".join(["'' AS kind", *keys, *values])
-    return (
-        f"CREATE OR REPLACE TEMP TABLE differing AS SELECT {columns} FROM {shape.base} b, {shape.candidate} c LIMIT 0"
-    )
-
-
-def find_null_key(shape: Shape, side: str) -> str:
-    """Select whether a row of a side lacks a part of its key."""
-    return f"SELECT coalesce(bool_or({' OR '.join(f'{key} IS NULL' for key in _keys(shape))}), false) FROM {side}"
-
-
-def prove_unique(shape: Shape, side: str) -> str:
-    """Count the rows whose key is not above that of the row read before: one (the first) proves every key unique.
-
-    It holds in whatever order the rows are read; rows that are read out of order only leave it open.
-    """
-    columns = _keys(shape)
-    key = columns[0] if len(columns) == 1 else f"row({', '.join(columns)})"
-    return f"SELECT count(*) FROM (SELECT {key} > lag({key}) OVER () AS up FROM {side}) WHERE up IS NOT TRUE"
-
-
-def insert_repeated(shape: Shape, side: str) -> str:
-    """Add the keys that stand more than once on a side to the table `repeated`."""
-    keys = ", ".join(f"{key} AS k{n}" for n, key in enumerate(_keys(shape)))
-    mark = literal(side)
-    return f"INSERT INTO repeated SELECT {mark}, {keys} FROM {side} GROUP BY ALL HAVING count(*) > 1"
+    """Create the empty table of the rows that differ: kind, key, both sides, and which columns do."""
+    return f"CREATE OR REPLACE TEMP TABLE differing AS {_select_joined(shape, 'true', repeated=False)} LIMIT 0"
 
 
 def create_repeated(shape: Shape) -> str:
-    """Create the empty table of repeated keys."""
-    keys = ", ".join(f"{key} AS k{n}" for n, key in enumerate(_keys(shape)))
+    """Create the empty table of the keys that stand more than once on a side."""
+    keys = ", ".join(_named_keys(shape, "base"))
     return f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT '' AS side, {keys} FROM {shape.base} LIMIT 0"
 
 
-def find_suspects(shape: Shape, within: Condition, *, repeated: bool) -> str:
-    """Create `suspects`: rows of the candidate without an equal partner, with its values, and keys of the base alone.
+def measure_keys(shape: Shape, end: End) -> str:
+    """Select the rows of a side, how many keys are not above that of the row read before, and how many lack a part.
 
-    Rows of one key are taken as equal when their 64-bit hashes are. Only the narrow side of the join is kept in
-    memory; the candidate streams past it.
+    One (the first) proves every key unique. It holds in whatever order the rows are read; rows that are read out of
+    order only leave it open.
     """
-    theirs = ", ".join(["true AS here", *_named_keys(shape), *_named_values(shape), f"{_hash(shape.values)} AS h"])
-    mine = ", ".join(["true AS here", *_named_keys(shape), f"{_hash(shape.values)} AS h"])
-    keys = ", ".join(f"coalesce(b.{key}, c.{key}) AS {key}" for key in shape.keys)
-    values = "".join(f", c.v{n}" for n in range(len(shape.values)))
+    columns = find_keys(shape, end)
+    key = columns[0] if len(columns) == 1 else f"row({', '.join(columns)})"
+    lacks = " OR ".join(f"{column} IS NULL" for column in columns)
     return (
-        f"CREATE OR REPLACE TEMP TABLE suspects AS "
-        f"SELECT b.here IS NOT NULL AS in_base, c.here IS NOT NULL AS in_candidate, {keys}{values} "
-        f"FROM ({_select(shape, shape.candidate, theirs, within, repeated)}) c "
-        f"FULL JOIN ({_select(shape, shape.base, mine, within, repeated)}) b ON {_same_key(shape, 'b', 'c')} "
-        f"WHERE b.h IS DISTINCT FROM c.h"
+        f"SELECT count(*), count(*) FILTER (up IS NOT TRUE), count(*) FILTER (lacks) "
+        f"FROM (SELECT {key} > lag({key}) OVER () AS up, {lacks} AS lacks FROM {shape.relation(end)})"
     )
 
 
-def find_originals(shape: Shape, within: Condition) -> str:
-    """Create `originals`: the rows of the base whose keys are among the suspects."""
-    columns = ", ".join([*_named_keys(shape), *_named_values(shape)])
-    rows = _select(shape, shape.base, columns, within, repeated=False)
-    return (
-        f"CREATE OR REPLACE TEMP TABLE originals AS SELECT o.* FROM ({rows}) o "
-        f"SEMI JOIN (SELECT {', '.join(shape.keys)} FROM suspects WHERE in_base) s ON {_same_key(shape, 'o', 's')}"
-    )
+def insert_repeated(shape: Shape, end: End) -> str:
+    """Add the keys that stand more than once on a side to the table `repeated`."""
+    keys = ", ".join(_named_keys(shape, end))
+    return f"INSERT INTO repeated SELECT '{end}', {keys} FROM {shape.relation(end)} GROUP BY ALL HAVING count(*) > 1"
 
 
-def insert_pairs(shape: Shape) -> str:
-    """Add the suspects that do differ to `differing`."""
-    kind = "CASE WHEN NOT s.in_base THEN 'added' WHEN NOT s.in_candidate THEN 'removed' ELSE 'changed' END"
-    differs = " OR ".join(
-        column.differs(f"o.v{n}", f"s.v{n}", shape.tolerance) for n, column in enumerate(shape.values)
-    )
-    numbers = range(len(shape.values))
-    columns = [f"s.{key}" for key in shape.keys] + [f"o.v{n}" for n in numbers] + [f"s.v{n}" for n in numbers]
-    return (
-        f"INSERT INTO differing SELECT {kind}, {', '.join(columns)} FROM suspects s "
-        f"LEFT JOIN originals o ON {_same_key(shape, 'o', 's')} "
-        f"WHERE NOT s.in_base OR NOT s.in_candidate OR {differs or 'false'}"
-    )
+def insert_joined(shape: Shape, within: Condition, *, repeated: bool) -> str:
+    """Add the rows that one side lacks, or that differ in a value, to `differing`; values are compared themselves."""
+    return f"INSERT INTO differing {_select_joined(shape, within, repeated=repeated)}"
 
 
 def insert_unpaired(shape: Shape) -> str:
-    """Add what is left of the rows with repeated keys once equal rows have cancelled out, one against one."""
-    numbers = range(len(shape.values))
-    compared = [f"w{n}" for n in numbers]
-    casts = [f"{column.value(quote(column.name))} AS w{n}" for n, column in enumerate(shape.values)]
-    columns = ", ".join([*_named_keys(shape), *_named_values(shape), *casts, f"{_hash(shape.values)} AS h"])
-    picked = f"repeated t ON {_same(shape.keys, 'x', 't')}" if shape.key else "unbalanced t ON x.h = t.h"
-    parts = ", ".join([*shape.keys, *compared, "h"])
+    """Add what is left of the rows with repeated keys, or without any, once equal rows have cancelled out.
 
-    def rows(side: str) -> str:
-        found = f"SELECT x.* FROM (SELECT {columns} FROM {side}) x SEMI JOIN {picked}"
-        return f"SELECT true AS here, *, row_number() OVER (PARTITION BY {parts}) AS n FROM ({found})"
-
-    kind = "CASE WHEN b.here THEN 'removed' ELSE 'added' END"
-    out = [f"coalesce(b.{key}, c.{key})" for key in shape.keys] + [f"{side}.v{n}" for side in "bc" for n in numbers]
-    return (
-        f"INSERT INTO differing SELECT {', '.join([kind, *out])} "
-        f"FROM ({rows(shape.base)}) b FULL JOIN ({rows(shape.candidate)}) c "
-        f"ON {_same([*shape.keys, *compared, 'n'], 'b', 'c')} WHERE b.here IS NULL OR c.here IS NULL"
+    Rows are grouped by all their values, which are compared themselves.
+    """
+    numbers = shape.numbers
+    own = [n for n in numbers if shape.values[n].has_own_parts]
+    parts = [*shape.keys, *(f"w{n}" for n in numbers)] or ["here"]
+    sides = "".join(
+        f", any_value(v{n}) FILTER (one = {one}) AS {side}{n}" for one, side in ((1, "b"), (-1, "c")) for n in own
+    )
+    grouped = (
+        f"SELECT {', '.join(parts)}{sides}, sum(one) AS extra "
+        f"FROM ({_select_whole(shape, 'base', 1)} UNION ALL {_select_whole(shape, 'candidate', -1)}) "
+        f"GROUP BY {', '.join(parts)} HAVING sum(one) <> 0"
     )
 
+    def show(side: str, sign: str) -> Iterable[str]:
+        for n, column in enumerate(shape.values):
+            value = f"{side}{n}" if n in own else f"w{n}"
+            yield f"CASE WHEN extra {sign} 0 THEN {store(value, _type_of(column, side))} END AS {side}{n}"
 
-def create_unbalanced(shape: Shape) -> str:
-    """Create `unbalanced`: the hashes of whole rows that one side has more often than the other."""
-    return (
-        f"CREATE OR REPLACE TEMP TABLE unbalanced AS SELECT h FROM ("
-        f"SELECT {_hash(shape.values)} AS h, 1 AS n FROM {shape.base} UNION ALL "
-        f"SELECT {_hash(shape.values)} AS h, -1 AS n FROM {shape.candidate}) GROUP BY h HAVING sum(n) <> 0"
-    )
+    columns = [
+        "CASE WHEN extra > 0 THEN 'removed' ELSE 'added' END AS kind",
+        *(f"{store(key, column.compared_type)} AS {key}" for key, column in zip(shape.keys, shape.key, strict=True)),
+        *show("b", ">"),
+        *show("c", "<"),
+        *(f"true AS d{n}" for n in numbers),
+    ]
+    copies = f"SELECT *, unnest(range(CAST(abs(extra) AS BIGINT))) FROM ({grouped})"
+    return f"INSERT INTO differing SELECT {', '.join(columns)} FROM ({copies})"
 
 
 def select_report_order(shape: Shape, *, ties: bool) -> str:
     """Select `differing` with `row`, its position by key; `ties`: several rows may share a key."""
-    numbers = range(len(shape.values))
-    last = ["kind", *(f"{side}{n} NULLS FIRST" for side in "bc" for n in numbers)] if ties else []
+    last = ["kind", *(f"{side}{n} NULLS FIRST" for side in "bc" for n in shape.numbers)] if ties else []
     order = ", ".join([*(f"{key} NULLS FIRST" for key in shape.keys), *last]) or "1"
     return f'SELECT row_number() OVER (ORDER BY {order}) AS "row", * FROM differing'
 
 
-def select_renames(shape: Shape, pairs: Sequence[tuple[str, str]], *, most: int | None) -> str:
-    """Select, for each (dropped, added) pair of columns, whether they hold the same values on the matched keys."""
-    checks = ", ".join(
-        f"coalesce(bool_and(b.{quote(old)} IS NOT DISTINCT FROM c.{quote(new)}) "
-        f"AND bool_or(b.{quote(old)} IS NOT NULL), false)"
-        for old, new in pairs
-    )
+def select_renames(shape: Shape, pairs: Sequence[tuple[str, str]], *, most: int) -> str:
+    """Select, for each (dropped, added) pair of columns, in how many of the first matched rows either side has a value.
 
-    def rows(side: str, names: Iterable[str]) -> str:
-        columns = ", ".join([*_named_keys(shape), *(quote(name) for name in dict.fromkeys(names))])
-        return f"SELECT {columns} FROM {side}"
+    And in how many of those both have the same, and how many different values these are: three numbers for each pair.
+    """
+    columns = []
+    for old, new in pairs:
+        b, c = f"b.{quote(old)}", f"c.{quote(new)}"
+        columns += [
+            f"count(*) FILTER ({b} IS NOT NULL OR {c} IS NOT NULL)",
+            f"count(*) FILTER ({b} = {c})",
+            f"count(DISTINCT {b}) FILTER ({b} = {c})",
+        ]
 
-    base, candidate = rows(shape.base, (old for old, _ in pairs)), rows(shape.candidate, (new for _, new in pairs))
-    limit = f" LIMIT {most}" if most else ""
+    def rows(end: End, names: Iterable[str]) -> str:
+        selected = ", ".join([*_named_keys(shape, end), *(quote(name) for name in dict.fromkeys(names))])
+        return f"SELECT {selected} FROM {shape.relation(end)}"
+
+    base, candidate = rows("base", (old for old, _ in pairs)), rows("candidate", (new for _, new in pairs))
+    same = _same(shape.keys, "b", "c")
+    return f"SELECT {', '.join(columns)} FROM ({base}) b JOIN ({candidate} LIMIT {most}) c ON {same}"
+
+
+def _select_joined(shape: Shape, within: Condition, *, repeated: bool) -> str:
+    kind = "CASE WHEN c.here IS NULL THEN 'removed' WHEN b.here IS NULL THEN 'added' ELSE 'changed' END"
+    columns = [
+        f"{kind} AS kind",
+        *(
+            f"{store(f'coalesce(b.{key}, c.{key})', column.compared_type)} AS {key}"
+            for key, column in zip(shape.keys, shape.key, strict=True)
+        ),
+        *(
+            f"{store(f'{side}.v{n}', _type_of(column, side))} AS {side}{n}"
+            for side in "bc"
+            for n, column in enumerate(shape.values)
+        ),
+    ]
+    cells = [column.differs(f"b.v{n}", f"c.v{n}", shape.tolerance) for n, column in enumerate(shape.values)]
+    lone = "b.here IS NULL OR c.here IS NULL"
+    marks = [f"({lone} OR {cell}) AS d{n}" for n, cell in enumerate(cells)]
     return (
-        f"SELECT {checks} FROM ({base}) b JOIN ({candidate}{limit}) c ON {_same(shape.keys, 'b', 'c')} "
-        f"ANTI JOIN repeated t ON {_same(shape.keys, 'c', 't')}"
+        f"SELECT {', '.join([*columns, *marks])} FROM ({_select_side(shape, 'base', within, repeated)}) b "
+        f"FULL JOIN ({_select_side(shape, 'candidate', within, repeated)}) c ON {_same_key(shape, 'b', 'c')} "
+        f"WHERE {' OR '.join([lone, *cells])}"
     )
 
 
-def _select(shape: Shape, side: str, columns: str, within: Condition, repeated: bool) -> str:
-    rows = f"SELECT {columns} FROM {side} WHERE {within}"
+def _select_side(shape: Shape, end: End, within: Condition, repeated: bool) -> str:
+    columns = ", ".join(["true AS here", *_named_keys(shape, end), *_named_values(shape, end)])
+    rows = f"SELECT {columns} FROM {shape.relation(end)} WHERE {within}"
     return f"SELECT x.* FROM ({rows}) x ANTI JOIN repeated t ON {_same(shape.keys, 'x', 't')}" if repeated else rows
 
 
-def _keys(shape: Shape) -> list[str]:
-    return [column.value(quote(column.name)) for column in shape.key]
+def _select_whole(shape: Shape, end: End, one: int) -> str:
+    """Select the rows of a side that are compared as a whole: the key, what is compared, and what that was made of."""
+    values = []
+    for n, (column, name) in enumerate(zip(shape.values, _names(shape, end), strict=True)):
+        value = column.base_value(name) if end == "base" else column.candidate_value(name)
+        if column.has_own_parts:
+            values.append(f"{name} AS v{n}")
+            value = f"CAST({value} AS VARCHAR)" if "INTERVAL" in column.compared_type else value
+        values.append(f"{value} AS w{n}")
+    columns = ", ".join(["true AS here", *_named_keys(shape, end), *values, f"{one} AS one"])
+    rows = f"SELECT {columns} FROM {shape.relation(end)}"
+    return f"SELECT x.* FROM ({rows}) x SEMI JOIN repeated t ON {_same(shape.keys, 'x', 't')}" if shape.key else rows
 
 
-def _named_keys(shape: Shape) -> list[str]:
-    return [f"{key} AS k{n}" for n, key in enumerate(_keys(shape))]
+def _names(shape: Shape, end: End) -> list[str]:
+    return [quote(column.base if end == "base" else column.name) for column in shape.values]
 
 
-def _named_values(shape: Shape) -> list[str]:
-    return [f"{quote(column.name)} AS v{n}" for n, column in enumerate(shape.values)]
+def _named_values(shape: Shape, end: End) -> list[str]:
+    return [f"{name} AS v{n}" for n, name in enumerate(_names(shape, end))]
 
 
-def _hash(columns: Sequence[Column]) -> str:
-    return f"hash({', '.join(column.value(quote(column.name)) for column in columns) or 'true'})"
+def find_keys(shape: Shape, end: End) -> list[str]:
+    """Return the expressions of a side's key as it is compared."""
+    if end == "base":
+        return [column.base_value(quote(column.base)) for column in shape.key]
+    return [column.candidate_value(quote(column.name)) for column in shape.key]
+
+
+def _named_keys(shape: Shape, end: End) -> list[str]:
+    return [f"{key} AS k{n}" for n, key in enumerate(find_keys(shape, end))]
+
+
+def _type_of(column: Column, side: str) -> str:
+    return column.base_type if side == "b" else column.candidate_type
 
 
 def _same_key(shape: Shape, left: str, right: str) -> str:
-    if shape.has_null_keys:
-        return _same(shape.keys, left, right)
+    if shape.has_null_keys or not shape.key:
+        return _same(shape.keys, left, right) or "true"
     return " AND ".join(f"{left}.{key} = {right}.{key}" for key in shape.keys)
 
 

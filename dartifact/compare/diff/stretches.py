@@ -22,7 +22,7 @@ def find_stretches(
     The bounds come from the files' statistics. They only decide what is read together: whatever they are, each row
     meets exactly one condition.
     """
-    if not base or not candidate or column.cast or not can_be_key(column.compared_type):
+    if not base or not candidate or not column.is_same or not can_be_key(column.compared_type):
         return ("true",)
     groups = _read_groups(connection, column, (*base, *candidate))
     bounds = _cut(groups)

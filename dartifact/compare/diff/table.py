@@ -6,7 +6,7 @@ they are compared stretch by stretch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,24 @@ import duckdb
 
 from dartifact.compare.diff import figures as diff_figures
 from dartifact.compare.diff import sql as diff_sql
-from dartifact.compare.diff.columns import Column, Tolerance
+from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.plan import DiffPlan, Options, Side, fetch_one, plan_diff
-from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, Renamed, RowCounts, SchemaDiff, Shift
+from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, RowCounts, SchemaDiff, Shift
 from dartifact.compare.diff.stretches import find_stretches
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.sql_text import literal
 
 MEMORY = "700MB"
-_RENAME_SAMPLE = 2_000
+_AT_ONCE = 200
+"""Columns whose examples are asked for in one query."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """What has to be known to read the stored rows of a diff: the columns by position, and how cells were compared."""
+    """What has to be known to read the stored rows of a diff: the names of the columns by position."""
 
     key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    tolerance: Tolerance | None
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +59,20 @@ def compare(
     *,
     table: str = "",
     scope: str = "all",
+    progress: Progress = keep_quiet,
 ) -> Diff:
     """Compare two relations and write the rows that differ to a Parquet file.
 
-    UsageError: a key or ignored column does not exist. duckdb.Error: a side cannot be read.
+    `progress` is told how far it is after each stretch. UsageError: a key or ignored column does not exist.
+    duckdb.Error: a side cannot be read.
     """
     plan = plan_diff(connection, base, candidate, options)
-    work = _Comparison(connection, plan)
+    work = _Comparison(connection, plan, progress)
     work.find_differences()
     work.write_rows(rows_file)
     rows = f"read_parquet({literal(str(rows_file))})"
-    added, removed, changed, *cells = work.read_counts(rows)
-    counts = work.count_rows(added, removed, changed)
-    schema = work.find_renames()
+    counts = work.count_rows(rows)
+    columns = work.describe_columns(rows, counts.changed + counts.unchanged)
     report = DiffReport(
         table=table,
         base=base.label,
@@ -79,113 +81,128 @@ def compare(
         key_origin="given" if options.key else "suggested" if plan.key else "none",
         scope=scope,
         rows=counts,
-        columns=work.describe_columns(rows, cells, counts.changed + counts.unchanged),
-        schema=schema,
-        options={"ignore": list(options.ignore), "tolerance": _spell(options.tolerance)},
+        columns=columns,
+        schema=_share_renames(plan.schema, columns),
+        options=_spell(options),
     )
-    return Diff(report, StoredRows(plan.key, plan.shape.values, options.tolerance))
+    return Diff(report, StoredRows(plan.key, tuple(column.name for column in plan.shape.values)))
 
 
 class _Comparison:
     """A plan under execution: the tables it has made on the connection, and what it found out about the keys."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DiffPlan) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: DiffPlan, progress: Progress) -> None:
         self.connection = connection
         self.plan = plan
         self.shape = plan.shape
-        self.repeated: dict[str, int] = {}
+        self.progress = progress
+        self.rows: dict[diff_sql.End, int] = {"base": 0, "candidate": 0}
+        self.repeated: dict[diff_sql.End, int] = {"base": 0, "candidate": 0}
+        self.null_keys: dict[diff_sql.End, int] = {"base": 0, "candidate": 0}
 
     def find_differences(self) -> None:
         """Fill the table `differing`."""
-        shape, run = self.shape, self.connection.execute
-        run(diff_sql.create_differing(shape))
-        if not shape.key:
-            run(diff_sql.create_unbalanced(shape))
-            run(diff_sql.insert_unpaired(shape))
+        run = self.connection.execute
+        run(diff_sql.create_differing(self.shape))
+        if not self.shape.key:
+            for end in self.rows:
+                self.rows[end] = int(self._one(f"SELECT count(*) FROM {self.shape.relation(end)}")[0])
+            run(diff_sql.insert_unpaired(self.shape))
             return
-        self._find_repeated()
-        has_null_keys = any(self._one(diff_sql.find_null_key(shape, side.relation))[0] for side in self.plan.sides)
-        shape = self.shape = replace(shape, has_null_keys=has_null_keys)
+        self._look_at_keys()
+        self.shape = replace(self.shape, has_null_keys=any(self.null_keys.values()))
         has_repeated = any(self.repeated.values())
         files = (self.plan.base.files, self.plan.candidate.files)
-        for within in find_stretches(self.connection, shape.key[0], *files):
-            run(diff_sql.find_suspects(shape, within, repeated=has_repeated))
-            run(diff_sql.find_originals(shape, within))
-            run(diff_sql.insert_pairs(shape))
+        stretches = find_stretches(self.connection, self.shape.key[0], *files)
+        for number, within in enumerate(stretches, start=1):
+            run(diff_sql.insert_joined(self.shape, within, repeated=has_repeated))
+            if len(stretches) > 1:
+                found = int(self._one("SELECT count(*) FROM differing")[0])
+                self.progress(f"{number} of {len(stretches)} stretches compared, {found:,} rows differ so far")
         if has_repeated:
-            run(diff_sql.insert_unpaired(shape))
+            run(diff_sql.insert_unpaired(self.shape))
 
     def write_rows(self, rows_file: Path) -> None:
         """Write the differing rows in the order of the report."""
         ties = not self.plan.key or any(self.repeated.values())
         query = diff_sql.select_report_order(self.shape, ties=ties)
         self.connection.execute(f"COPY ({query}) TO {literal(str(rows_file))} (FORMAT parquet, COMPRESSION zstd)")
-        for name in ("differing", "suspects", "originals", "unbalanced"):
-            self.connection.execute(f"DROP TABLE IF EXISTS {name}")
+        self.connection.execute("DROP TABLE IF EXISTS differing")
 
-    def read_counts(self, rows: str) -> tuple[int, ...]:
-        """Return added, removed and changed rows, then the changed cells of each column."""
-        return self._one(diff_figures.select_counts(rows, self.shape.values, self.shape.tolerance))
-
-    def count_rows(self, added: int, removed: int, changed: int) -> RowCounts:
+    def count_rows(self, rows: str) -> RowCounts:
         """Count the rows of both sides; RuntimeError if the counts contradict each other, which is a bug."""
-        base, candidate = (int(self._one(f"SELECT count(*) FROM {side.relation}")[0]) for side in self.plan.sides)
+        added, removed, changed = map(int, self._one(diff_figures.select_kinds(rows)))
+        base, candidate = self.rows["base"], self.rows["candidate"]
         unchanged = candidate - added - changed
         if unchanged != base - removed - changed or unchanged < 0:
             raise RuntimeError(f"{base} rows and {candidate} do not add up: +{added} -{removed} ~{changed}")
-        repeated = (self.repeated.get(side.relation, 0) for side in self.plan.sides)
-        return RowCounts(base, candidate, added, removed, changed, unchanged, *repeated)
+        keys = (*self.repeated.values(), *self.null_keys.values())
+        return RowCounts(base, candidate, added, removed, changed, unchanged, *keys)
 
-    def describe_columns(self, rows: str, cells: Sequence[int], matched: int) -> tuple[ColumnDiff, ...]:
+    def describe_columns(self, rows: str, matched: int) -> tuple[ColumnDiff, ...]:
         """Return what changed in each compared column."""
-        columns = []
-        for n, (column, changed) in enumerate(zip(self.shape.values, cells, strict=True)):
-            if not changed:
-                columns.append(ColumnDiff(column.name, 0, 0.0, 0, 0, None, ()))
-                continue
-            query = diff_figures.select_figures(rows, len(self.plan.key), n, column, self.shape.tolerance)
-            from_null, to_null, examples, *shift = self._one(query)
-            moved = Shift(*shift) if shift and shift[0] is not None else None
-            shown = tuple(Example(*example) for example in examples)
-            columns.append(ColumnDiff(column.name, changed, changed / matched, from_null, to_null, moved, shown))
+        values = self.shape.values
+        columns = [ColumnDiff(column.name, 0, 0.0, 0, 0, None, ()) for column in values]
+        if not values:
+            return ()
+        figures = self.connection.execute(diff_figures.select_figures(rows, values)).fetchall()
+        for part in _in_parts(figures):
+            examples = self._read_examples(rows, [(n, first) for n, _, _, _, first, *_ in part])
+            for n, changed, from_null, to_null, _, *shift in part:
+                moved = Shift(*shift) if shift[0] is not None else None
+                share = changed / matched
+                columns[n] = ColumnDiff(values[n].name, changed, share, from_null, to_null, moved, examples[n])
         return tuple(columns)
 
-    def find_renames(self) -> SchemaDiff:
-        """Return the schema's differences, with columns that only changed their name taken out of added and removed."""
-        schema, (mine, theirs) = self.plan.schema, self.plan.types
-        pairs = [(old, new) for old in schema.removed for new in schema.added if mine[old] == theirs[new]]
-        for most in (_RENAME_SAMPLE, None):
-            if not pairs or not self.plan.key:
-                return schema
-            answers = self._one(diff_sql.select_renames(self.shape, pairs, most=most))
-            pairs = [pair for pair, same in zip(pairs, answers, strict=True) if same]
-        places = [{name: place for place, name in enumerate(side)} for side in self.plan.types]
-        renamed: dict[str, str] = {}
-        for old, new in sorted(pairs, key=lambda pair: abs(places[0][pair[0]] - places[1][pair[1]])):
-            if old not in renamed and new not in renamed.values():
-                renamed[old] = new
-        return replace(
-            schema,
-            added=tuple(name for name in schema.added if name not in renamed.values()),
-            removed=tuple(name for name in schema.removed if name not in renamed),
-            renamed=tuple(Renamed(old, renamed[old]) for old in schema.removed if old in renamed),
-        )
+    def _read_examples(self, rows: str, wanted: Sequence[tuple[int, list[int]]]) -> dict[int, tuple[Example, ...]]:
+        """Return the cells of columns in the rows that are wanted of each, as texts."""
+        chosen = sorted({row for _, rows_of_one in wanted for row in rows_of_one})
+        query = diff_figures.select_examples(rows, len(self.plan.key), [n for n, _ in wanted], chosen)
+        texts = {row: (key, cells) for row, key, *cells in self.connection.execute(query).fetchall()}
+        return {
+            n: tuple(Example(texts[row][0], *texts[row][1][2 * at : 2 * at + 2]) for row in of_one)
+            for at, (n, of_one) in enumerate(wanted)
+        }
 
-    def _find_repeated(self) -> None:
+    def _look_at_keys(self) -> None:
         self.connection.execute(diff_sql.create_repeated(self.shape))
-        for side in self.plan.sides:
-            name = side.relation
-            if side.files and self._one(diff_sql.prove_unique(self.shape, name))[0] <= 1:
-                continue
-            self.connection.execute(diff_sql.insert_repeated(self.shape, name))
-            count = f"SELECT count(*) FROM repeated WHERE side = {literal(name)}"
-            self.repeated[name] = int(self._one(count)[0])
+        for end in self.rows:
+            rows, unproven, nulls = map(int, self._one(diff_sql.measure_keys(self.shape, end)))
+            self.rows[end], self.null_keys[end] = rows, nulls
+            if unproven > 1:
+                self.connection.execute(diff_sql.insert_repeated(self.shape, end))
+                count = f"SELECT count(*) FROM repeated WHERE side = '{end}'"
+                self.repeated[end] = int(self._one(count)[0])
 
     def _one(self, query: str) -> tuple[Any, ...]:
         return fetch_one(self.connection, query)
 
 
-def _spell(tolerance: Tolerance | None) -> str | None:
+def _in_parts(figures: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(figures), _AT_ONCE):
+        yield figures[start : start + _AT_ONCE]
+
+
+def _share_renames(schema: SchemaDiff, columns: Sequence[ColumnDiff]) -> SchemaDiff:
+    """Say of each renamed column how many of its values stayed."""
+    changed = {column.name: column.share for column in columns}
+    renamed = (replace(each, share=1 - changed.get(each.candidate, 0.0)) for each in schema.renamed)
+    return replace(schema, renamed=tuple(renamed))
+
+
+def _spell(options: Options) -> dict[str, Any]:
+    """Return what was asked for, as JSON values."""
+    spelled: dict[str, Any] = {"ignore": list(options.ignore), "tolerance": _spell_tolerance(options.tolerance)}
+    if options.rename:
+        spelled["rename"] = dict(options.rename)
+    if options.where:
+        spelled["where"] = options.where
+    if options.sample is not None:
+        spelled["sample"] = options.sample
+    return spelled
+
+
+def _spell_tolerance(tolerance: Tolerance | None) -> str | None:
     if tolerance is None:
         return None
     return f"{tolerance.amount * 100:f}%" if tolerance.relative else f"{tolerance.amount:f}"
