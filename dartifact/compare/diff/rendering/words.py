@@ -52,7 +52,7 @@ def tell_key_origin(report: DiffReport) -> str:
     """Return what is to be said of the key beside its columns; nothing of one that was given."""
     match report.key_origin:
         case "suggested":
-            return "chosen because it is unique and never null on both sides; override it with --key"
+            return "chosen because it is unique on both sides; override it with --key"
         case "none":
             return "none: rows are compared as a whole, equal ones cancel out"
         case _:
@@ -82,6 +82,9 @@ def list_notes(report: DiffReport) -> list[str]:
     if rows.duplicate_keys_base or rows.duplicate_keys_candidate:
         counts = f"{rows.duplicate_keys_base:,} in the base, {rows.duplicate_keys_candidate:,} in the candidate"
         notes.append(f"repeated keys: {counts}; their rows are compared as a whole")
+    if rows.null_keys_base or rows.null_keys_candidate:
+        counts = f"{rows.null_keys_base:,} in the base, {rows.null_keys_candidate:,} in the candidate"
+        notes.append(f"rows without a whole key: {counts}; null is paired with null")
     if three := report.three_way:
         notes.append(
             f"since the run branched: {three.run:,} keys changed by it alone, {three.main:,} in main alone, "
@@ -100,7 +103,11 @@ def list_conflicts(report: DiffReport) -> Listed | None:
 def list_schema_changes(report: DiffReport) -> list[Listed]:
     """Return what differs between the columns of both sides, by kind of change."""
     schema = report.schema
-    renamed = [f"{column.base} → {column.candidate}" for column in schema.renamed]
+    renamed = [
+        f"{column.base} → {column.candidate}"
+        + ("" if column.share == 1 else f" ({column.share:.2%} of the values are the same)")
+        for column in schema.renamed
+    ]
     retyped = [f"{column.name}: {column.base} → {column.candidate}" for column in schema.retyped]
     lists = (
         ("renamed", renamed),
