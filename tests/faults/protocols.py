@@ -12,6 +12,7 @@ from dartifact.commands.ingest.ingest import ingest
 from dartifact.commands.production.promote import promote
 from dartifact.commands.production.rollback import roll_back
 from dartifact.commands.queue import integrate as queue
+from dartifact.commands.repair.adopt import adopt, plan_adoption
 from dartifact.commands.repair.reconcile import reconcile
 from dartifact.commands.repair.restoration import plan_restoration, restore
 from dartifact.commands.stack import Stack
@@ -73,6 +74,13 @@ def restore_main(stack: Stack, _: Publishers) -> None:
         restore(stack, restoration, Decision("person:tester", "told to"))
 
 
+def adopt_lake(stack: Stack, _: Publishers) -> None:
+    """Take the lake in, as a person does who looks first whether there is anything to take in."""
+    adoption = plan_adoption(stack)
+    if adoption:
+        adopt(stack, adoption, Decision("person:tester", "told to"))
+
+
 def reconcile_only(stack: Stack, _: Publishers) -> None:
     """Do what each start does."""
     reconcile(stack)
@@ -130,6 +138,18 @@ def _restore(scene: Scene) -> tuple[Order, Check]:
         assert scene.files.checksums(lake.head(MAIN).commit_id, HEAD_FENCE) == before
 
     return restore_main, is_restored
+
+
+def _adopt(scene: Scene) -> tuple[Order, Check]:
+    lake, ledger = scene.stack.lake, scene.stack.ledger
+    before = lake.head(MAIN).commit_id, ledger.pointer().live
+    lake.write_ledger_id("the ledger of somebody else")
+
+    def is_adopted() -> None:
+        assert lake.read_ledger_id() == ledger.ledger_id
+        assert (lake.head(MAIN).commit_id, ledger.pointer().live) == before
+
+    return adopt_lake, is_adopted
 
 
 def _stage(scene: Scene) -> tuple[Order, Check]:
@@ -228,6 +248,7 @@ PROTOCOLS = (
     Protocol("revert", _revert),
     Protocol("repair main", _repair),
     Protocol("restore main", _restore),
+    Protocol("adopt", _adopt),
     Protocol("stage", _stage),
     Protocol("promote", _promote),
     Protocol("warm rollback", _roll_back_warm),

@@ -71,7 +71,9 @@ class Ledger(ProductionReads):
         return bool(self._database.rows(sa.select(t.identity.c.is_bound))[0]["is_bound"])
 
     def bind(self) -> None:
-        """Write down that this ledger has met its lake."""
+        """Write down that this ledger has met its lake, if it is not."""
+        if self.is_bound:
+            return
         with self._database.write(PATIENCE) as connection:
             connection.execute(t.identity.update().values(is_bound=True))
 
