@@ -117,7 +117,9 @@ def select_report_order(shape: Shape, *, ties: bool) -> str:
     """Select `differing` with `row`, its position by key; `ties`: several rows may share a key."""
     last = ["kind", *(f"{side}{n} NULLS FIRST" for side in "bc" for n in shape.numbers)] if ties else []
     order = ", ".join([*(f"{key} NULLS FIRST" for key in shape.keys), *last]) or "1"
-    return f'SELECT row_number() OVER (ORDER BY {order}) AS "row", * FROM differing'
+    # Only what decides the order is sorted; the rows stay where they are.
+    ranks = f'SELECT rowid AS id, row_number() OVER (ORDER BY {order}) AS "row" FROM differing'
+    return f'SELECT r."row", d.* FROM differing d JOIN ({ranks}) r ON d.rowid = r.id'
 
 
 def select_renames(shape: Shape, pairs: Sequence[tuple[str, str]], *, most: int) -> str:

@@ -126,7 +126,7 @@ class _Comparison:
         """Write the differing rows in the order of the report."""
         ties = not self.plan.key or any(self.repeated.values())
         query = diff_sql.select_report_order(self.shape, ties=ties)
-        self.connection.execute(f"COPY ({query}) TO {literal(str(rows_file))} (FORMAT parquet, COMPRESSION zstd)")
+        self.connection.execute(f"COPY ({query}) TO {literal(str(rows_file))} (FORMAT parquet, COMPRESSION lz4)")
         self.connection.execute("DROP TABLE IF EXISTS differing")
 
     def count_rows(self, rows: str) -> RowCounts:
