@@ -195,6 +195,12 @@ def test_a_field_may_be_longer_than_a_block(tmp_path: Path) -> None:
     assert read(path) == (["id", "x"], [("1", "a"), ("2", long), ("3", "b")])
 
 
+def test_the_first_of_two_faults_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n" + "1,2\n" * 5 + "1,2,3\n" + "1,2\n" * 20 + '"x"y,2\n')
+    with blocks_of(12, "a,b\n"), pytest.raises(UsageError, match="line 7: 3 fields"):
+        read(path)
+
+
 def test_null_tokens_are_null_unless_they_are_quoted(tmp_path: Path) -> None:
     path = write(tmp_path, 'a,b\nNA,"NA"\n-,\n')
     options = read_options(("NA", "-"), False)

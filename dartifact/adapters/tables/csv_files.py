@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,11 +106,16 @@ def _read_tables(file: CsvFile, options: CsvOptions) -> Iterator[Any]:
     with CsvText(file.path, check_encoding(options.encoding)) as text, ThreadPoolExecutor(1) as reader:
         header, ahead = read_header(text, options.delimiter)
         yield _add_folders(pa.table({name: pa.array([], pa.string()) for name in header.names}), file)
-        under_way = None
-        for block in read_blocks(text, header, ahead):
-            before, under_way = under_way, reader.submit(_parse, text, header, block, options)
-            if before is not None:
-                yield _add_folders(before.result(), file)
+        under_way: Future[Any] | None = None
+        try:
+            for block in read_blocks(text, header, ahead):
+                before, under_way = under_way, reader.submit(_parse, text, header, block, options)
+                if before is not None:
+                    yield _add_folders(before.result(), file)
+        except UsageError:
+            if under_way is not None:
+                under_way.result()  # a fault in it stands before the one that was found
+            raise
         if under_way is not None:
             yield _add_folders(under_way.result(), file)
 
