@@ -9,17 +9,20 @@ from pathlib import Path
 import typer
 
 from dartifact.adapters.lakefs.lake import PRODUCTION
+from dartifact.adapters.tables.csv_files import AS_WRITTEN, CsvOptions, read_options
 from dartifact.cli.exit_codes import DIFFERENT
 from dartifact.cli.frame import opened
 from dartifact.cli.options import DiffOutput
-from dartifact.commands.diffs import files as file_diffs
 from dartifact.commands.diffs import run as diffs
 from dartifact.commands.diffs.cells import write_cells
+from dartifact.commands.diffs.files import TableDiffs, diff_paths
+from dartifact.commands.diffs.sides import are_files
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.stack import Stack
 from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.plan import Options
 from dartifact.compare.diff.rendering import tell_diff, write_markdown
+from dartifact.compare.diff.report import SCHEMA_VERSION
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.hints import Command
 from dartifact.domain.runs import read_run_id
@@ -38,6 +41,8 @@ def diff(
     tolerance: str,
     null_token: list[str] | None,
     infer_types: bool,
+    delimiter: str,
+    encoding: str,
     rows: Path | None,
     output: DiffOutput,
 ) -> None:
@@ -47,26 +52,27 @@ def diff(
             "a diff needs a run or a dartifact, or both --base and --candidate", hint=Command("diff", "RUN")
         )
     options = Options(_split(key), _split(ignore), Tolerance.parse(tolerance) if tolerance else None)
-    if base and file_diffs.is_file(base) and file_diffs.is_file(candidate):
-        stored = [_diff_files(base, candidate, options, file_diffs.CsvOptions(tuple(null_token or ()), infer_types))]
-    elif null_token or infer_types:
-        raise UsageError("--null-token and --infer-types are for CSV files")
+    csv = read_options(null_token or (), infer_types, delimiter, encoding)
+    if base and are_files(base, candidate):
+        found = _diff_files(base, candidate, table, options, csv)
+    elif csv != AS_WRITTEN:
+        raise UsageError("--null-token, --infer-types, --delimiter and --encoding are for CSV files")
     else:
         with opened() as (_, stack):
-            stored = _diff_in_lake(stack, what, base, candidate, table, options)
+            found = TableDiffs(tuple(_diff_in_lake(stack, what, base, candidate, table, options)))
     if rows is not None:
-        if len(stored) != 1:
+        if len(found.stored) != 1:
             raise UsageError("--rows is for one table", hint="name it with --table")
-        write_cells(stored[0], rows)
-    print(_render(stored, output))
-    if not all(found.diff.report.same for found in stored):
+        write_cells(found.stored[0], rows)
+    print(_render(found, output))
+    if not found.same:
         raise typer.Exit(DIFFERENT)
 
 
-def _diff_files(base: str, candidate: str, options: Options, csv: file_diffs.CsvOptions) -> StoredDiff:
+def _diff_files(base: str, candidate: str, table: str, options: Options, csv: CsvOptions) -> TableDiffs:
     home = read_settings().home
     prepare_home(home)
-    return file_diffs.diff_files(home, base, candidate, options, csv)
+    return diff_paths(home, base, candidate, table, options, csv)
 
 
 def _diff_in_lake(stack: Stack, what: str, base: str, candidate: str, table: str, options: Options) -> list[StoredDiff]:
@@ -90,16 +96,22 @@ def _split(names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() for name in names or () for part in name.split(",") if part.strip())
 
 
-def _render(stored: Sequence[StoredDiff], output: DiffOutput) -> str:
-    reports = [found.diff.report for found in stored]
+def _render(found: TableDiffs, output: DiffOutput) -> str:
+    reports = [stored.diff.report for stored in found.stored]
+    alone = [("added", name) for name in found.added] + [("removed", name) for name in found.removed]
     if output is DiffOutput.MARKDOWN:
-        return "\n\n".join(write_markdown(report) for report in reports)
+        notes = [f"### {name}: table {kind}" for kind, name in alone]
+        return "\n\n".join([*(write_markdown(report) for report in reports), *notes])
     if output is DiffOutput.TEXT:
-        return "\n\n".join(tell_diff(report) for report in reports)
+        notes = ["\n".join(f"{name}: table {kind}" for kind, name in alone)] if alone else []
+        return "\n\n".join([*(tell_diff(report) for report in reports), *notes])
     documents = [report.to_json() for report in reports]
     many = {
-        "schema_version": documents[0]["schema_version"],
-        "same": all(report.same for report in reports),
+        "schema_version": SCHEMA_VERSION,
+        "same": found.same,
         "tables": documents,
+        "tables_added": list(found.added),
+        "tables_removed": list(found.removed),
     }
-    return json.dumps(clean_json(documents[0] if len(documents) == 1 else many), indent=2, default=str)
+    is_one = len(documents) == 1 and not alone
+    return json.dumps(clean_json(documents[0] if is_one else many), indent=2, default=str)
