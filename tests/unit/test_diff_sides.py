@@ -237,3 +237,14 @@ def test_types_are_guessed_of_all_texts(texts: Sequence[str | None], kind: str) 
         connection.execute("CREATE TABLE t (v VARCHAR)")
         connection.executemany("INSERT INTO t VALUES (?)", rows)
         assert guess_types(connection, "t") == {"v": kind}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "kind"), [("NULL", "5", "BIGINT"), ("'5'", "x", "VARCHAR"), ("'5'", "0.5", "DOUBLE")]
+)
+def test_types_are_guessed_of_the_last_text_as_of_the_first(first: str, last: str, kind: str) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"CREATE TABLE t AS SELECT {first}::VARCHAR AS v FROM range(20000) UNION ALL SELECT '{last}'"
+        )
+        assert guess_types(connection, "t") == {"v": kind}

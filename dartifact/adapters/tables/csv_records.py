@@ -229,7 +229,12 @@ def _judge(text: CsvText, header: Header, data: bytes, line: int, is_last: bool)
 def _refuse_width(text: CsvText, header: Header, found: int, line: int) -> UsageError:
     width = len(header.names)
     reason = f"{found:,} field{'s' * (found != 1)}, where the header has {width:,}"
-    return refuse(text.path, reason, line, "name the delimiter with --delimiter" if width == 1 else "")
+    return refuse(
+        text.path,
+        reason,
+        line,
+        "the first row is the header; name another delimiter with --delimiter" if width == 1 else "",
+    )
 
 
 class _Lines:
