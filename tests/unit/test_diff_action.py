@@ -16,6 +16,7 @@ from dartifact.cli.actions import diff as action
 from dartifact.cli.exit_codes import DIFFERENT
 from dartifact.cli.options import DiffOutput
 from dartifact.commands.diffs.files import diff_files
+from dartifact.commands.diffs.planned import PlannedDiffs
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.plan import Options
 from dartifact.domain.errors import NotFound, UsageError
@@ -37,13 +38,13 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, 
         ("orders", partial(compare, "orders", "b.csv")),
     ]
     monkeypatch.setattr(action, "opened", lambda: nullcontext((None, None)))
-    monkeypatch.setattr(action, "plan_in_lake", lambda *_: tables)
+    monkeypatch.setattr(action, "plan_in_lake", lambda *_: PlannedDiffs(tuple(tables)))
     return tables
 
 
 def run(output: DiffOutput, rows: Path | None = None) -> int:
     try:
-        action.diff("d1", "", "", "", None, None, "", None, False, rows, output)
+        action.diff("d1", "", "", "", None, None, None, "", "", "", None, False, "", "utf-8", rows, output)
     except typer.Exit as ended:
         return ended.exit_code
     return 0

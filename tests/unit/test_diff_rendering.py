@@ -16,7 +16,7 @@ from dartifact.compare.diff.rendering.lines import make_printable, measure, shor
 from dartifact.compare.diff.rendering.markdown import render_markdown
 from dartifact.compare.diff.rendering.text import WIDTH, render_text
 from dartifact.compare.diff.rendering.words import tell_share, tell_unchanged
-from dartifact.compare.diff.report import DiffReport, Example, Renamed, Retyped, SchemaDiff, Shift, ThreeWay
+from dartifact.compare.diff.report import NO_TABLES, DiffReport, Example, Renamed, Retyped, SchemaDiff, Shift, ThreeWay
 from tests.support.diff_reports import HOSTILE, make_column, make_report
 
 GITHUB = 65_536
@@ -189,10 +189,10 @@ def test_the_stream_is_one_document_and_tells_each_table_as_soon_as_it_is_known(
             seen.append("".join(told))
             yield report
 
-    for piece in stream_documents(compare_each()):
+    for piece in stream_documents(compare_each(), NO_TABLES):
         told.append(piece + "\n")
     assert ['"table": "a"' in text for text in seen] == [False, True, True]
     document = json.loads("".join(told))
-    assert list(document) == ["schema_version", "tables", "same"]
+    assert list(document) == ["schema_version", "tables", "tables_added", "tables_removed", "same"]
     assert document["same"] is False
     assert [DiffReport.from_json(each) for each in document["tables"]] == reports

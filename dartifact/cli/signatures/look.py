@@ -54,14 +54,19 @@ def checkout(
 
 def diff(
     what: Annotated[str, typer.Argument(help="a run (against main) or a dartifact (against production)")] = "",
-    base: Annotated[str, typer.Option(help="a file, glob, branch, commit, dartifact or run")] = "",
+    base: Annotated[str, typer.Option(help="a file, glob, folder, branch, commit, dartifact or run")] = "",
     candidate: Annotated[str, typer.Option(help="the same; what is compared with the base")] = "",
-    table: Annotated[str, typer.Option(help="a dataset or mart; default all marts of the two sides")] = "",
+    table: Annotated[str, typer.Option(help="a dataset, mart or table of a folder; default all marts or tables")] = "",
     key: Annotated[list[str] | None, typer.Option(help="a key column; may be repeated, or a,b")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="a column to leave out; may be repeated, or a,b")] = None,
+    rename: Annotated[list[str] | None, typer.Option(help="a column's name in the base=in the candidate")] = None,
+    where: Annotated[str, typer.Option(help="compare only rows that meet this SQL condition")] = "",
+    sample: Annotated[str, typer.Option(help="compare only this share of the keys: 1% or 0.01")] = "",
     tolerance: Annotated[str, typer.Option(help="numbers this near are equal: 0.01 absolute, 1% relative")] = "",
     null_token: Annotated[list[str] | None, typer.Option(help="a text that is null in a CSV; may be repeated")] = None,
     infer_types: Annotated[bool, typer.Option("--infer-types", help="guess the types of a CSV's columns")] = False,
+    delimiter: Annotated[str, typer.Option(help="what parts the fields of a CSV; default as its header says")] = "",
+    encoding: Annotated[str, typer.Option(help="how a CSV is encoded: latin-1, utf-16, ...")] = "utf-8",
     rows: Annotated[
         Path | None, typer.Option(help="write every differing cell to this .parquet, .csv or .jsonl file")
     ] = None,

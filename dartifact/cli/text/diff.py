@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from textwrap import indent
 from typing import Any
 
 from dartifact.commands.diffs.cells import RowDiff, read_row_page
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.compare.diff.rendering.html import ShownCell, ShownRow, ShownTable
-from dartifact.compare.diff.report import SCHEMA_VERSION, DiffReport
+from dartifact.compare.diff.report import SCHEMA_VERSION, DiffReport, LoneTables
 from dartifact.domain.storable import clean_json
 
 _ROWS, _FEWEST_ROWS, _ALL_ROWS = 200, 20, 6_000  # of one table; of one of very many; about all on one page
 _CELLS = 20  # of one row
 
 
-def stream_documents(reports: Iterable[DiffReport]) -> Iterator[str]:
+def stream_documents(reports: Iterable[DiffReport], lone: LoneTables) -> Iterator[str]:
     """Yield the lines of one JSON document about several tables, those of a table as soon as its report is there.
 
     `same` stands last: a document without it is of a diff that has failed.
     """
-    same, comma = True, ""
+    same, comma = not lone, ""
     yield f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "tables": ['
     for report in reports:
         same = same and report.same
@@ -31,7 +32,8 @@ def stream_documents(reports: Iterable[DiffReport]) -> Iterator[str]:
         # the comma stands before the next table: whether there is one is not known yet
         yield indent(render_document(report), "    ")
         comma = "    ,"
-    yield f'  ],\n  "same": {json.dumps(same)}\n}}'
+    names = (f'  "tables_{kind}": {json.dumps(names)},' for kind, names in asdict(lone).items())
+    yield "\n".join(["  ],", *names, f'  "same": {json.dumps(same)}\n}}'])
 
 
 def render_document(report: DiffReport) -> str:

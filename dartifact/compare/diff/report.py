@@ -108,6 +108,21 @@ class ThreeWay:
 
 
 @dataclass(frozen=True, slots=True)
+class LoneTables:
+    """The names of the tables that only the candidate has, and of those that only the base has."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any: a difference."""
+        return bool(self.added or self.removed)
+
+
+NO_TABLES = LoneTables()
+
+
+@dataclass(frozen=True, slots=True)
 class DiffReport:
     """One diff. `key_origin` is given, suggested or none (rows compared as multisets).
 

@@ -8,7 +8,7 @@ from html import escape
 
 from dartifact.compare.diff.rendering import words
 from dartifact.compare.diff.rendering.style import STYLE
-from dartifact.compare.diff.report import ColumnDiff, DiffReport
+from dartifact.compare.diff.report import NO_TABLES, ColumnDiff, DiffReport, LoneTables
 
 _NAME = 120
 _VALUE = 500
@@ -44,13 +44,14 @@ class ShownTable:
     rows: tuple[ShownRow, ...]
 
 
-def render_html(tables: Sequence[ShownTable]) -> str:
+def render_html(tables: Sequence[ShownTable], lone: LoneTables = NO_TABLES) -> str:
     """Return the page; with several tables a table of all with links comes first, and the most changed one on top."""
     order = words.sort_by_changes([table.report for table in tables])
     rank = {id(report): place for place, report in enumerate(order)}
     ordered = sorted(tables, key=lambda table: rank[id(table.report)])
     many = len(tables) > 1
-    title = words.tell_verdicts(order) if many else f"{_title(order[0])}: {words.tell_verdict(order[0])}"
+    is_one = len(tables) == 1 and not lone
+    title = f"{_title(order[0])}: {words.tell_verdict(order[0])}" if is_one else words.tell_verdicts(order)
     head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -58,6 +59,7 @@ def render_html(tables: Sequence[ShownTable]) -> str:
         f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
     )
     parts = [head, f"<header><h1>{_text(title)}</h1></header>", "<main>"]
+    parts += [f"<p>{_listed(listed)}</p>" for listed in words.list_lone(lone)]
     if many:
         parts += _render_overview(order)
     for number, table in enumerate(ordered):

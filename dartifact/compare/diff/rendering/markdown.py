@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from dartifact.compare.diff.rendering import words
 from dartifact.compare.diff.rendering.words import Listed
-from dartifact.compare.diff.report import ColumnDiff, DiffReport
+from dartifact.compare.diff.report import NO_TABLES, ColumnDiff, DiffReport, LoneTables
 
 MOST_CHARACTERS = 65_000
 """Below the 65,536 that GitHub takes, with room for a line that somebody puts around it."""
@@ -21,10 +21,11 @@ _VALUE = 40
 _REST = "see `--output html` or `json`"
 
 
-def render_markdown(reports: Sequence[DiffReport]) -> str:
+def render_markdown(reports: Sequence[DiffReport], lone: LoneTables = NO_TABLES) -> str:
     """Return one report, or a table of all tables and the reports with the most differing rows, as far as they fit."""
     ordered = words.sort_by_changes(reports)
     parts = [_render_overview(ordered)] if len(ordered) > 1 else []
+    parts += [_render_list(listed) for listed in words.list_lone(lone)]
     room = MOST_CHARACTERS - sum(map(len, parts)) - 100  # for the line that tells what is left out
     for place, report in enumerate(ordered):
         part = _render_report(report)

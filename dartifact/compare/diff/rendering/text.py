@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dartifact.compare.diff.rendering import words
 from dartifact.compare.diff.rendering.lines import measure, pad, wrap
 from dartifact.compare.diff.rendering.words import Listed
-from dartifact.compare.diff.report import DiffReport
+from dartifact.compare.diff.report import NO_TABLES, DiffReport, LoneTables
 
 WIDTH = 80
 _NAME = 60  # of a table, column, side or type
@@ -15,9 +15,11 @@ _VALUE = 60
 _LABEL = 13
 
 
-def render_text(reports: Sequence[DiffReport]) -> str:
-    """Return one report, or several below a table of all tables."""
-    overview = [_render_overview(reports)] if len(reports) > 1 else []
+def render_text(reports: Sequence[DiffReport], lone: LoneTables = NO_TABLES) -> str:
+    """Return one report, or several below a table of all tables; before them the tables that one side has alone."""
+    alone = [line for listed in words.list_lone(lone) for line in wrap(_tell_list(listed), WIDTH, first="", rest="  ")]
+    overview = ["\n".join(alone)] if alone else []
+    overview += [_render_overview(reports)] if len(reports) > 1 else []
     return "\n\n".join([*overview, *map(_render_report, reports)])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dartifact.compare.diff.rendering.lines import make_printable, shorten, shorten_pair
-from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example
+from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, LoneTables
 
 MOST_COLUMNS = 20
 """How many columns a list of columns names before it says how many more there are."""
@@ -91,6 +91,12 @@ def list_notes(report: DiffReport) -> list[str]:
             f"{three.both:,} by both"
         )
     return notes
+
+
+def list_lone(lone: LoneTables) -> list[Listed]:
+    """Return the tables that one side has alone."""
+    kinds = (("tables added", lone.added), ("tables removed", lone.removed))
+    return [_cut(label, names) for label, names in kinds if names]
 
 
 def list_conflicts(report: DiffReport) -> Listed | None:
