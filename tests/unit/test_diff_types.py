@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.figures import select_cells
 from dartifact.compare.diff.plan import Options, Side
+from dartifact.compare.diff.rendering.words import list_notes
 from dartifact.compare.diff.report import DiffReport, Renamed
 from dartifact.compare.diff.table import compare
 from dartifact.domain.errors import UsageError
@@ -244,3 +247,21 @@ def test_many_changed_columns_are_all_told() -> None:
     told: list[tuple[str, int, Any]] = [(each.name, each.changed, each.examples[0].key) for each in report.columns]
     assert told == [(f"c{n}", 1, "7") for n in range(450)]
     assert all(each.shift is not None and each.shift.mean_change == 1 for each in report.columns)
+
+
+def test_columns_that_are_read_with_fewer_digits_than_they_hold_are_told(tmp_path: Path) -> None:
+    columns = {
+        "id": pa.array([1]),
+        "zoned": pa.array([1], pa.timestamp("ns", "UTC")),
+        "plain": pa.array([1], pa.timestamp("ns")),
+        "wide": pa.array([None], pa.decimal256(60, 2)),
+        "exact": pa.array([None], pa.decimal128(38, 2)),
+    }
+    file = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table(columns), file)
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE VIEW base AS FROM '{file}'; CREATE VIEW candidate AS FROM '{file}'")
+        sides = Side("base", "base", (file,)), Side("candidate", "candidate", (file,))
+        report = compare(connection, *sides, Options(key=("id",), ignore=()), tmp_path / "rows.parquet").report
+    assert report.rounded == ("wide", "zoned")
+    assert "read with fewer digits" in " ".join(list_notes(report))

@@ -15,7 +15,7 @@ from dartifact.compare.diff.columns import Column, Tolerance, can_be_key, compar
 from dartifact.compare.diff.report import SchemaDiff
 from dartifact.compare.diff.sql import Shape, find_keys, select_renames
 from dartifact.domain.errors import UsageError
-from dartifact.domain.sql_text import quote
+from dartifact.domain.sql_text import literal, quote
 from dartifact.domain.texts import first_line
 
 _IDENTIFIER = re.compile(r"^(id|uuid|guid|key)$", re.IGNORECASE)
@@ -65,7 +65,8 @@ class Options:
 class DiffPlan:
     """What is compared: two sides, the key their rows are paired by, and what their schemas have in common.
 
-    Without a key rows are compared as multisets.
+    Without a key rows are compared as multisets. `rounded` are compared columns that are read with fewer
+    digits than a file holds.
     """
 
     base: Side
@@ -73,6 +74,7 @@ class DiffPlan:
     key: tuple[str, ...]
     shape: Shape
     schema: SchemaDiff
+    rounded: tuple[str, ...] = ()
 
 
 def plan_diff(connection: duckdb.DuckDBPyConnection, base: Side, candidate: Side, options: Options) -> DiffPlan:
@@ -100,7 +102,20 @@ def plan_diff(connection: duckdb.DuckDBPyConnection, base: Side, candidate: Side
         renamed |= found
         shape = _shape(base, candidate, key, match_columns(mine, theirs, untyped=untyped, renamed=renamed), options)
         schema = compare_schema(mine, theirs, untyped=untyped, renamed=renamed)
-    return DiffPlan(base, candidate, key, shape, schema)
+    compared = {column.name for column in (*shape.key, *shape.values)}
+    rounded = {name for side in (base, candidate) for name in _find_rounded(connection, side)}
+    return DiffPlan(base, candidate, key, shape, schema, tuple(sorted(compared & rounded)))
+
+
+def _find_rounded(connection: duckdb.DuckDBPyConnection, side: Side) -> list[str]:
+    """Name the columns that DuckDB rounds: nanoseconds with a zone or of a time of day, decimals of over 38 digits."""
+    if not side.files:
+        return []
+    files = ", ".join(map(literal, side.files))
+    zoned = "logical_type LIKE '%NanoSeconds%' AND logical_type NOT LIKE 'TimestampType(isAdjustedToUTC=0%'"
+    rounded = f"precision > 38 OR ({zoned})"
+    found = connection.execute(f"SELECT DISTINCT name FROM parquet_schema([{files}]) WHERE {rounded}").fetchall()
+    return [row[0] for row in found]
 
 
 def _shape(base: Side, candidate: Side, key: tuple[str, ...], matched: Sequence[Column], options: Options) -> Shape:

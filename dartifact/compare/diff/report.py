@@ -127,6 +127,7 @@ class DiffReport:
     """One diff. `key_origin` is given, suggested or none (rows compared as multisets).
 
     `scope` is `all`, or `touched`: only the keys in objects that differ were read and counted, all others are the same.
+    `rounded` are columns that are read with fewer digits than a file holds.
     """
 
     table: str
@@ -140,6 +141,7 @@ class DiffReport:
     schema: SchemaDiff
     options: Mapping[str, Any]
     three_way: ThreeWay | None = None
+    rounded: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -169,6 +171,7 @@ class DiffReport:
                 tuple(schema["reordered"]),
                 tuple(Renamed(**column) for column in schema["renamed"]),
             ),
+            rounded=tuple(document["rounded"]),
             three_way=ThreeWay(**{**three, "both_examples": tuple(three["both_examples"])}) if three else None,
         )
 

@@ -84,6 +84,7 @@ def compare(
         columns=columns,
         schema=_share_renames(plan.schema, columns),
         options=_spell(options),
+        rounded=plan.rounded,
     )
     return Diff(report, StoredRows(plan.key, tuple(column.name for column in plan.shape.values)))
 

@@ -9,6 +9,7 @@ from typing import Literal
 from dartifact.compare.diff.rendering.lines import make_printable, shorten, shorten_pair
 from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, LoneTables
 
+_ROUNDED_NAME = 40
 MOST_COLUMNS = 20
 """How many columns a list of columns names before it says how many more there are."""
 
@@ -85,6 +86,9 @@ def list_notes(report: DiffReport) -> list[str]:
     if rows.null_keys_base or rows.null_keys_candidate:
         counts = f"{rows.null_keys_base:,} in the base, {rows.null_keys_candidate:,} in the candidate"
         notes.append(f"rows without a whole key: {counts}; null is paired with null")
+    if report.rounded:
+        names = ", ".join(show_name(name, _ROUNDED_NAME) for name in report.rounded[:MOST_COLUMNS])
+        notes.append(f"read with fewer digits than the files hold, so compared in microseconds or as doubles: {names}")
     if three := report.three_way:
         notes.append(
             f"since the run branched: {three.run:,} keys changed by it alone, {three.main:,} in main alone, "
