@@ -101,7 +101,7 @@ def read(name: str, at: str | None = None, consumer: str | None = None) -> pd.Da
     NotFound: there is nothing of that name. UsageError: both `at` and `consumer`, or a consumer of a dataset.
     """
     from dartifact.adapters.lakefs.lake import MAIN  # noqa: PLC0415
-    from dartifact.commands.diffs.run import resolve_ref  # noqa: PLC0415
+    from dartifact.commands.diffs.refs import resolve_ref  # noqa: PLC0415
     from dartifact.commands.production.resolution import resolve  # noqa: PLC0415
     from dartifact.commands.review.tables import read_dataset, read_mart  # noqa: PLC0415
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dartifact.adapters.ledger.ledger import Ledger
-from dartifact.cli.times import read_time
 from dartifact.domain.errors import UsageError
 from dartifact.domain.runs import Phase
+from dartifact.domain.times import read_time
 from tests.conftest import Call
 from tests.support.sources import CUSTOMERS
 

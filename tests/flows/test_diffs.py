@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -16,6 +18,7 @@ from dartifact.commands.diffs import files as file_diffs
 from dartifact.commands.diffs import run as diffs
 from dartifact.commands.diffs.cell_files import write_cells
 from dartifact.commands.diffs.cells import CellFilter, RowDiff, read_page, read_row_page
+from dartifact.commands.diffs.refs import resolve_ref
 from dartifact.commands.diffs.store import DiffStore
 from dartifact.commands.production.promote import promote
 from dartifact.commands.staging.stage import stage
@@ -27,6 +30,7 @@ from dartifact.compare.diff.table import Diff
 from dartifact.domain.errors import NotFound, UsageError
 from dartifact.domain.marks import HIDDEN
 from tests.support.sources import customer, order
+from tests.support.waiting import wait_until
 from tests.support.world import ACTOR, World
 
 
@@ -111,7 +115,7 @@ def test_marts_of_a_dartifact_are_compared_with_production(world: World) -> None
     promote(world.stack, actor=ACTOR)
     world.land("orders", order(3))
     second = stage(world.stack, actor=ACTOR)
-    refs = [diffs.resolve_ref(world.stack, each) for each in ("production", second.dartifact_id)]
+    refs = [resolve_ref(world.stack, each) for each in ("production", second.dartifact_id)]
     marts = diffs.list_marts(world.stack, *refs)
     assert marts
     planned = plan_in_lake(world.stack, second.dartifact_id, "", "", "", Options())
@@ -120,7 +124,7 @@ def test_marts_of_a_dartifact_are_compared_with_production(world: World) -> None
     report = diffs.diff_mart(world.stack, "customer_statistics", refs[0], refs[1]).diff.report
     assert report.key == ("segment", "country", "month")  # as its contract says: no count that happens to be unique
     assert (report.rows.changed, report.rows.added, report.rows.removed) == (1, 0, 0)
-    own = diffs.resolve_ref(world.stack, first.dartifact_id)
+    own = resolve_ref(world.stack, first.dartifact_id)
     assert diffs.diff_mart(world.stack, marts[0], refs[0], own).diff.report.same
     with pytest.raises(NotFound, match="has no mart nope"):
         diffs.diff_mart(world.stack, "nope", refs[0], refs[1])
@@ -132,6 +136,19 @@ def test_marts_of_a_dartifact_are_compared_with_production(world: World) -> None
 def write(path: Path, text: str) -> str:
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def test_a_branch_is_compared_as_it_was_at_a_time(world: World) -> None:
+    world.land("customers", customer(1))
+    before = world.lake.head("main")
+    wait_until(lambda: time.time() > before.created + 1)
+    world.land("customers", customer(2))
+    then = datetime.fromtimestamp(before.created, UTC)
+    assert resolve_ref(world.stack, f"main@{then.isoformat()}") == before.commit_id
+    with pytest.raises(NotFound, match="main has no commit from before"):
+        resolve_ref(world.stack, "main@2001-01-01")
+    with pytest.raises(UsageError, match="neither a date nor a time"):
+        resolve_ref(world.stack, "main@once")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from dartifact.commands.diffs import run as diffs
 from dartifact.commands.diffs.cell_files import require_cells_file, write_cells
 from dartifact.commands.diffs.files import plan_files
 from dartifact.commands.diffs.planned import PlannedDiffs
+from dartifact.commands.diffs.refs import resolve_ref
 from dartifact.commands.diffs.sides import are_files
 from dartifact.commands.diffs.store import StoredDiff
 from dartifact.commands.stack import Stack
@@ -94,7 +95,7 @@ def plan_in_lake(stack: Stack, what: str, base: str, candidate: str, table: str,
             base, candidate = PRODUCTION, what
         else:
             return PlannedDiffs(((run.source, partial(diffs.diff_run, stack, run, options)),))
-    sides = diffs.resolve_ref(stack, base), diffs.resolve_ref(stack, candidate)
+    sides = resolve_ref(stack, base), resolve_ref(stack, candidate)
     if table in stack.sources:
         return PlannedDiffs(((table, partial(diffs.diff_dataset, stack, table, *sides, options)),))
     names, lone = ([table], NO_TABLES) if table else _pair_marts(stack, *sides)

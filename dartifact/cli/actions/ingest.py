@@ -9,13 +9,13 @@ from dartifact.cli.frame import answer, end_by_phase, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.simulated import find_stand_in
 from dartifact.cli.text.runs import format_chunk, format_ingested
-from dartifact.cli.times import read_time
 from dartifact.commands.ingest import backfill as backfills
 from dartifact.commands.ingest import ingest as ingests
 from dartifact.commands.stack import Stack
 from dartifact.documents.runs import describe_run
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import Source, SourceAccess
+from dartifact.domain.times import read_time
 from dartifact.project import load_source
 from dartifact.settings import Settings, read_settings
 from dartifact.wiring import open_source, open_stack, telling

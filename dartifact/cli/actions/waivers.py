@@ -5,9 +5,9 @@ from __future__ import annotations
 from dartifact.cli.frame import answer, opened, print_progress
 from dartifact.cli.options import Output
 from dartifact.cli.text.waivers import format_waivers
-from dartifact.cli.times import read_time
 from dartifact.commands.gates import waivers as commands
 from dartifact.documents.waivers import describe_waiver
+from dartifact.domain.times import read_time
 
 
 def waive(dataset: str, check: str, until: str, reason: str, rows: int | None, output: Output) -> None:

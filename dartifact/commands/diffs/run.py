@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.diff.three_way import select_three_way
 from dartifact.domain.errors import ChecksErrored, NotFound
 from dartifact.domain.hints import Command
-from dartifact.domain.runs import Run, read_run_id
+from dartifact.domain.runs import Run
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
 from dartifact.domain.sql_text import quote
 
@@ -219,23 +219,3 @@ def diff_mart(stack: Stack, mart: str, base: str, candidate: str, options: Optio
     stored = DiffStore(stack.home).find_or_make(identity, make)
     report = replace(stored.diff.report, base=base, candidate=candidate)
     return replace(stored, diff=replace(stored.diff, report=report))
-
-
-def resolve_ref(stack: Stack, name: str) -> str:
-    """Return the reference of the lake that a dartifact's id, a run's id or a reference itself names."""
-    lookups: tuple[Callable[[], str | None], ...] = (
-        lambda: stack.ledger.dartifact(name).commit,
-        lambda: stack.ledger.run(read_run_id(name)).commit,
-        lambda: stack.lake.commit_of(name).commit_id,
-    )
-    for look in lookups:
-        try:
-            found = look()
-        except NotFound:
-            continue
-        if found is None:
-            raise NotFound(f"{name} holds no data", hint=Command("show", name))
-        return found
-    raise NotFound(
-        f"there is no run, dartifact, branch or commit {name}", hint=(Command("runs"), ", or ", Command("status"))
-    )
