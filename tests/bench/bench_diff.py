@@ -31,7 +31,7 @@ from dartifact.compare.diff.table import bound, compare
 
 COLUMNS = ("customer_id", "status", "amount", "quantity", "weight", "updated_at", "ordered_on", "gift", "note", "url",
            "reference")  # fmt: skip
-_BASE = """
+BASE = """
 SELECT i::BIGINT AS id, 'C' || lpad((hash(i * 7) % 500000)::VARCHAR, 6, '0') AS customer_id,
   ['placed', 'paid', 'shipped', 'returned', 'cancelled'][1 + (hash(i * 11) % 5)::INT] AS status,
   ((hash(i * 13) % 10000000) / 100)::DECIMAL(12, 2) AS amount, (hash(i * 17) % 100)::INTEGER AS quantity,
@@ -41,7 +41,7 @@ SELECT i::BIGINT AS id, 'C' || lpad((hash(i * 7) % 500000)::VARCHAR, 6, '0') AS 
   CASE WHEN hash(i * 37) % 10 <> 0 THEN 'note ' || (hash(i * 41) % 1000000)::VARCHAR END AS note,
   'https://example.com/p/' || (hash(i * 43) % 100000)::VARCHAR AS url, (hash(i * 47) % 1000000000)::BIGINT AS reference
 FROM range({rows}) r(i)"""
-_CANDIDATE = """
+CANDIDATE = """
 SELECT * REPLACE (CASE WHEN hash(id * 53) % 100 = 0 THEN (amount + 1)::DECIMAL(12, 2) ELSE amount END AS amount)
 FROM '{base}' WHERE hash(id * 59) % 1000 <> 0
 UNION ALL SELECT id + {rows} AS id, * EXCLUDE (id) FROM '{base}' WHERE hash(id * 61) % 1000 = 0"""
@@ -109,9 +109,9 @@ def main() -> None:
 
 def _make(a: str, b: str, rows: int, *, shuffled: bool) -> None:
     with duckdb.connect() as connection:
-        connection.execute(f"COPY ({_BASE.format(rows=rows)}) TO '{a}' (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY ({BASE.format(rows=rows)}) TO '{a}' (FORMAT parquet, COMPRESSION zstd)")
         order = " ORDER BY hash(id)" if shuffled else ""
-        query = f"SELECT * FROM ({_CANDIDATE.format(rows=rows, base=a)}){order}"
+        query = f"SELECT * FROM ({CANDIDATE.format(rows=rows, base=a)}){order}"
         connection.execute(f"COPY ({query}) TO '{b}' (FORMAT parquet, COMPRESSION zstd)")
         print(json.dumps(connection.execute(_COUNT.format(a=a, b=b)).fetchone()))
 
