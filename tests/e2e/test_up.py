@@ -5,12 +5,15 @@ One pair of machines for the module, started once: the tests come in the order i
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -182,6 +185,50 @@ def check_that_down_stops_everything_and_all_rows_are_there_once(up: Up) -> None
     assert [each for each in faults if "left a gap" not in each] == []
 
 
+def write_short_automations(place: Path) -> Path:
+    """Write the automations for dead flow runs with seconds where they wait for minutes."""
+    document = json.loads((PROJECT / "dartifact" / "local" / "zombies.json").read_text())
+    for each in document["automations"]:
+        each["trigger"]["within"] = 10  # the least that Prefect takes
+    place.write_text(json.dumps(document))
+    return place
+
+
+def check_that_a_run_that_dies_at_any_moment_is_crashed(api: PrefectApi) -> None:
+    """A flow run is left at each moment of its life; one that goes on to say something, or is not due, stays."""
+    flow = ask_prefect(api, "flows/", {"name": "left alone"})["id"]
+    moments = {
+        "taken up": ["PENDING"],
+        "begun": ["PENDING", "RUNNING"],
+        "under way": ["PENDING", "RUNNING", "heartbeat"],
+    }
+    stay = {"scheduled": ["SCHEDULED"], "done": ["PENDING", "RUNNING", "COMPLETED"], "alive": ["PENDING", "RUNNING"]}
+    runs = {name: ask_prefect(api, "flow_runs/", {"flow_id": flow, "name": name})["id"] for name in (*moments, *stay)}
+    for name, steps in (moments | stay).items():
+        for step in steps:
+            if step == "heartbeat":
+                send_heartbeat(api, runs[name])
+            else:
+                ask_prefect(api, f"flow_runs/{runs[name]}/set_state", {"state": {"type": step}, "force": True})
+
+    def find_states() -> dict[str, str]:
+        send_heartbeat(api, runs["alive"])
+        found = ask_prefect(api, "flow_runs/filter", {"flow_runs": {"id": {"any_": list(runs.values())}}})
+        return {each["name"]: each["state_type"] for each in found}
+
+    wait_until(lambda: all(find_states()[name] == "CRASHED" for name in moments), 300, every=2)
+    states = find_states()
+    assert [states[name] for name in stay] == ["SCHEDULED", "COMPLETED", "RUNNING"]
+
+
+def send_heartbeat(api: PrefectApi, flow_run: str) -> None:
+    """Send what Prefect's engine sends of a flow run that is at work."""
+    resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run}", "prefect.resource.name": "left alone"}
+    occurred = datetime.now(UTC).isoformat()
+    event = {"event": "prefect.flow-run.heartbeat", "occurred": occurred, "resource": resource, "id": str(uuid4())}
+    ask_prefect(api, "events", [event])
+
+
 def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) -> None:
     port = choose_port()
     url = f"http://127.0.0.1:{port}"
@@ -197,13 +244,15 @@ def test_prefect_yaml_deploys_unchanged_to_another_empty_server(tmp_path: Path) 
     with running_child(serve, cwd=tmp_path, env=env, output=subprocess.DEVNULL):
         wait_until(lambda: answers(f"{url}/api/health"), 300, every=0.2)
         make_pool, deploy = "work-pool create dartifact --type process", "--no-prompt deploy --all"
-        crash_zombies = "automation create --from-file dartifact/local/zombies.json"
+        short = write_short_automations(tmp_path / "short.json")
+        crash_zombies = f"automation create --from-file {short}"
         for arguments in (make_pool, deploy, crash_zombies):
             done = subprocess.run([*prefect, *arguments.split()], cwd=PROJECT, env=env, capture_output=True, text=True,
                                   stdin=subprocess.DEVNULL, timeout=120, check=False)  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
         deployed = PrefectApi(f"{url}/api").deployments()
         automations = ask_prefect(PrefectApi(f"{url}/api"), "automations/filter", {})
+        check_that_a_run_that_dies_at_any_moment_is_crashed(PrefectApi(f"{url}/api"))
     assert [each["actions"][0]["state"] for each in automations] == ["CRASHED"] * 2
     # from the moment that a worker takes a run up, not from its first heartbeat only
     armed = {name.rpartition(".")[2] for each in automations for name in each["trigger"]["after"]}

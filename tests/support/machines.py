@@ -32,7 +32,7 @@ PATIENCE = 120.0
 _LOOK_EVERY = 0.5
 
 
-def ask_prefect(api: PrefectApi, path: str, body: dict[str, Any]) -> Any:
+def ask_prefect(api: PrefectApi, path: str, body: Any) -> Any:
     """Post to a Prefect server and return what it answers."""
     return api._send("POST", f"/{path}", body)
 
