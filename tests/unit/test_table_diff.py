@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dartifact.compare.diff import stretches
+from dartifact.compare.diff import sql, stretches
 from dartifact.compare.diff.columns import Column, Tolerance
 from dartifact.compare.diff.figures import select_cells
 from dartifact.compare.diff.plan import Options, Side
@@ -189,6 +189,18 @@ def test_a_key_that_is_not_laid_out_is_read_in_one_stretch(tmp_path: Path, monke
     file = [write(tmp_path / "a.parquet", base, types, 50)]
     with duckdb.connect() as connection:
         assert stretches.find_stretches(connection, ID, file, file) == ("true",)
+
+
+def test_the_same_files_on_both_sides_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise AssertionError("their values were read")
+
+    monkeypatch.setattr(sql, "insert_joined", refuse)
+    types = {"id": pa.int64(), "v": pa.int64()}
+    file = [write(tmp_path / "a.parquet", [{"id": n, "v": n} for n in range(9)], types)]
+    report = compare_files(file, file, Options(key=("id",)), tmp_path / "rows.parquet").report
+    assert report.same
+    assert (report.rows.base, report.rows.unchanged) == (9, 9)
 
 
 def test_a_column_with_another_name_and_the_same_values_is_renamed() -> None:

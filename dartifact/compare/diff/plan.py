@@ -76,6 +76,11 @@ class DiffPlan:
     schema: SchemaDiff
     rounded: tuple[str, ...] = ()
 
+    @property
+    def is_one_table(self) -> bool:
+        """Tell whether both sides are the same rows of the same files: nothing can differ, so nothing is compared."""
+        return bool(self.key and self.base.files) and self.base.files == self.candidate.files
+
 
 def plan_diff(connection: duckdb.DuckDBPyConnection, base: Side, candidate: Side, options: Options) -> DiffPlan:
     """Read the columns of both sides, choose the key and find renamed columns; asks only for what is not given.

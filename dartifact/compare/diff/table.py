@@ -105,6 +105,9 @@ class _Comparison:
         """Fill the table `differing`."""
         run = self.connection.execute
         run(diff_sql.create_differing(self.shape))
+        if self.plan.is_one_table:
+            self._look_at_keys()
+            return
         if not self.shape.key:
             for end in self.rows:
                 self.rows[end] = int(self._one(f"SELECT count(*) FROM {self.shape.relation(end)}")[0])
