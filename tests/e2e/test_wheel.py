@@ -73,7 +73,10 @@ def test_the_example_runs_from_an_empty_folder(installed: Environment, tmp_path:
     assert (nowhere.returncode, "dartifact init" in nowhere.stderr) == (1, True), nowhere.stderr
     installed.must(tmp_path, "dartifact", "init", "shop", "--example")
     shop = tmp_path / "shop"
-    story = json.loads(installed.must(shop, "dartifact", "demo", "--once", "--orders", "50", "-o", "json"))
+    played = installed.must(
+        shop, "dartifact", "demo", "--once", "--orders", "50", "-o", "json", DARTIFACT_SOAK_SECONDS="0.2"
+    )
+    story = json.loads(played)
     assert story["ok"], story
     installed.must(shop, "dartifact", "checks", "validate")
     assert "1 passed" in installed.must(
