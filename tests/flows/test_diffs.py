@@ -118,7 +118,7 @@ def test_marts_of_a_dartifact_are_compared_with_production(world: World) -> None
     refs = [resolve_ref(world.stack, each) for each in ("production", second.dartifact_id)]
     marts = diffs.list_marts(world.stack, *refs)
     assert marts
-    planned = plan_in_lake(world.stack, second.dartifact_id, "", "", "", Options())
+    planned = plan_in_lake(world.stack, second.dartifact_id, "", "", "", Options()).tables
     assert [name for name, _ in planned] == list(marts)
     assert planned[0][1]().diff.report.table == marts[0]
     report = diffs.diff_mart(world.stack, "customer_statistics", refs[0], refs[1]).diff.report
