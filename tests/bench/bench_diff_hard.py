@@ -23,7 +23,8 @@ from dartifact.compare.diff.plan import Options
 from tests.bench.bench_diff import BASE, CANDIDATE
 
 _CHANGED = (
-    "amount + 1 AS amount, quantity + 1 AS quantity, weight + 1 AS weight, url || 'x' AS url, note || 'y' AS note"
+    "(amount + 1)::DECIMAL(12, 2) AS amount, quantity + 1 AS quantity, weight + 1 AS weight, url || 'x' AS url, "
+    "note || 'y' AS note"
 )
 # name → (key, base, candidate); {a} and {b} are the tables of `bench_diff.py`
 CASES = {
@@ -32,7 +33,8 @@ CASES = {
     "5 % changed": (
         "id",
         "FROM '{a}'",
-        "SELECT * REPLACE (CASE WHEN hash(id * 53) % 100 < 5 THEN amount + 1 ELSE amount END AS amount) FROM '{a}'",
+        "SELECT * REPLACE ((amount + CASE WHEN hash(id * 53) % 100 < 5 THEN 1 ELSE 0 END)::DECIMAL(12, 2) AS amount) "
+        "FROM '{a}'",
     ),
     "all rows changed": ("id", "FROM '{a}'", f"SELECT * REPLACE ({_CHANGED}) FROM '{{a}}'"),
     "all keys differ": ("id", "FROM '{a}'", "SELECT * REPLACE (id + 1000000000 AS id) FROM '{a}'"),

@@ -83,7 +83,7 @@ def diff(
 def _plan_files(base: str, candidate: str, table: str, options: Options, csv: CsvOptions) -> PlannedDiffs:
     home = read_settings().home
     prepare_home(home)
-    return plan_files(home, base, candidate, table, options, csv)
+    return plan_files(home, base, candidate, table, options, csv, print_progress)
 
 
 def plan_in_lake(stack: Stack, what: str, base: str, candidate: str, table: str, options: Options) -> PlannedDiffs:
@@ -101,7 +101,8 @@ def plan_in_lake(stack: Stack, what: str, base: str, candidate: str, table: str,
     names, lone = ([table], NO_TABLES) if table else _pair_marts(stack, *sides)
     if not names and not lone:
         raise UsageError(f"{base} and {candidate} hold no marts", hint="name a dataset with --table")
-    return PlannedDiffs(tuple((name, partial(diffs.diff_mart, stack, name, *sides, options)) for name in names), lone)
+    marts = ((name, partial(diffs.diff_mart, stack, name, *sides, options, print_progress)) for name in names)
+    return PlannedDiffs(tuple(marts), lone)
 
 
 def _pair_marts(stack: Stack, base: str, candidate: str) -> tuple[list[str], LoneTables]:

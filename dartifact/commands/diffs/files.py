@@ -22,6 +22,7 @@ from dartifact.compare.diff.plan import Options, Side
 from dartifact.compare.diff.report import LoneTables
 from dartifact.compare.diff.table import Diff, compare
 from dartifact.domain.errors import UsageError
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.sql_text import literal, quote
 from dartifact.domain.texts import fit_line
 
@@ -31,14 +32,23 @@ _MOST_REASON = 400
 
 
 def plan_files(
-    home: Path, base: str, candidate: str, table: str, options: Options, csv: CsvOptions = AS_WRITTEN
+    home: Path,
+    base: str,
+    candidate: str,
+    table: str,
+    options: Options,
+    csv: CsvOptions = AS_WRITTEN,
+    progress: Progress = keep_quiet,
 ) -> PlannedDiffs:
     """Return what is to be compared of two files or globs, or of two folders: the tables of one name, or this one.
 
     NotFound and UsageError as `sides.find_tables`; what compares a table raises as `diff_files`.
     """
     tables = find_tables(base, candidate, table)
-    planned = ((name, partial(_diff_table, home, name, *sides, options, csv)) for name, sides in tables.shared.items())
+    planned = [
+        (name, partial(_diff_table, home, name, *sides, options, csv, progress))
+        for name, sides in tables.shared.items()
+    ]
     return PlannedDiffs(tuple(planned), LoneTables(tables.added, tables.removed))
 
 
@@ -51,10 +61,16 @@ def diff_files(home: Path, base: str, candidate: str, options: Options, csv: Csv
 
 
 def _diff_table(
-    home: Path, name: str, base: TableFiles, candidate: TableFiles, options: Options, csv: CsvOptions
+    home: Path,
+    name: str,
+    base: TableFiles,
+    candidate: TableFiles,
+    options: Options,
+    csv: CsvOptions,
+    progress: Progress = keep_quiet,
 ) -> StoredDiff:
     try:
-        return _compare_table(home, name, (base, candidate), options, csv)
+        return _compare_table(home, name, (base, candidate), options, csv, progress)
     except UsageError as error:
         if not name:
             raise
@@ -62,7 +78,12 @@ def _diff_table(
 
 
 def _compare_table(
-    home: Path, name: str, sides: tuple[TableFiles, TableFiles], options: Options, csv: CsvOptions
+    home: Path,
+    name: str,
+    sides: tuple[TableFiles, TableFiles],
+    options: Options,
+    csv: CsvOptions,
+    progress: Progress,
 ) -> StoredDiff:
     base, candidate = sides
     _require_fit(sides, options, csv)
@@ -76,7 +97,8 @@ def _compare_table(
                     _view_csv(connection, view, side, csv, work) if side.are_csv else _view(connection, view, side)
                     for view, side in (("base", base), ("candidate", candidate))
                 )
-                return compare(connection, mine, theirs, options, work / "rows.parquet", table=name)
+                rows_file = work / "rows.parquet"
+                return compare(connection, mine, theirs, options, rows_file, table=name, progress=progress)
             except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
                 reason = fit_line(str(error), _MOST_REASON)
                 raise UsageError(f"{base.label} and {candidate.label} cannot be compared: {reason}") from error

@@ -22,6 +22,7 @@ from dartifact.compare.diff.table import Diff, compare
 from dartifact.compare.diff.three_way import select_three_way
 from dartifact.domain.errors import ChecksErrored, NotFound
 from dartifact.domain.hints import Command
+from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.runs import Run
 from dartifact.domain.sources import SYSTEM_COLUMNS, Source
 from dartifact.domain.sql_text import quote
@@ -187,7 +188,14 @@ def list_marts(stack: Stack, *refs: str) -> tuple[str, ...]:
     return tuple(sorted(Path(each).stem for each in paths if each.endswith(".parquet")))
 
 
-def diff_mart(stack: Stack, mart: str, base: str, candidate: str, options: Options = EVERYTHING) -> StoredDiff:
+def diff_mart(
+    stack: Stack,
+    mart: str,
+    base: str,
+    candidate: str,
+    options: Options = EVERYTHING,
+    progress: Progress = keep_quiet,
+) -> StoredDiff:
     """Compare a mart at two references; NotFound where one of them has none of that name.
 
     Without a key in the options that of the mart's contract is taken, where both sides have its columns.
@@ -214,7 +222,8 @@ def diff_mart(stack: Stack, mart: str, base: str, candidate: str, options: Optio
                 columns = {row[0] for row in connection.execute(f"DESCRIBE {name}").fetchall()}
                 key = key if options.key or {*key} <= columns else ()
             keyed = replace(options, key=key)
-            return compare(connection, found[0], found[1], keyed, work / "rows.parquet", table=mart)
+            rows_file = work / "rows.parquet"
+            return compare(connection, found[0], found[1], keyed, rows_file, table=mart, progress=progress)
 
     stored = DiffStore(stack.home).find_or_make(identity, make)
     report = replace(stored.diff.report, base=base, candidate=candidate)

@@ -66,7 +66,7 @@ class DiffPlan:
     """What is compared: two sides, the key their rows are paired by, and what their schemas have in common.
 
     Without a key rows are compared as multisets. `rounded` are compared columns that are read with fewer
-    digits than a file holds.
+    digits than a file holds. `are_whole_files`: both sides are all rows of their files.
     """
 
     base: Side
@@ -75,6 +75,7 @@ class DiffPlan:
     shape: Shape
     schema: SchemaDiff
     rounded: tuple[str, ...] = ()
+    are_whole_files: bool = False
 
     @property
     def is_one_table(self) -> bool:
@@ -109,7 +110,8 @@ def plan_diff(connection: duckdb.DuckDBPyConnection, base: Side, candidate: Side
         schema = compare_schema(mine, theirs, untyped=untyped, renamed=renamed)
     compared = {column.name for column in (*shape.key, *shape.values)}
     rounded = {name for side in (base, candidate) for name in _find_rounded(connection, side)}
-    return DiffPlan(base, candidate, key, shape, schema, tuple(sorted(compared & rounded)))
+    whole = bool(base.files and candidate.files) and not options.where and options.sample is None
+    return DiffPlan(base, candidate, key, shape, schema, tuple(sorted(compared & rounded)), whole)
 
 
 def _find_rounded(connection: duckdb.DuckDBPyConnection, side: Side) -> list[str]:

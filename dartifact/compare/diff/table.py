@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from dartifact.compare.diff import figures as diff_figures
 from dartifact.compare.diff import sql as diff_sql
 from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.plan import DiffPlan, Options, Side, fetch_one, plan_diff
 from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, RowCounts, SchemaDiff, Shift
+from dartifact.compare.diff.sieve import SortedFiles, Unfit, sift
 from dartifact.compare.diff.stretches import find_stretches
 from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.sql_text import literal
@@ -25,6 +27,10 @@ from dartifact.domain.sql_text import literal
 MEMORY = "700MB"
 _AT_ONCE = 200
 """Columns whose examples are asked for in one query."""
+_SIFTED_AT_ONCE = 50_000
+"""Rows of one side that are joined when so many are left of it."""
+_TOLD_AFTER = 10_000_000
+"""Rows after which whoever waits is told how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,61 @@ class _Comparison:
                 self.rows[end] = int(self._one(f"SELECT count(*) FROM {self.shape.relation(end)}")[0])
             run(diff_sql.insert_unpaired(self.shape))
             return
+        try:
+            self._sift()
+        except Unfit:
+            run(diff_sql.create_differing(self.shape))
+            self._join()
+
+    def _sift(self) -> None:
+        """Join what the sieve leaves of both sides; Unfit: they have to be joined whole."""
+        columns = (*self.shape.key, *self.shape.values)
+        if len(self.shape.key) > 1 or not self.plan.are_whole_files or any(column.common for column in columns):
+            raise Unfit("not two tables of files with one key and the same types")
+        base = SortedFiles(self.plan.base.files, [column.base for column in columns])
+        candidate = SortedFiles(self.plan.candidate.files, [column.name for column in columns])
+        for schema, types in ((base.schema, "base_type"), (candidate.schema, "candidate_type")):
+            if self._describe(schema) != [getattr(column, types) for column in columns]:
+                raise Unfit("the engines read different types")
+        self.rows = {"base": 0, "candidate": 0}
+        left: tuple[list[Any], list[Any]] = ([], [])
+        told = 0
+        for stretch in sift(base, candidate):
+            left[0].append(stretch.base)
+            left[1].append(stretch.candidate)
+            self.rows["base"] += stretch.base_rows
+            self.rows["candidate"] += stretch.candidate_rows
+            is_due = sum(self.rows.values()) >= told + _TOLD_AFTER
+            if is_due or max(map(_count, left)) > _SIFTED_AT_ONCE:
+                self._join_sifted(*left)
+                left = ([], [])
+            if is_due:
+                told = sum(self.rows.values())
+                found = int(self._one("SELECT count(*) FROM differing")[0])
+                self.progress(f"{told:,} of {base.rows + candidate.rows:,} rows compared, {found:,} differ so far")
+        self._join_sifted(*left)
+
+    def _describe(self, schema: Any) -> list[str]:
+        return [str(each) for each in self._read(pa.Table.from_batches([], schema)).types]
+
+    def _read(self, rows: pa.Table) -> duckdb.DuckDBPyRelation:
+        """Make a relation of a table, to be read once; given the table itself, DuckDB would load pandas."""
+        return self.connection.from_arrow(rows.__arrow_c_stream__())
+
+    def _join_sifted(self, base: list[Any], candidate: list[Any]) -> None:
+        if not base:
+            return
+        names = ("sifted_base", "sifted_candidate")
+        for name, batches in zip(names, (base, candidate), strict=True):
+            self._read(pa.Table.from_batches(batches)).create_view(name)
+        shape = replace(self.shape, base=names[0], candidate=names[1], has_null_keys=False)
+        self.connection.execute(diff_sql.insert_joined(shape, "true", repeated=False))
+        for name in names:
+            self.connection.execute(f"DROP VIEW {name}")
+
+    def _join(self) -> None:
+        """Join both sides whole, where their files are laid out by the key stretch by stretch."""
+        run = self.connection.execute
         self._look_at_keys()
         self.shape = replace(self.shape, has_null_keys=any(self.null_keys.values()))
         has_repeated = any(self.repeated.values())
@@ -180,6 +241,10 @@ class _Comparison:
 
     def _one(self, query: str) -> tuple[Any, ...]:
         return fetch_one(self.connection, query)
+
+
+def _count(batches: Sequence[Any]) -> int:
+    return sum(batch.num_rows for batch in batches)
 
 
 def _in_parts(figures: Sequence[Any]) -> Iterator[Sequence[Any]]:
