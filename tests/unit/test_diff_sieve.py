@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dartifact.compare.diff import sieve, table
+from dartifact.compare.diff import sieve, sorted_files, table
 from dartifact.compare.diff.plan import Options
 from dartifact.compare.diff.report import DiffReport
 from tests.unit.test_table_diff import QUICK, compare_files, side
@@ -84,7 +84,7 @@ def test_the_report_is_the_same_with_the_sieve_and_without(data: st.DataObject) 
             for name, rows in (("base", base), ("candidate", candidate))
         ]
         joined = compare_joined(*files, Path(folder) / "joined.parquet")
-        patch.setattr(sieve, "_MOST_ROWS", data.draw(st.sampled_from([1, 5, 100])))
+        patch.setattr(sorted_files, "_MOST_ROWS", data.draw(st.sampled_from([1, 5, 100])))
         patch.setattr(table, "_SIFTED_AT_ONCE", data.draw(st.sampled_from([1, 100])))
         require_sieve(patch)
         assert compare_files(*files, Options(key=("k",)), Path(folder) / "sifted.parquet").report == joined
@@ -152,8 +152,8 @@ def test_what_does_not_fit_the_sieve_is_joined_whole(case: str, tmp_path: Path) 
 def test_statistics_that_tell_no_order_are_enough_not_to_read(tmp_path: Path) -> None:
     pq.write_table(make_rows(30).take(pa.array([*range(0, 30, 2), *range(1, 30, 2)])), tmp_path / "a.parquet",
                    row_group_size=15)  # fmt: skip
-    with pytest.raises(sieve.Unfit, match="in no order"):
-        sieve.SortedFiles([str(tmp_path / "a.parquet")], ["k", "v"])
+    with pytest.raises(sorted_files.Unfit, match="in no order"):
+        sorted_files.SortedFiles([str(tmp_path / "a.parquet")], ["k", "v"])
 
 
 def test_a_condition_is_not_passed_by(tmp_path: Path) -> None:
@@ -166,5 +166,36 @@ def test_a_condition_is_not_passed_by(tmp_path: Path) -> None:
 
 def test_long_rows_are_read_in_small_batches(tmp_path: Path) -> None:
     pq.write_table(make_rows(3000).set_column(1, "v", pa.array(["x" * 100_000] * 3000)), tmp_path / "a.parquet")
-    sizes = [rows.num_rows for rows in sieve.SortedFiles([str(tmp_path / "a.parquet")], ["k", "v"]).read()]
+    sizes = [rows.num_rows for rows in sorted_files.SortedFiles([str(tmp_path / "a.parquet")], ["k", "v"]).read()]
     assert (max(sizes), sum(sizes)) == (319, 3000)
+
+
+def test_row_groups_of_the_same_bytes_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    find = sieve._sift_stretch
+
+    def count(base: Any, candidate: Any) -> Any:
+        read.append(base.num_rows + candidate.num_rows)
+        return find(base, candidate)
+
+    monkeypatch.setattr(sieve, "_sift_stretch", count)
+    rows = make_rows(40)
+    changed = rows.set_column(1, "v", pa.array(["new" if n == 25 else "same" for n in range(40)]))
+    pq.write_table(rows, tmp_path / "a.parquet", row_group_size=10)
+    pq.write_table(pa.concat_tables([changed, make_rows(5, 40)]), tmp_path / "b.parquet", row_group_size=10)
+    files = [str(tmp_path / "a.parquet")], [str(tmp_path / "b.parquet")]
+    report = compare_files(*files, Options(key=("k",)), tmp_path / "rows.parquet").report
+    assert (report.rows.base, report.rows.candidate, report.rows.unchanged) == (40, 45, 39)
+    assert (report.rows.added, report.rows.changed) == (5, 1)
+    assert sum(read) == 10 + 10 + 5
+    assert report == compare_joined(*files, tmp_path / "joined.parquet")
+
+
+def test_keys_of_row_groups_that_are_passed_over_have_to_increase(tmp_path: Path) -> None:
+    twice = pa.concat_tables([make_rows(10), make_rows(10, 9)])
+    files = []
+    for name in "ab":
+        pq.write_table(twice, tmp_path / f"{name}.parquet", row_group_size=10)
+        files.append([str(tmp_path / f"{name}.parquet")])
+    report = compare_files(*files, Options(key=("k",)), tmp_path / "rows.parquet").report
+    assert (report.rows.unchanged, report.rows.duplicate_keys_base) == (20, 1)

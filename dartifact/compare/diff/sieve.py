@@ -7,30 +7,22 @@ may keep rows that are the same, it never drops one that is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-_MOST_FILES = 500  # open at once
-_MOST_ROWS = 122_880  # of one batch: a row group of DuckDB
-_MOST_BYTES = 32_000_000  # of one batch, by the size of the file's rows
-_FIRST = 256  # rows of a file that show how long a row is
+from dartifact.compare.diff.sorted_files import SortedFiles, Unfit
+
 _FEW = 64  # values of a type that Arrow does not compare one by one are told apart in pieces of so many
 
 _Array = Any
 _Batch = Any
-
-
-class Unfit(Exception):
-    """The files are not laid out by the key, or not of one schema: they are compared in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,57 +35,15 @@ class Sifted:
     candidate_rows: int
 
 
-class SortedFiles:
-    """The Parquet files of one side, read by the first of some columns.
-
-    Unfit: a file is not here, the schemas differ, or the statistics say that the key is in no order.
-    """
-
-    def __init__(self, files: Sequence[str], columns: Sequence[str]) -> None:
-        if len(files) > _MOST_FILES or any("." in name for name in columns):
-            raise Unfit("too many files, or a name that Parquet's readers take for a path")
-        try:
-            opened = [pq.ParquetFile(path) for path in files]
-        except (OSError, pa.ArrowException) as error:
-            raise Unfit(str(error)) from error
-        found = [[file.schema_arrow.get_field_index(name) for name in columns] for file in opened]
-        if not found or any(min(places) < 0 for places in found):
-            raise Unfit("a file lacks a column")
-        types = [[file.schema_arrow.types[n] for n in places] for file, places in zip(opened, found, strict=True)]
-        if any(each != types[0] for each in types):
-            raise Unfit("the files have several schemas")
-        self.schema = pa.schema(zip(columns, types[0], strict=True))
-        self.rows = sum(file.metadata.num_rows for file in opened)
-        self._groups = _order_groups(opened, columns[0])
-
-    def read(self) -> Iterator[_Batch]:
-        """Yield the rows in batches; Unfit as soon as a key is missing or not above the one before it."""
-        last, width, measured = None, 0, None
-        for file, group in self._groups:
-            if file is not measured and (first := next(self._read_group(file, group, _FIRST), None)) is not None:
-                width, measured = first.nbytes // first.num_rows, file
-            size = self._choose_size(file.metadata.row_group(group), width)
-            for rows in self._read_group(file, group, size):
-                last = _check_order(rows.column(0), last)
-                yield rows
-
-    def _read_group(self, file: Any, group: int, size: int) -> Iterator[_Batch]:
-        batches = file.iter_batches(size, row_groups=[group], columns=self.schema.names, use_threads=False)
-        return (batch.select(self.schema.names) for batch in batches if batch.num_rows)
-
-    def _choose_size(self, group: Any, width: int) -> int:
-        """Return how many rows to read at once, by the bytes of one: repeated values take none in the file."""
-        row = max(int(group.total_byte_size) // max(int(group.num_rows), 1), width, 1)
-        return max(1, min(_MOST_ROWS, _MOST_BYTES // row))
-
-
 def sift(base: SortedFiles, candidate: SortedFiles) -> Iterator[Sifted]:
     """Yield what is left of both sides, stretch by stretch in the order of the key.
 
-    Unfit: the sides' types differ or, later, their keys do not increase; what was yielded is without meaning then.
+    Row groups that are the same on both sides are passed over. Unfit: the sides' types differ or, later, their keys do
+    not increase; what was yielded is without meaning then.
     """
     if base.schema.types != candidate.schema.types:
         raise Unfit("the sides have different types")
+    base.pass_over_shared(candidate)
     with ThreadPoolExecutor(2) as pool:
         mine, theirs = (_Ahead(pool, side) for side in (base, candidate))
         try:
@@ -132,37 +82,6 @@ class _Ahead:
 
     def _read(self) -> Future[_Batch | None]:
         return self._pool.submit(next, self._batches, None)
-
-
-def _order_groups(files: Sequence[Any], key: str) -> list[tuple[Any, int]]:
-    """Return the row groups by their least key; as they lie where one does not tell it. Unfit: two overlap."""
-    groups = []
-    ranges = []
-    for file in files:
-        paths = [file.metadata.schema.column(n).path for n in range(file.metadata.num_columns)]
-        for group in range(file.metadata.num_row_groups):
-            found = file.metadata.row_group(group).column(paths.index(key)).statistics
-            groups.append((file, group))
-            if found is not None and found.has_min_max:
-                ranges.append((found.min, found.max, len(groups) - 1))
-    if len(ranges) < len(groups):
-        return groups
-    ranges.sort()
-    if any(one[1] > other[0] for one, other in pairwise(ranges)):
-        raise Unfit("the files are in no order of the key")
-    return [groups[n] for *_, n in ranges]
-
-
-def _check_order(key: _Array, last: Any) -> Any:
-    """Return the last key; Unfit unless all are there and each is above the one before it."""
-    try:
-        increases = pc.all(pc.less(key.slice(0, len(key) - 1), key.slice(1))).as_py() is not False
-        follows = last is None or pc.less(last, key[0]).as_py()
-    except pa.ArrowNotImplementedError as error:
-        raise Unfit("the key's type has no order here") from error
-    if key.null_count or not increases or not follows:
-        raise Unfit("the keys do not increase")
-    return key[-1]
 
 
 def _sift_stretch(base: _Batch, candidate: _Batch) -> Sifted:

@@ -19,7 +19,8 @@ from dartifact.compare.diff import sql as diff_sql
 from dartifact.compare.diff.columns import Tolerance
 from dartifact.compare.diff.plan import DiffPlan, Options, Side, fetch_one, plan_diff
 from dartifact.compare.diff.report import ColumnDiff, DiffReport, Example, RowCounts, SchemaDiff, Shift
-from dartifact.compare.diff.sieve import SortedFiles, Unfit, sift
+from dartifact.compare.diff.sieve import sift
+from dartifact.compare.diff.sorted_files import SortedFiles, Unfit
 from dartifact.compare.diff.stretches import find_stretches
 from dartifact.domain.progress import Progress, keep_quiet
 from dartifact.domain.sql_text import literal
@@ -152,6 +153,8 @@ class _Comparison:
                 found = int(self._one("SELECT count(*) FROM differing")[0])
                 self.progress(f"{told:,} of {base.rows + candidate.rows:,} rows compared, {found:,} differ so far")
         self._join_sifted(*left)
+        self.rows["base"] += base.passed
+        self.rows["candidate"] += candidate.passed
 
     def _describe(self, schema: Any) -> list[str]:
         return [str(each) for each in self._read(pa.Table.from_batches([], schema)).types]
